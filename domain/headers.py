@@ -1,0 +1,45 @@
+"""Which header fields a user may set. One rule for the API and for everything that composes a message.
+
+A header name or value that carries a line break becomes a header of its own on the wire; Python's `email`
+package lets some of them through (CVE-2024-6923, header *names* with CRLF), so the rule is ours.
+"""
+
+from __future__ import annotations
+
+import re
+
+_NAME = re.compile(r"[A-Za-z0-9-]{1,76}\Z")
+_ENCODED_WORD = re.compile(r"=\?[^?\s]*\?[bqBQ]\?[^?]*\?=")
+MAX_VALUE = 998  # characters of a line, RFC 5322, 2.1.1
+
+RESERVED = frozenset(
+    {
+        "from", "sender", "to", "cc", "bcc", "reply-to", "subject", "date", "message-id", "return-path", "received",
+        "mime-version", "content-type", "content-transfer-encoding", "content-disposition", "content-id",
+        "dkim-signature", "arc-seal", "arc-message-signature", "arc-authentication-results",
+        "authentication-results", "resent-from", "resent-to", "resent-cc", "resent-bcc", "resent-date",
+        "resent-message-id", "resent-sender", "x-mailmux-attempt", "x-mailmux-email",
+    }
+)  # fmt: skip
+
+
+def header_problem(name: str, value: str) -> str | None:
+    """Say what is wrong with a header field that a user set, or None."""
+    if not _NAME.match(name):
+        return "a header name has 1 to 76 characters of A-Z, a-z, 0-9 and -"
+    if name.lower() in RESERVED:
+        return f"the header {name} is set by the service"
+    return value_problem(value)
+
+
+def value_problem(value: str) -> str | None:
+    """Say what is wrong with a text that becomes a header's value (a subject, a display name), or None."""
+    if any(ord(c) < 32 and c != "\t" or ord(c) in (0x7F, 0x85, 0x2028, 0x2029) for c in value):
+        return "control characters and line breaks are not allowed"
+    if any(0xD800 <= ord(c) <= 0xDFFF for c in value):
+        return "lone surrogates are not text"
+    if _ENCODED_WORD.search(value):
+        return "encoded words (=?charset?…?=) are not allowed: give plain Unicode"
+    if len(value) > MAX_VALUE:
+        return f"longer than {MAX_VALUE} characters"
+    return None

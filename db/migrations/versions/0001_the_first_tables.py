@@ -234,7 +234,7 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(
             ["user_id", "content_hash"],
             ["email_contents.user_id", "email_contents.hash"],
-            name=op.f("fk_email_jobs_user_id"),
+            name=op.f("fk_email_jobs_user_id_content_hash"),
         ),
         sa.ForeignKeyConstraint(["user_id"], ["users.id"], name=op.f("fk_email_jobs_user_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_email_jobs")),

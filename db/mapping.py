@@ -1,0 +1,113 @@
+"""Row ↔ value: the only place that knows how a Submission lies in `email_jobs` and `email_contents`."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from domain.message import (
+    Address,
+    Envelope,
+    Lane,
+    Message,
+    OnUnknown,
+    Recipient,
+    RecipientKind,
+    RoutingWishes,
+    Submission,
+    Tracking,
+)
+
+
+def content_hash(message: Message) -> bytes:
+    """SHA-256 of what `email_contents` holds of a message: the bodies, not the subject or the headers."""
+    canonical = json.dumps([message.text, message.html], ensure_ascii=False, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).digest()
+
+
+def content_row(submission: Submission) -> dict[str, Any]:
+    message = submission.message
+    return {
+        "user_id": submission.user_id,
+        "hash": content_hash(message),
+        "text": message.text,
+        "html": message.html,
+    }
+
+
+def job_row(submission: Submission, api_key_id: UUID | None, status: str) -> dict[str, Any]:
+    """The row of `email_jobs` for a newly accepted email."""
+    envelope, wishes, tracking = submission.envelope, submission.wishes, submission.tracking
+    return {
+        "id": submission.id,
+        "user_id": submission.user_id,
+        "api_key_id": api_key_id,
+        "recipient": envelope.recipients[0].address.email,
+        "subject": submission.message.subject,
+        "content_hash": content_hash(submission.message),
+        "envelope": {
+            "from": _address(envelope.sender),
+            "recipients": [{**_address(r.address), "kind": r.kind.value} for r in envelope.recipients],
+            "reply_to": [_address(a) for a in envelope.reply_to],
+            "headers": [list(pair) for pair in submission.message.headers],
+        },
+        "email_type": submission.email_type,
+        "lane": submission.lane.value,
+        "on_unknown": submission.on_unknown.value,
+        "options": {
+            "pinned": sorted(wishes.pinned),
+            "excluded": sorted(wishes.excluded),
+            "max_cost": None if wishes.max_cost is None else str(wishes.max_cost),
+            "track_opens": tracking.opens,
+            "track_clicks": tracking.clicks,
+        },
+        "tags": list(submission.tags),
+        "metadata": dict(submission.metadata),
+        "status": status,
+        "send_at": submission.send_at,
+        "expires_at": submission.expires_at,
+    }
+
+
+def submission(row: Mapping[str, Any]) -> Submission:
+    """The value of a row of `email_jobs` joined with its content's `text` and `html`."""
+    envelope, options = row["envelope"], row["options"]
+    return Submission(
+        id=row["id"],
+        user_id=row["user_id"],
+        message=Message(
+            subject=row["subject"],
+            text=row["text"],
+            html=row["html"],
+            headers=tuple((name, value) for name, value in envelope["headers"]),
+        ),
+        envelope=Envelope(
+            sender=Address(**envelope["from"]),
+            recipients=tuple(
+                Recipient(Address(r["email"], r["name"]), RecipientKind(r["kind"]))
+                for r in envelope["recipients"]
+            ),
+            reply_to=tuple(Address(**a) for a in envelope["reply_to"]),
+        ),
+        email_type=row["email_type"],
+        lane=Lane(row["lane"]),
+        on_unknown=OnUnknown(row["on_unknown"]),
+        tags=tuple(row["tags"]),
+        metadata=row["metadata"],
+        tracking=Tracking(opens=options["track_opens"], clicks=options["track_clicks"]),
+        wishes=RoutingWishes(
+            pinned=frozenset(options["pinned"]),
+            excluded=frozenset(options["excluded"]),
+            max_cost=None if options["max_cost"] is None else Decimal(options["max_cost"]),
+        ),
+        send_at=row["send_at"],
+        expires_at=row["expires_at"],
+    )
+
+
+def _address(address: Address) -> dict[str, str]:
+    return {"email": address.email, "name": address.name}

@@ -277,8 +277,8 @@ class EmailQueue(Base):
     """What still moves. The row is the work: narrow, and deleted when there is nothing more to do.
 
     `run` and `token` name the claim; `claims` counts claims that have not ended in order; `round` counts
-    the passes over all providers; `attempts` tells whether the ledger holds a history; `held`: the outcome
-    of an attempt is unknown, and `due_at` is when waiting for evidence ends.
+    the passes over all providers; `held`: the outcome of an attempt is unknown, and `due_at` is when waiting
+    for evidence ends.
     """
 
     __tablename__ = "email_queue"
@@ -291,11 +291,12 @@ class EmailQueue(Base):
     token: Mapped[int | None] = mapped_column(BigInteger)
     claims: Mapped[int] = mapped_column(SmallInteger, server_default=text("0"))
     round: Mapped[int] = mapped_column(SmallInteger, server_default=text("0"))
-    attempts: Mapped[int] = mapped_column(SmallInteger, server_default=text("0"))
     held: Mapped[bool] = mapped_column(server_default=text("false"))
 
     __table_args__ = (
         Index("ix_email_queue_due", "lane", "due_at", postgresql_where=text("run IS NULL")),
+        Index("ix_email_queue_user", "lane", "user_id", "due_at", postgresql_where=text("run IS NULL")),
+        Index("ix_email_queue_suspects", "lane", postgresql_where=text("run IS NULL AND claims >= 2")),
         Index("ix_email_queue_run", "run", postgresql_where=text("run IS NOT NULL")),
         CheckConstraint("(run IS NULL) = (token IS NULL)", name="claim"),
         {"postgresql_with": {"fillfactor": "70"}},

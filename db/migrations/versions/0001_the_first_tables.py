@@ -31,10 +31,7 @@ def upgrade() -> None:
         sa.Column("password_hash", sa.Text(), nullable=False),
         sa.Column("role", sa.String(length=20), server_default="member", nullable=False),
         sa.Column(
-            "created_at",
-            sa.TIMESTAMP(timezone=True),
-            server_default=sa.text("mm_now()"),
-            nullable=False,
+            "created_at", sa.TIMESTAMP(timezone=True), server_default=sa.text("mm_now()"), nullable=False
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_users")),
         sa.UniqueConstraint("email", name=op.f("uq_users_email")),
@@ -45,10 +42,7 @@ def upgrade() -> None:
         sa.Column("host", sa.String(length=255), nullable=False),
         sa.Column("pid", sa.Integer(), nullable=False),
         sa.Column(
-            "started_at",
-            sa.TIMESTAMP(timezone=True),
-            server_default=sa.text("mm_now()"),
-            nullable=False,
+            "started_at", sa.TIMESTAMP(timezone=True), server_default=sa.text("mm_now()"), nullable=False
         ),
         sa.Column("lease_until", sa.TIMESTAMP(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_worker_runs")),
@@ -62,10 +56,7 @@ def upgrade() -> None:
         sa.Column("name", sa.String(length=100), server_default="", nullable=False),
         sa.Column("scopes", sa.ARRAY(sa.Text()), nullable=False),
         sa.Column(
-            "created_at",
-            sa.TIMESTAMP(timezone=True),
-            server_default=sa.text("mm_now()"),
-            nullable=False,
+            "created_at", sa.TIMESTAMP(timezone=True), server_default=sa.text("mm_now()"), nullable=False
         ),
         sa.Column("expires_at", sa.TIMESTAMP(timezone=True), nullable=True),
         sa.Column("revoked_at", sa.TIMESTAMP(timezone=True), nullable=True),
@@ -81,10 +72,7 @@ def upgrade() -> None:
         sa.Column("text", sa.Text(), nullable=True),
         sa.Column("html", sa.Text(), nullable=True),
         sa.Column(
-            "created_at",
-            sa.TIMESTAMP(timezone=True),
-            server_default=sa.text("mm_now()"),
-            nullable=False,
+            "created_at", sa.TIMESTAMP(timezone=True), server_default=sa.text("mm_now()"), nullable=False
         ),
         sa.ForeignKeyConstraint(["user_id"], ["users.id"], name=op.f("fk_email_contents_user_id")),
         sa.PrimaryKeyConstraint("user_id", "hash", name=op.f("pk_email_contents")),
@@ -96,10 +84,7 @@ def upgrade() -> None:
         sa.Column("template_name", sa.String(length=100), nullable=False),
         sa.Column("template_body", sa.Text(), nullable=False),
         sa.Column(
-            "created_at",
-            sa.TIMESTAMP(timezone=True),
-            server_default=sa.text("mm_now()"),
-            nullable=False,
+            "created_at", sa.TIMESTAMP(timezone=True), server_default=sa.text("mm_now()"), nullable=False
         ),
         sa.ForeignKeyConstraint(["user_id"], ["users.id"], name=op.f("fk_email_templates_user_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_email_templates")),
@@ -114,10 +99,7 @@ def upgrade() -> None:
         sa.Column("lane", sa.String(length=20), nullable=False),
         sa.Column("on_unknown", sa.String(length=10), server_default="hold", nullable=False),
         sa.Column(
-            "created_at",
-            sa.TIMESTAMP(timezone=True),
-            server_default=sa.text("mm_now()"),
-            nullable=False,
+            "created_at", sa.TIMESTAMP(timezone=True), server_default=sa.text("mm_now()"), nullable=False
         ),
         sa.ForeignKeyConstraint(["user_id"], ["users.id"], name=op.f("fk_email_types_user_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_email_types")),
@@ -139,10 +121,7 @@ def upgrade() -> None:
         sa.Column("status_code", sa.SmallInteger(), nullable=False),
         sa.Column("response", postgresql.JSONB(), nullable=False),
         sa.Column(
-            "created_at",
-            sa.TIMESTAMP(timezone=True),
-            server_default=sa.text("mm_now()"),
-            nullable=False,
+            "created_at", sa.TIMESTAMP(timezone=True), server_default=sa.text("mm_now()"), nullable=False
         ),
         sa.Column("expires_at", sa.TIMESTAMP(timezone=True), nullable=False),
         sa.ForeignKeyConstraint(["user_id"], ["users.id"], name=op.f("fk_idempotency_keys_user_id")),
@@ -159,25 +138,14 @@ def upgrade() -> None:
         sa.Column("config", postgresql.JSONB(), nullable=False),
         sa.Column("base_cost", sa.Numeric(precision=14, scale=8), nullable=False),
         sa.Column("currency", sa.String(length=3), server_default="USD", nullable=False),
-        sa.Column(
-            "reliability_score",
-            sa.Double(),
-            server_default=sa.text("1"),
-            nullable=False,
-        ),
+        sa.Column("reliability_score", sa.Double(), server_default=sa.text("1"), nullable=False),
         sa.Column("status", sa.Boolean(), server_default=sa.text("true"), nullable=False),
         sa.Column("version", sa.Integer(), server_default=sa.text("1"), nullable=False),
         sa.Column(
-            "created_at",
-            sa.TIMESTAMP(timezone=True),
-            server_default=sa.text("mm_now()"),
-            nullable=False,
+            "created_at", sa.TIMESTAMP(timezone=True), server_default=sa.text("mm_now()"), nullable=False
         ),
         sa.Column(
-            "updated_at",
-            sa.TIMESTAMP(timezone=True),
-            server_default=sa.text("mm_now()"),
-            nullable=False,
+            "updated_at", sa.TIMESTAMP(timezone=True), server_default=sa.text("mm_now()"), nullable=False
         ),
         sa.Column("deleted_at", sa.TIMESTAMP(timezone=True), nullable=True),
         sa.ForeignKeyConstraint(["user_id"], ["users.id"], name=op.f("fk_providers_user_id")),
@@ -217,19 +185,14 @@ def upgrade() -> None:
         sa.Column("status", sa.String(length=50), nullable=False),
         sa.Column("status_reason", sa.Text(), nullable=True),
         sa.Column(
-            "created_at",
-            sa.TIMESTAMP(timezone=True),
-            server_default=sa.text("mm_now()"),
-            nullable=False,
+            "created_at", sa.TIMESTAMP(timezone=True), server_default=sa.text("mm_now()"), nullable=False
         ),
         sa.Column("send_at", sa.TIMESTAMP(timezone=True), nullable=True),
         sa.Column("expires_at", sa.TIMESTAMP(timezone=True), nullable=True),
         sa.Column("sent_at", sa.TIMESTAMP(timezone=True), nullable=True),
         sa.ForeignKeyConstraint(["api_key_id"], ["api_keys.id"], name=op.f("fk_email_jobs_api_key_id")),
         sa.ForeignKeyConstraint(
-            ["provider_used"],
-            ["providers.id"],
-            name=op.f("fk_email_jobs_provider_used"),
+            ["provider_used"], ["providers.id"], name=op.f("fk_email_jobs_provider_used")
         ),
         sa.ForeignKeyConstraint(
             ["user_id", "content_hash"],
@@ -248,15 +211,10 @@ def upgrade() -> None:
         sa.Column("emails_failed", sa.Integer(), server_default=sa.text("0"), nullable=False),
         sa.Column("average_latency", sa.Double(), server_default=sa.text("0"), nullable=False),
         sa.Column(
-            "last_updated",
-            sa.TIMESTAMP(timezone=True),
-            server_default=sa.text("mm_now()"),
-            nullable=False,
+            "last_updated", sa.TIMESTAMP(timezone=True), server_default=sa.text("mm_now()"), nullable=False
         ),
         sa.ForeignKeyConstraint(
-            ["provider_id"],
-            ["providers.id"],
-            name=op.f("fk_provider_performance_provider_id"),
+            ["provider_id"], ["providers.id"], name=op.f("fk_provider_performance_provider_id")
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_provider_performance")),
         sa.UniqueConstraint("provider_id", name=op.f("uq_provider_performance_provider_id")),
@@ -276,14 +234,9 @@ def upgrade() -> None:
             "daily_quota >= 0 AND monthly_quota >= 0 AND rate_per_second > 0",
             name=op.f("ck_provider_quota_limits"),
         ),
-        sa.CheckConstraint(
-            "used_today >= 0 AND used_this_month >= 0",
-            name=op.f("ck_provider_quota_used"),
-        ),
+        sa.CheckConstraint("used_today >= 0 AND used_this_month >= 0", name=op.f("ck_provider_quota_used")),
         sa.ForeignKeyConstraint(
-            ["provider_id"],
-            ["providers.id"],
-            name=op.f("fk_provider_quota_provider_id"),
+            ["provider_id"], ["providers.id"], name=op.f("fk_provider_quota_provider_id")
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_provider_quota")),
         sa.UniqueConstraint("provider_id", name=op.f("uq_provider_quota_provider_id")),
@@ -296,25 +249,15 @@ def upgrade() -> None:
         sa.Column("default_provider", sa.Uuid(), nullable=False),
         sa.Column("priority", sa.Integer(), server_default=sa.text("1"), nullable=False),
         sa.Column(
-            "created_at",
-            sa.TIMESTAMP(timezone=True),
-            server_default=sa.text("mm_now()"),
-            nullable=False,
+            "created_at", sa.TIMESTAMP(timezone=True), server_default=sa.text("mm_now()"), nullable=False
         ),
         sa.ForeignKeyConstraint(
-            ["default_provider"],
-            ["providers.id"],
-            name=op.f("fk_routing_rules_default_provider"),
+            ["default_provider"], ["providers.id"], name=op.f("fk_routing_rules_default_provider")
         ),
         sa.ForeignKeyConstraint(["user_id"], ["users.id"], name=op.f("fk_routing_rules_user_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_routing_rules")),
     )
-    op.create_index(
-        "ix_routing_rules_user",
-        "routing_rules",
-        ["user_id", "email_type"],
-        unique=False,
-    )
+    op.create_index("ix_routing_rules_user", "routing_rules", ["user_id", "email_type"], unique=False)
     op.create_table(
         "sender_domains",
         sa.Column("provider_id", sa.Uuid(), nullable=False),
@@ -322,16 +265,11 @@ def upgrade() -> None:
         sa.Column("verified", sa.Boolean(), nullable=False),
         sa.Column("detail", sa.Text(), server_default="", nullable=False),
         sa.Column(
-            "checked_at",
-            sa.TIMESTAMP(timezone=True),
-            server_default=sa.text("mm_now()"),
-            nullable=False,
+            "checked_at", sa.TIMESTAMP(timezone=True), server_default=sa.text("mm_now()"), nullable=False
         ),
         sa.Column("retry_at", sa.TIMESTAMP(timezone=True), nullable=True),
         sa.ForeignKeyConstraint(
-            ["provider_id"],
-            ["providers.id"],
-            name=op.f("fk_sender_domains_provider_id"),
+            ["provider_id"], ["providers.id"], name=op.f("fk_sender_domains_provider_id")
         ),
         sa.PrimaryKeyConstraint("provider_id", "domain", name=op.f("pk_sender_domains")),
     )
@@ -348,10 +286,7 @@ def upgrade() -> None:
         sa.Column("currency", sa.String(length=3), nullable=False),
         sa.Column("decision", postgresql.JSONB(), nullable=False),
         sa.Column(
-            "opened_at",
-            sa.TIMESTAMP(timezone=True),
-            server_default=sa.text("mm_now()"),
-            nullable=False,
+            "opened_at", sa.TIMESTAMP(timezone=True), server_default=sa.text("mm_now()"), nullable=False
         ),
         sa.Column("settled_at", sa.TIMESTAMP(timezone=True), nullable=True),
         sa.Column("outcome", sa.String(length=10), nullable=True),
@@ -360,23 +295,16 @@ def upgrade() -> None:
         sa.Column("provider_message_id", sa.Text(), nullable=True),
         sa.Column("latency_ms", sa.Double(), nullable=True),
         sa.CheckConstraint(
-            "outcome IN ('accepted', 'not_sent', 'unknown')",
-            name=op.f("ck_delivery_attempts_outcome"),
+            "outcome IN ('accepted', 'not_sent', 'unknown')", name=op.f("ck_delivery_attempts_outcome")
         ),
         sa.CheckConstraint(
-            "(outcome IS NULL) = (settled_at IS NULL)",
-            name=op.f("ck_delivery_attempts_settled"),
+            "(outcome IS NULL) = (settled_at IS NULL)", name=op.f("ck_delivery_attempts_settled")
         ),
         sa.ForeignKeyConstraint(
-            ["job_id"],
-            ["email_jobs.id"],
-            name=op.f("fk_delivery_attempts_job_id"),
-            ondelete="CASCADE",
+            ["job_id"], ["email_jobs.id"], name=op.f("fk_delivery_attempts_job_id"), ondelete="CASCADE"
         ),
         sa.ForeignKeyConstraint(
-            ["provider_id"],
-            ["providers.id"],
-            name=op.f("fk_delivery_attempts_provider_id"),
+            ["provider_id"], ["providers.id"], name=op.f("fk_delivery_attempts_provider_id")
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_delivery_attempts")),
     )
@@ -389,10 +317,7 @@ def upgrade() -> None:
         postgresql_where=sa.text("outcome IS NULL"),
     )
     op.create_index(
-        "ix_delivery_attempts_recent",
-        "delivery_attempts",
-        ["opened_at", "provider_id"],
-        unique=False,
+        "ix_delivery_attempts_recent", "delivery_attempts", ["opened_at", "provider_id"], unique=False
     )
     op.create_table(
         "email_queue",
@@ -404,14 +329,10 @@ def upgrade() -> None:
         sa.Column("token", sa.BigInteger(), nullable=True),
         sa.Column("claims", sa.SmallInteger(), server_default=sa.text("0"), nullable=False),
         sa.Column("round", sa.SmallInteger(), server_default=sa.text("0"), nullable=False),
-        sa.Column("attempts", sa.SmallInteger(), server_default=sa.text("0"), nullable=False),
         sa.Column("held", sa.Boolean(), server_default=sa.text("false"), nullable=False),
         sa.CheckConstraint("(run IS NULL) = (token IS NULL)", name=op.f("ck_email_queue_claim")),
         sa.ForeignKeyConstraint(
-            ["job_id"],
-            ["email_jobs.id"],
-            name=op.f("fk_email_queue_job_id"),
-            ondelete="CASCADE",
+            ["job_id"], ["email_jobs.id"], name=op.f("fk_email_queue_job_id"), ondelete="CASCADE"
         ),
         sa.PrimaryKeyConstraint("job_id", name=op.f("pk_email_queue")),
         postgresql_with={"fillfactor": "70"},
@@ -430,15 +351,27 @@ def upgrade() -> None:
         unique=False,
         postgresql_where=sa.text("run IS NOT NULL"),
     )
+    op.create_index(
+        "ix_email_queue_suspects",
+        "email_queue",
+        ["lane"],
+        unique=False,
+        postgresql_where=sa.text("run IS NULL AND claims >= 2"),
+    )
+    op.create_index(
+        "ix_email_queue_user",
+        "email_queue",
+        ["lane", "user_id", "due_at"],
+        unique=False,
+        postgresql_where=sa.text("run IS NULL"),
+    )
     op.create_table(
         "routing_rule_fallbacks",
         sa.Column("rule_id", sa.Uuid(), nullable=False),
         sa.Column("position", sa.SmallInteger(), nullable=False),
         sa.Column("provider_id", sa.Uuid(), nullable=False),
         sa.ForeignKeyConstraint(
-            ["provider_id"],
-            ["providers.id"],
-            name=op.f("fk_routing_rule_fallbacks_provider_id"),
+            ["provider_id"], ["providers.id"], name=op.f("fk_routing_rule_fallbacks_provider_id")
         ),
         sa.ForeignKeyConstraint(
             ["rule_id"],
@@ -454,10 +387,7 @@ def upgrade() -> None:
         sa.Column("email_job_id", sa.Uuid(), nullable=False),
         sa.Column("status", sa.String(length=50), nullable=False),
         sa.Column(
-            "timestamp",
-            sa.TIMESTAMP(timezone=True),
-            server_default=sa.text("mm_now()"),
-            nullable=False,
+            "timestamp", sa.TIMESTAMP(timezone=True), server_default=sa.text("mm_now()"), nullable=False
         ),
         sa.Column("reason", sa.Text(), nullable=True),
         sa.Column("attempt_id", sa.Uuid(), nullable=True),
@@ -469,19 +399,11 @@ def upgrade() -> None:
             ondelete="CASCADE",
         ),
         sa.ForeignKeyConstraint(
-            ["email_job_id"],
-            ["email_jobs.id"],
-            name=op.f("fk_email_status_email_job_id"),
-            ondelete="CASCADE",
+            ["email_job_id"], ["email_jobs.id"], name=op.f("fk_email_status_email_job_id"), ondelete="CASCADE"
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_email_status")),
     )
-    op.create_index(
-        "ix_email_status_job",
-        "email_status",
-        ["email_job_id", "timestamp"],
-        unique=False,
-    )
+    op.create_index("ix_email_status_job", "email_status", ["email_job_id", "timestamp"], unique=False)
     op.execute(EMAIL_TYPES)
 
 
@@ -489,16 +411,14 @@ def downgrade() -> None:
     op.drop_index("ix_email_status_job", table_name="email_status")
     op.drop_table("email_status")
     op.drop_table("routing_rule_fallbacks")
+    op.drop_index("ix_email_queue_user", table_name="email_queue", postgresql_where=sa.text("run IS NULL"))
     op.drop_index(
-        "ix_email_queue_run",
+        "ix_email_queue_suspects",
         table_name="email_queue",
-        postgresql_where=sa.text("run IS NOT NULL"),
+        postgresql_where=sa.text("run IS NULL AND claims >= 2"),
     )
-    op.drop_index(
-        "ix_email_queue_due",
-        table_name="email_queue",
-        postgresql_where=sa.text("run IS NULL"),
-    )
+    op.drop_index("ix_email_queue_run", table_name="email_queue", postgresql_where=sa.text("run IS NOT NULL"))
+    op.drop_index("ix_email_queue_due", table_name="email_queue", postgresql_where=sa.text("run IS NULL"))
     op.drop_table("email_queue")
     op.drop_index("ix_delivery_attempts_recent", table_name="delivery_attempts")
     op.drop_index(
@@ -516,9 +436,7 @@ def downgrade() -> None:
     op.drop_index("ix_email_jobs_user_id", table_name="email_jobs")
     op.drop_table("email_jobs")
     op.drop_index(
-        "uq_providers_user_name",
-        table_name="providers",
-        postgresql_where=sa.text("deleted_at IS NULL"),
+        "uq_providers_user_name", table_name="providers", postgresql_where=sa.text("deleted_at IS NULL")
     )
     op.drop_index(
         "uq_providers_shared_name",
@@ -530,9 +448,7 @@ def downgrade() -> None:
     op.drop_table("idempotency_keys")
     op.drop_index("uq_email_types_user", table_name="email_types")
     op.drop_index(
-        "uq_email_types_shared",
-        table_name="email_types",
-        postgresql_where=sa.text("user_id IS NULL"),
+        "uq_email_types_shared", table_name="email_types", postgresql_where=sa.text("user_id IS NULL")
     )
     op.drop_table("email_types")
     op.drop_index("ix_email_templates_user", table_name="email_templates")

@@ -1,0 +1,1 @@
+"""How an email's provider is chosen: pure functions of values. No I/O, no clock, no global chance."""

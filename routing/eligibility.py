@@ -1,0 +1,165 @@
+"""Who may carry an email, and for each who may not: why, and until when."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from uuid import UUID
+
+from domain.capabilities import Capabilities
+from domain.message import Disposition, Submission
+from routing.breaker import Admission
+from routing.snapshot import ProviderSnapshot, QuotaLeft, RuleSnapshot
+
+_ENVELOPE_OVERHEAD = 4096  # bytes allowed for headers and boundaries when a size is estimated
+
+
+class Because(StrEnum):
+    """The stable name of a reason for not choosing a provider."""
+
+    PAUSED = "PAUSED"
+    FAULTY = "FAULTY"
+    RULE = "RULE"
+    NOT_PINNED = "NOT_PINNED"
+    EXCLUDED = "EXCLUDED"
+    MAX_COST = "MAX_COST"
+    UNSUPPORTED = "UNSUPPORTED"
+    SENDER_NOT_VERIFIED = "SENDER_NOT_VERIFIED"
+    TRIED = "TRIED"
+    QUOTA_DAY = "QUOTA_DAY"
+    QUOTA_MONTH = "QUOTA_MONTH"
+    BREAKER_OPEN = "BREAKER_OPEN"
+    RATE_LIMITED = "RATE_LIMITED"
+
+
+# Only a change of the email itself could lift these; every other reason passes with time or by an operator.
+_OF_THE_EMAIL = frozenset({Because.NOT_PINNED, Because.EXCLUDED, Because.MAX_COST, Because.UNSUPPORTED})
+
+
+@dataclass(frozen=True, slots=True)
+class Exclusion:
+    """`retry_at`: when the reason is known to pass, or None."""
+
+    provider_id: UUID
+    provider: str
+    because: Because
+    detail: str
+    retry_at: datetime | None = None
+
+    @property
+    def hopeless(self) -> bool:
+        return self.because in _OF_THE_EMAIL
+
+
+def visible(providers: Iterable[ProviderSnapshot], user_id: UUID) -> list[ProviderSnapshot]:
+    """The shared providers and the user's own. Nobody hears of another user's."""
+    return [p for p in providers if p.owner is None or p.owner == user_id]
+
+
+def matching_rule(rules: Iterable[RuleSnapshot], submission: Submission) -> RuleSnapshot | None:
+    fitting = [
+        r
+        for r in rules
+        if r.email_type == submission.email_type and (r.owner is None or r.owner == submission.user_id)
+    ]
+    return min(fitting, key=lambda r: (r.owner is None, r.priority, r.id), default=None)
+
+
+def exclusion(
+    provider: ProviderSnapshot,
+    submission: Submission,
+    rule: RuleSnapshot | None,
+    tried: frozenset[UUID],
+    now: datetime,
+) -> Exclusion | None:
+    """The first reason, in the order of `Because`, that keeps the provider from carrying the email now."""
+
+    def because(reason: Because, detail: str, retry_at: datetime | None = None) -> Exclusion:
+        return Exclusion(provider.id, provider.name, reason, detail, retry_at)
+
+    wishes, quota, breaker = submission.wishes, provider.quota, provider.breaker
+    if not provider.active:
+        return because(Because.PAUSED, "paused by an operator")
+    if provider.fault is not None:
+        return because(Because.FAULTY, provider.fault)
+    if rule is not None and provider.id not in rule.providers:
+        return because(Because.RULE, "not named by the routing rule")
+    if wishes.pinned and provider.name not in wishes.pinned:
+        return because(Because.NOT_PINNED, "the email is pinned to other providers")
+    if provider.name in wishes.excluded:
+        return because(Because.EXCLUDED, "excluded by the email")
+    if wishes.max_cost is not None and provider.base_cost > wishes.max_cost:
+        return because(
+            Because.MAX_COST, f"costs {provider.base_cost:f} per recipient, more than {wishes.max_cost:f}"
+        )
+    if lacking := unsupported(provider.capabilities, submission):
+        return because(Because.UNSUPPORTED, "; ".join(lacking))
+    sender_retry = provider.refused_senders.get(submission.envelope.sender.domain)
+    if sender_retry is not None and now < sender_retry:
+        return because(Because.SENDER_NOT_VERIFIED, "the sender domain is not verified there", sender_retry)
+    if provider.id in tried:
+        return because(Because.TRIED, "already tried in this round")
+    if (spent := _quota_exclusion(quota, submission.recipient_count)) is not None:
+        return because(*spent)
+    if breaker.admission(now) is Admission.SHUT or (breaker.retry_at is not None and provider.probe_taken):
+        return because(
+            Because.BREAKER_OPEN, f"not answering: {breaker.cause or 'repeated failures'}", breaker.retry_at
+        )
+    if breaker.throttled(now):
+        return because(Because.RATE_LIMITED, "the provider asked to slow down", breaker.throttled_until)
+    if provider.rate_free_at is not None and now < provider.rate_free_at:
+        return because(Because.RATE_LIMITED, "its rate per second is spent", provider.rate_free_at)
+    return None
+
+
+def _quota_exclusion(quota: QuotaLeft, recipients: int) -> tuple[Because, str, datetime | None] | None:
+    if quota.this_month is not None and quota.this_month < recipients:
+        return Because.QUOTA_MONTH, f"{max(0, quota.this_month)} recipients left this month", quota.month_ends
+    if quota.today is not None and quota.today < recipients:
+        return Because.QUOTA_DAY, f"{max(0, quota.today)} recipients left today", quota.day_ends
+    return None
+
+
+def unsupported(can: Capabilities, submission: Submission) -> list[str]:
+    """What the email needs and the provider cannot express, in words; empty where it can carry it."""
+    message, envelope = submission.message, submission.envelope
+    lacking: list[str] = []
+
+    def needs(short: bool, words: str) -> None:
+        if short:
+            lacking.append(words)
+
+    def over(limit: int | None, amount: int) -> bool:
+        return limit is not None and amount > limit
+
+    needs(over(can.max_recipients, submission.recipient_count), f"more than {can.max_recipients} recipients")
+    needs(over(can.max_reply_to, len(envelope.reply_to)), f"more than {can.max_reply_to} reply-to addresses")
+    needs(over(can.max_tags, len(submission.tags)), f"more than {can.max_tags} tags")
+    needs(over(can.max_bytes, estimated_bytes(submission)), f"larger than {can.max_bytes} bytes")
+    needs(bool(message.headers) and not can.custom_headers, "custom headers")
+    needs(bool(message.attachments) and not can.attachments, "attachments")
+    inline = any(a.disposition is Disposition.INLINE for a in message.attachments)
+    needs(inline and not can.inline_images, "inline images")
+    needs(
+        submission.tracking.opens is not None and not can.tracking_opens,
+        "a setting for open tracking per email",
+    )
+    needs(
+        submission.tracking.clicks is not None and not can.tracking_clicks,
+        "a setting for click tracking per email",
+    )
+    reserved = sorted({name for name, _ in message.headers if name.lower() in can.reserved_headers})
+    needs(bool(reserved), f"the headers {', '.join(reserved)}")
+    addresses = [r.address.email.lower() for r in envelope.recipients]
+    needs(not can.repeated_addresses and len(set(addresses)) < len(addresses), "an address named twice")
+    return lacking
+
+
+def estimated_bytes(submission: Submission) -> int:
+    """The size on the wire, from above: base64 costs a third and a line end every 57 bytes."""
+    message = submission.message
+    raw = sum(len((part or "").encode()) for part in (message.text, message.html))
+    raw += sum(len(a.content) for a in message.attachments)
+    return raw * 4 // 3 + raw // 28 + _ENVELOPE_OVERHEAD + sum(len(n) + len(v) for n, v in message.headers)

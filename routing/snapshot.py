@@ -1,0 +1,70 @@
+"""What the router knows at one moment: providers, their limits and state, and the rules."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from uuid import UUID
+
+from domain.capabilities import Capabilities
+from routing.breaker import CLOSED, Breaker
+
+
+@dataclass(frozen=True, slots=True)
+class QuotaLeft:
+    """Recipients that may still be sent to, and when more are allowed. None: no limit."""
+
+    today: int | None = None
+    this_month: int | None = None
+    day_ends: datetime | None = None
+    month_ends: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderSnapshot:
+    """One provider at one moment.
+
+    `owner` None: shared by all users. `fault`: why its adapter could not be built, or None. `base_cost`
+    is per recipient. `reliability` in 0..1. `refused_senders`: sender domains that the provider refused
+    as not verified, each with the time before which it is not asked again. `rate_free_at`: when the
+    configured rate per second admits the next email, where it is spent now.
+    """
+
+    id: UUID
+    name: str
+    capabilities: Capabilities
+    base_cost: Decimal
+    currency: str = "USD"
+    owner: UUID | None = None
+    active: bool = True
+    fault: str | None = None
+    reliability: float = 1.0
+    quota: QuotaLeft = QuotaLeft()
+    rate_per_second: float | None = None
+    rate_free_at: datetime | None = None
+    breaker: Breaker = CLOSED
+    probe_taken: bool = False
+    refused_senders: Mapping[str, datetime] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class RuleSnapshot:
+    """For one email type: the providers that may carry it, the default first, then the fallbacks in order.
+
+    Where several rules fit, a user's own go before shared ones, then the lowest `priority` number wins,
+    then the oldest (ids are in time order).
+    """
+
+    id: UUID
+    email_type: str
+    providers: tuple[UUID, ...]
+    priority: int = 1
+    owner: UUID | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    providers: tuple[ProviderSnapshot, ...]
+    rules: tuple[RuleSnapshot, ...] = ()

@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 
 _NAME = re.compile(r"[A-Za-z0-9-]{1,76}\Z")
-_ENCODED_WORD = re.compile(r"=\?[^?\s]*\?[bqBQ]\?[^?]*\?=")
+# Readers are lenient (blanks in the charset, `?` in the text, no end), so the beginning is enough to refuse it.
+_ENCODED_WORD = re.compile(r"=\?[^?]*\?[bqBQ]\?")
 MAX_VALUE = 998  # characters of a line, RFC 5322, 2.1.1
 
 RESERVED = frozenset(

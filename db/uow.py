@@ -6,23 +6,90 @@ from functools import cached_property
 from types import TracebackType
 from typing import Self
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, Engine, create_engine
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from db.repositories.delivery import Delivery
+from db.repositories.quotas import Quotas
+from db.repositories.routes import Routes
+from db.repositories.upkeep import Runs, Upkeep
+from domain.errors import StorageUnavailable
+
+_OPTIONS = (
+    "-c statement_timeout=15000 -c lock_timeout=10000 -c idle_in_transaction_session_timeout=30000 -c timezone=UTC"
+)
+
+
+def open_engine(url: str, *, pool_size: int = 5, application: str = "mailmux") -> Engine:
+    """An engine whose calls have deadlines: 5 s to connect, 15 s a statement, and dead peers are noticed."""
+    return create_engine(
+        url,
+        pool_size=pool_size,
+        max_overflow=0,
+        pool_timeout=5,
+        pool_pre_ping=True,
+        connect_args={
+            "application_name": application,
+            "connect_timeout": 5,
+            "keepalives_idle": 5,
+            "keepalives_interval": 2,
+            "keepalives_count": 3,
+            "tcp_user_timeout": 10_000,
+            "options": _OPTIONS,
+        },
+    )
 
 
 class SqlUnitOfWork:
-    """`with units() as uow: …; uow.commit()`. Leaving without a commit rolls back."""
+    """`with units() as uow: …; uow.commit()`. Leaving without a commit rolls back.
+
+    Raises domain.errors.StorageUnavailable where the database does not answer in time.
+    """
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
     def __enter__(self) -> Self:
-        self.connection: Connection = self._engine.connect()
+        try:
+            self.connection: Connection = self._engine.connect()
+        except (OperationalError, InterfaceError, PoolTimeout) as error:
+            raise StorageUnavailable(_words(error)) from error
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.connection.close()
+        if isinstance(error, OperationalError | InterfaceError) or (
+            isinstance(error, DBAPIError) and error.connection_invalidated
+        ):
+            raise StorageUnavailable(_words(error)) from error
 
     def commit(self) -> None:
         self.connection.commit()
+
+    @cached_property
+    def delivery(self) -> Delivery:
+        return Delivery(self.connection)
+
+    @cached_property
+    def quotas(self) -> Quotas:
+        return Quotas(self.connection)
+
+    @cached_property
+    def routes(self) -> Routes:
+        return Routes(self.connection)
+
+    @cached_property
+    def upkeep(self) -> Upkeep:
+        return Upkeep(self.connection)
+
+    @cached_property
+    def runs(self) -> Runs:
+        return Runs(self.connection)
+
+
+def _words(error: Exception) -> str:
+    """The first line of the driver's words: the rest repeats the statement and its values."""
+    return str(getattr(error, "orig", error)).strip().partition("\n")[0]

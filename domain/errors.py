@@ -78,3 +78,7 @@ class Rejected(NotAccepted):
 
 class OutcomeUnknown(ProviderError):
     code = "outcome_unknown"
+
+
+class StorageUnavailable(Exception):
+    """The database did not answer. What was not committed did not happen; a commit's own answer may be lost."""

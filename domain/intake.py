@@ -8,7 +8,15 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from domain.lifecycle import Status
-from domain.message import Envelope, Lane, Message, OnUnknown, RoutingWishes, Submission, Tracking
+from domain.message import (
+    Envelope,
+    Lane,
+    Message,
+    OnUnknown,
+    RoutingWishes,
+    Submission,
+    Tracking,
+)
 
 
 @dataclass(frozen=True, slots=True)

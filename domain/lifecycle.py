@@ -50,7 +50,15 @@ TRANSITIONS: dict[tuple[Status, Event], Status] = {
 }
 
 TERMINAL = frozenset(
-    {Status.DELIVERED, Status.BOUNCED, Status.COMPLAINED, Status.FAILED, Status.SUPPRESSED, Status.CANCELLED, Status.EXPIRED}
+    {
+        Status.DELIVERED,
+        Status.BOUNCED,
+        Status.COMPLAINED,
+        Status.FAILED,
+        Status.SUPPRESSED,
+        Status.CANCELLED,
+        Status.EXPIRED,
+    }
 )
 
 

@@ -3,11 +3,24 @@
 from __future__ import annotations
 
 import random
-from typing import Protocol
+from collections.abc import Callable, Mapping, Sequence
+from types import TracebackType
+from typing import Protocol, Self
 from uuid import UUID
 
 from domain.attempt import SendResult
 from domain.capabilities import Capabilities
+from domain.delivery import (
+    Claim,
+    Doubt,
+    Ending,
+    LoadedEmail,
+    Move,
+    Opened,
+    Opening,
+    Release,
+)
+from domain.intake import Accepted, Entry, Once, Sender, Surroundings
 from domain.message import Lane, Submission
 
 
@@ -51,3 +64,140 @@ class Clock(Protocol):
         ...
 
     def sleep(self, seconds: float) -> None: ...
+
+
+class Log(Protocol):
+    """Structured events: a name and values, ids only, never addresses or bodies."""
+
+    def info(self, event: str, **values: object) -> object: ...
+
+    def warning(self, event: str, **values: object) -> object: ...
+
+    def exception(self, event: str, **values: object) -> object:
+        """With the traceback of the exception being handled."""
+        ...
+
+
+class DeliveryStore(Protocol):
+    """The queue, the ledger and what routing needs to know, in one transaction."""
+
+    def claim(self, lane: Lane, run: UUID, limit: int, shuffle: Callable[[list[UUID]], None]) -> Claim:
+        """Take up to `limit` due rows, users in turn; rows whose earlier claims died come one at a time."""
+        ...
+
+    def load(self, job_ids: Sequence[UUID]) -> Mapping[UUID, LoadedEmail]: ...
+
+    def fence(self, run: UUID) -> None:
+        """Hold the run's lease to the end of the transaction. Raises LeaseLost where it has passed."""
+        ...
+
+    def settle(self, run: UUID, token: int, endings: Sequence[Ending], moves: Sequence[Move]) -> None:
+        """Write outcomes, refunds and next steps. Rows that this claim no longer holds are left alone."""
+        ...
+
+    def open(self, run: UUID, token: int, openings: Sequence[Opening]) -> Opened:
+        """Reserve quota and open ledger lines for the rows that this claim still holds."""
+        ...
+
+    def next_due(self, lane: Lane) -> float | None:
+        """Seconds until the lane's next row is due (0 or less: now); None: the lane is empty."""
+        ...
+
+
+class UpkeepStore(Protocol):
+    def lead(self, duty: str) -> bool:
+        """Whether this transaction alone does the duty now."""
+        ...
+
+    def bury_runs(self) -> int:
+        """Delete runs whose lease has passed; returns how many."""
+        ...
+
+    def doubts(self) -> Sequence[Doubt]:
+        """Settle the attempts that dead runs left open as unknown."""
+        ...
+
+    def hold(self, moves: Sequence[Release]) -> None:
+        """Put the emails of such attempts on hold."""
+        ...
+
+    def free_orphans(self) -> int:
+        """Make the other claims of dead runs claimable again; returns how many."""
+        ...
+
+    def due_lanes(self) -> Sequence[Lane]: ...
+
+    def recompute_reliability(self) -> None: ...
+
+    def forget_idempotency_keys(self) -> int: ...
+
+
+class QuotaStore(Protocol):
+    def roll(self) -> int:
+        """Open the next window where one has ended; returns how many."""
+        ...
+
+
+class RunStore(Protocol):
+    def start(self, run: UUID, host: str, pid: int, lease: float) -> None: ...
+
+    def renew(self, run: UUID, lease: float) -> bool:
+        """False: the lease has already passed; the run is dead and stays so."""
+        ...
+
+    def end(self, run: UUID) -> None:
+        """The process ends in order: what it still holds, if anything, is the sweeper's at once."""
+        ...
+
+
+class WorkerUnit(Protocol):
+    """A unit of work as the workers see it."""
+
+    @property
+    def delivery(self) -> DeliveryStore: ...
+
+    @property
+    def upkeep(self) -> UpkeepStore: ...
+
+    @property
+    def quotas(self) -> QuotaStore: ...
+
+    @property
+    def runs(self) -> RunStore: ...
+
+    def commit(self) -> None: ...
+
+
+class IntakeStore(Protocol):
+    """What accepting emails reads and writes, in one transaction."""
+
+    def survey(self, user_id: UUID, types: Sequence[str], providers: Sequence[str]) -> Surroundings:
+        """Read the time, and which of these email types and provider names the user has."""
+        ...
+
+    def remember(self, user_id: UUID, once: Once, answer: Sequence[Accepted]) -> Sequence[Accepted] | None:
+        """Keep the answer under the request's key; None: it is kept. Otherwise the answer kept before.
+
+        Raises domain.intake.KeyTaken where the key belongs to another request, and KeyInFlight where a
+        transaction that holds the key does not end in time.
+        """
+        ...
+
+    def add(self, sender: Sender, entries: Sequence[Entry]) -> None:
+        """Write contents, jobs, queue rows and the first lines of the timelines."""
+        ...
+
+
+class IntakeWork(Protocol):
+    """A unit of work for intake: leaving it without a commit takes everything back."""
+
+    @property
+    def intake(self) -> IntakeStore: ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+    def commit(self) -> None: ...

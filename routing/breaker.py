@@ -6,7 +6,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from domain.errors import Misconfigured, OutcomeUnknown, ProviderError, ProviderUnavailable, RateLimited
+from domain.errors import (
+    Misconfigured,
+    OutcomeUnknown,
+    ProviderError,
+    ProviderUnavailable,
+    RateLimited,
+)
 
 TRIP_AFTER = 5  # failures in a row
 FAILURE_BACKOFF = (1.0, 15.0)  # seconds before the first probe, and at most

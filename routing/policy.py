@@ -98,16 +98,15 @@ def after_attempt(case: Case, error: ProviderError | None, patience: Patience) -
     if error is None:
         return Finish(Event.ACCEPTED)
     if isinstance(error, OutcomeUnknown):
-        return hold(case, patience, str(error))
+        return Hold(hold_seconds(case.on_unknown, case.doubts, patience), str(error))
     if isinstance(error, Rejected):
         return _end(case, Event.GAVE_UP, str(error))
     return TryNext()
 
 
-def hold(case: Case, patience: Patience, reason: str) -> Hold:
-    """Wait for evidence: shortly where the email may be sent once more, else until the doubt is final."""
-    resend = case.on_unknown is OnUnknown.RESEND and case.doubts == 1
-    return Hold(patience.resend_after if resend else patience.unknown_ttl, reason)
+def hold_seconds(on_unknown: OnUnknown, doubts: int, patience: Patience) -> float:
+    """How long to wait for evidence: shortly where the email may be sent once more, else until the doubt is final."""
+    return patience.resend_after if on_unknown is OnUnknown.RESEND and doubts == 1 else patience.unknown_ttl
 
 
 def without_route(

@@ -1,0 +1,47 @@
+"""Celery's settings. Redis is a doorbell here: losing a message loses no email (docs/reference/reliability.md)."""
+
+from wiring.settings import Settings
+
+_settings = Settings.from_env()
+
+broker_url = _settings.redis_url.reveal()
+task_serializer = "json"
+accept_content = ["json"]
+result_backend = None
+task_ignore_result = True
+task_store_errors_even_if_ignored = False
+
+# A drain that dies is rung again by the sweeper; late acknowledgement only makes that quicker.
+task_acks_late = True
+task_reject_on_worker_lost = True
+worker_prefetch_multiplier = 1
+worker_max_tasks_per_child = 10_000
+task_time_limit = 120
+worker_soft_shutdown_timeout = 20
+worker_hijack_root_logger = False
+worker_send_task_events = True
+
+# The broker's default is no timeout at all: a half-open connection would hang in silence.
+broker_connection_retry_on_startup = True
+broker_connection_max_retries = None
+broker_connection_timeout = 2
+broker_transport_options = {
+    "visibility_timeout": 300,
+    "unacked_restore_interval": 1,
+    "unacked_restore_throttle": 1,
+    "socket_timeout": 30,
+    "socket_connect_timeout": 2,
+    "socket_keepalive": True,
+    "health_check_interval": 10,
+}
+task_publish_retry = False
+
+task_default_queue = "upkeep"
+timezone = "UTC"
+
+beat_schedule = {
+    "sweep": {"task": "mailmux.sweep", "schedule": _settings.sweep_seconds},
+    "open-quota-windows": {"task": "mailmux.open_quota_windows", "schedule": 60.0},
+    "recompute-reliability": {"task": "mailmux.recompute_reliability", "schedule": 60.0},
+    "forget-idempotency-keys": {"task": "mailmux.forget_idempotency_keys", "schedule": 3600.0},
+}

@@ -1,0 +1,313 @@
+"""The queue and the ledger: claiming, opening attempts, recording how they ended.
+
+Every statement works on a set; arrays travel through `unnest`. Locks are taken in one order everywhere:
+the run, the queue rows, the quotas, the jobs.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+import uuid_utils.compat as uuid_utils
+from sqlalchemy import Connection, text
+
+from db.mapping import submission
+from db.repositories.quotas import Quotas
+from domain.attempt import Attempt, Outcome
+from domain.delivery import (
+    Claim,
+    ClaimedJob,
+    Close,
+    Ending,
+    LeaseLost,
+    LoadedEmail,
+    Move,
+    Opened,
+    Opening,
+    Release,
+)
+from domain.lifecycle import Status
+from domain.message import Lane
+
+SUSPECT = 2  # claims that did not end in order, after which a row is claimed alone (as the partial index has it)
+_USERS_IN_TURN = 1000  # users that one claim looks at
+
+# A loose index scan: each step jumps to the next user's earliest row, however many rows the user has.
+_USERS = text("""
+    WITH RECURSIVE head AS (
+        (SELECT user_id, due_at FROM email_queue WHERE lane = :lane AND run IS NULL
+         ORDER BY user_id, due_at LIMIT 1)
+        UNION ALL
+        SELECT later.user_id, later.due_at FROM head CROSS JOIN LATERAL (
+            SELECT user_id, due_at FROM email_queue
+            WHERE lane = :lane AND run IS NULL AND user_id > head.user_id
+            ORDER BY user_id, due_at LIMIT 1
+        ) later
+    )
+    SELECT user_id FROM head WHERE due_at <= mm_now() LIMIT :users
+""")
+
+_TAKE = """
+    UPDATE email_queue q SET run = :run, token = :token, claims = q.claims + 1
+    FROM picked JOIN email_jobs j ON j.id = picked.job_id
+    WHERE q.job_id = picked.job_id
+    RETURNING q.job_id, q.claims, q.round, q.held, j.status
+"""
+
+_CLAIM = text(f"""
+    WITH picked AS (
+        SELECT own.job_id FROM unnest(CAST(:users AS uuid[])) AS u(user_id)
+        CROSS JOIN LATERAL (
+            SELECT job_id FROM email_queue
+            WHERE lane = :lane AND user_id = u.user_id AND run IS NULL AND due_at <= mm_now() AND claims < {SUSPECT}
+            ORDER BY due_at LIMIT :share FOR UPDATE SKIP LOCKED
+        ) own
+        LIMIT :limit
+    ) {_TAKE}
+""")
+
+_CLAIM_SUSPECT = text(f"""
+    WITH picked AS (
+        SELECT job_id FROM email_queue
+        WHERE lane = :lane AND run IS NULL AND due_at <= mm_now() AND claims >= {SUSPECT}
+        ORDER BY due_at LIMIT 1 FOR UPDATE SKIP LOCKED
+    ) {_TAKE}
+""")
+
+_JOBS = text("""
+    SELECT j.*, c.text, c.html
+    FROM email_jobs j JOIN email_contents c ON c.user_id = j.user_id AND c.hash = j.content_hash
+    WHERE j.id = ANY(CAST(:jobs AS uuid[]))
+""")
+
+_HISTORY = text("""
+    SELECT a.id, a.job_id, a.provider_id, p.name AS provider, a.round, a.outcome, a.error
+    FROM delivery_attempts a JOIN providers p ON p.id = a.provider_id
+    WHERE a.job_id = ANY(CAST(:jobs AS uuid[]))
+    ORDER BY a.id
+""")
+
+_FENCE = text("SELECT 1 FROM worker_runs WHERE id = :run AND lease_until > mm_now() FOR SHARE")
+
+_SETTLE = text("""
+    UPDATE delivery_attempts a SET
+        outcome = e.outcome, error = e.error, detail = e.detail, provider_message_id = e.message_id,
+        latency_ms = e.latency_ms, settled_at = mm_now()
+    FROM unnest(CAST(:ids AS uuid[]), CAST(:outcomes AS text[]), CAST(:errors AS text[]), CAST(:details AS text[]),
+                CAST(:message_ids AS text[]), CAST(:latencies AS float[]))
+         AS e(id, outcome, error, detail, message_id, latency_ms)
+    WHERE a.id = e.id AND a.run = :run AND a.outcome IS NULL
+    RETURNING a.id, a.outcome
+""")
+
+_RELEASE = text("""
+    WITH m AS (
+        SELECT * FROM unnest(CAST(:ids AS uuid[]), CAST(:jobs AS uuid[]), CAST(:delays AS float[]),
+            CAST(:rounds AS int[]), CAST(:helds AS bool[]), CAST(:statuses AS text[]), CAST(:reasons AS text[]),
+            CAST(:attempts AS uuid[])) AS m(id, job_id, delay, round, held, status, reason, attempt_id)
+    ), kept AS (
+        UPDATE email_queue q SET run = NULL, token = NULL, claims = 0, round = m.round, held = m.held,
+            due_at = mm_now() + m.delay * interval '1 second'
+        FROM m WHERE q.job_id = m.job_id AND q.run = :run AND q.token = :token
+        RETURNING m.*
+    ), shown AS (
+        UPDATE email_jobs j SET status = kept.status, status_reason = kept.reason
+        FROM kept WHERE j.id = kept.job_id AND kept.status IS NOT NULL
+    )
+    INSERT INTO email_status (id, email_job_id, status, reason, attempt_id)
+    SELECT id, job_id, status, reason, attempt_id FROM kept WHERE status IS NOT NULL
+""")
+
+_CLOSE = text("""
+    WITH m AS (
+        SELECT * FROM unnest(CAST(:ids AS uuid[]), CAST(:jobs AS uuid[]), CAST(:statuses AS text[]),
+            CAST(:reasons AS text[]), CAST(:attempts AS uuid[]), CAST(:providers AS uuid[]))
+            AS m(id, job_id, status, reason, attempt_id, provider_id)
+    ), gone AS (
+        DELETE FROM email_queue q USING m WHERE q.job_id = m.job_id AND q.run = :run AND q.token = :token
+        RETURNING m.*
+    ), shown AS (
+        UPDATE email_jobs j SET status = gone.status, status_reason = gone.reason,
+            provider_used = COALESCE(gone.provider_id, j.provider_used),
+            sent_at = CASE WHEN gone.status = 'sent' THEN mm_now() ELSE j.sent_at END
+        FROM gone WHERE j.id = gone.job_id
+    )
+    INSERT INTO email_status (id, email_job_id, status, reason, attempt_id)
+    SELECT id, job_id, status, reason, attempt_id FROM gone
+""")
+
+_OPEN = text("""
+    INSERT INTO delivery_attempts
+        (id, job_id, provider_id, run, token, round, recipients, estimated_cost, currency, decision)
+    SELECT o.id, o.job_id, o.provider_id, :run, :token, o.round, o.recipients, o.cost, o.currency,
+           CAST(o.decision AS jsonb)
+    FROM unnest(CAST(:ids AS uuid[]), CAST(:jobs AS uuid[]), CAST(:providers AS uuid[]), CAST(:rounds AS int[]),
+                CAST(:recipients AS int[]), CAST(:costs AS numeric[]), CAST(:currencies AS text[]),
+                CAST(:decisions AS text[]))
+         AS o(id, job_id, provider_id, round, recipients, cost, currency, decision)
+    JOIN email_queue q ON q.job_id = o.job_id AND q.run = :run AND q.token = :token
+    RETURNING id
+""")
+
+_REFUSED_SENDER = text("""
+    INSERT INTO sender_domains (provider_id, domain, verified, detail, retry_at)
+    SELECT DISTINCT CAST(d.provider_id AS uuid), d.domain, false, 'refused at a send',
+           mm_now() + :minutes * interval '1 minute'
+    FROM unnest(CAST(:providers AS uuid[]), CAST(:domains AS text[])) AS d(provider_id, domain)
+    ORDER BY 1, 2
+    ON CONFLICT (provider_id, domain) DO UPDATE
+        SET verified = false, detail = excluded.detail, checked_at = mm_now(), retry_at = excluded.retry_at
+""")
+_SENDER_RETRY_MINUTES = 15
+
+_NEXT_DUE = text("""
+    SELECT EXTRACT(epoch FROM min(due_at) - mm_now()) FROM email_queue WHERE lane = :lane AND run IS NULL
+""")
+
+
+class Delivery:
+    """domain.ports.DeliveryStore on PostgreSQL."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._quotas = Quotas(connection)
+
+    def claim(self, lane: Lane, run: UUID, limit: int, shuffle: Callable[[list[UUID]], None]) -> Claim:
+        run_, lane_ = str(run), lane.value
+        head = self._connection.execute(
+            text("SELECT nextval('claim_tokens') AS token, mm_now() AS now")
+        ).one()
+        values: dict[str, Any] = {"run": run_, "token": head.token, "lane": lane_}
+        rows = self._connection.execute(_CLAIM_SUSPECT, values).all()
+        if not rows:
+            users = list(self._connection.scalars(_USERS, {"lane": lane_, "users": _USERS_IN_TURN}))
+            shuffle(users)
+            if users:
+                share = -(-limit // len(users))
+                values |= {"users": [str(u) for u in users], "share": share, "limit": limit}
+                rows = self._connection.execute(_CLAIM, values).all()
+        jobs = [ClaimedJob(r.job_id, r.claims, r.round, r.held, Status(r.status)) for r in rows]
+        return Claim(head.token, head.now, jobs)
+
+    def load(self, job_ids: Sequence[UUID]) -> Mapping[UUID, LoadedEmail]:
+        jobs = {"jobs": [str(j) for j in job_ids]}
+        history: dict[UUID, list[Attempt]] = defaultdict(list)
+        for a in self._connection.execute(_HISTORY, jobs):
+            outcome = None if a.outcome is None else Outcome(a.outcome)
+            history[a.job_id].append(
+                Attempt(a.id, a.job_id, a.provider_id, a.provider, a.round, outcome, a.error)
+            )
+        return {
+            row["id"]: LoadedEmail(submission(dict(row)), row["created_at"], tuple(history[row["id"]]))
+            for row in self._connection.execute(_JOBS, jobs).mappings()
+        }
+
+    def fence(self, run: UUID) -> None:
+        if self._connection.execute(_FENCE, {"run": str(run)}).first() is None:
+            raise LeaseLost(f"the lease of run {run} has passed")
+
+    def settle(self, run: UUID, token: int, endings: Sequence[Ending], moves: Sequence[Move]) -> None:
+        claim = {"run": str(run), "token": token}
+        if endings:
+            self._settle(str(run), endings)
+        if releases := [m for m in moves if isinstance(m, Release)]:
+            self._connection.execute(_RELEASE, claim | release_arrays(releases))
+        if closes := [m for m in moves if isinstance(m, Close)]:
+            self._connection.execute(_CLOSE, claim | _close_arrays(closes))
+
+    def _settle(self, run: str, endings: Sequence[Ending]) -> None:
+        settled = self._connection.execute(
+            _SETTLE,
+            {
+                "run": run,
+                "ids": [str(e.attempt_id) for e in endings],
+                "outcomes": [e.outcome.value for e in endings],
+                "errors": [e.error for e in endings],
+                "details": [e.detail for e in endings],
+                "message_ids": [e.provider_message_id for e in endings],
+                "latencies": [e.latency_ms for e in endings],
+            },
+        ).all()
+        self._quotas.refund(sorted(row.id for row in settled if row.outcome == Outcome.NOT_SENT.value))
+        if refused := {e.refused_sender for e in endings if e.refused_sender is not None}:
+            providers, domains = zip(*sorted(refused), strict=True)
+            self._connection.execute(
+                _REFUSED_SENDER,
+                {
+                    "providers": [str(p) for p in providers],
+                    "domains": list(domains),
+                    "minutes": _SENDER_RETRY_MINUTES,
+                },
+            )
+
+    def open(self, run: UUID, token: int, openings: Sequence[Opening]) -> Opened:
+        if not openings:
+            return Opened(frozenset(), frozenset())
+        room = self._quotas.lock([o.provider_id for o in openings])
+        fitting: list[Opening] = []
+        spent: set[UUID] = set()
+        for opening in openings:
+            left = room.get(opening.provider_id)
+            if left is not None and left < opening.recipients:
+                spent.add(opening.provider_id)
+                continue
+            if left is not None:
+                room[opening.provider_id] = left - opening.recipients
+            fitting.append(opening)
+        opened = frozenset(self._insert(run, token, fitting))
+        used: dict[UUID, int] = defaultdict(int)
+        for opening in fitting:
+            if opening.provider_id in room and opening.attempt_id in opened:
+                used[opening.provider_id] += opening.recipients
+        self._quotas.add(used)
+        return Opened(opened, frozenset(spent))
+
+    def _insert(self, run: UUID, token: int, openings: Sequence[Opening]) -> Sequence[UUID]:
+        if not openings:
+            return ()
+        values = {
+            "run": str(run),
+            "token": token,
+            "ids": [str(o.attempt_id) for o in openings],
+            "jobs": [str(o.job_id) for o in openings],
+            "providers": [str(o.provider_id) for o in openings],
+            "rounds": [o.round for o in openings],
+            "recipients": [o.recipients for o in openings],
+            "costs": [o.cost for o in openings],
+            "currencies": [o.currency for o in openings],
+            "decisions": [json.dumps(o.decision, ensure_ascii=False) for o in openings],
+        }
+        return self._connection.scalars(_OPEN, values).all()
+
+    def next_due(self, lane: Lane) -> float | None:
+        seconds = self._connection.scalar(_NEXT_DUE, {"lane": lane.value})
+        return None if seconds is None else float(seconds)
+
+
+def release_arrays(releases: Sequence[Release]) -> dict[str, Any]:
+    """The parameters of a set of releases, one array per column."""
+    return {
+        "ids": [str(uuid_utils.uuid7()) for _ in releases],
+        "jobs": [str(m.job_id) for m in releases],
+        "delays": [m.delay for m in releases],
+        "rounds": [m.round for m in releases],
+        "helds": [m.held for m in releases],
+        "statuses": [m.status and m.status.value for m in releases],
+        "reasons": [m.reason for m in releases],
+        "attempts": [m.attempt_id and str(m.attempt_id) for m in releases],
+    }
+
+
+def _close_arrays(closes: Sequence[Close]) -> dict[str, Any]:
+    return {
+        "ids": [str(uuid_utils.uuid7()) for _ in closes],
+        "jobs": [str(m.job_id) for m in closes],
+        "statuses": [m.status.value for m in closes],
+        "reasons": [m.reason for m in closes],
+        "attempts": [m.attempt_id and str(m.attempt_id) for m in closes],
+        "providers": [m.provider_id and str(m.provider_id) for m in closes],
+    }

@@ -1,0 +1,119 @@
+"""What passes between delivery and the database: claims, ledger lines, next steps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from domain.attempt import Attempt, Outcome
+from domain.lifecycle import Status
+from domain.message import OnUnknown, Submission
+
+
+class LeaseLost(Exception):
+    """This run's lease has passed: others may hold its emails now. It must send and record nothing more."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimedJob:
+    """A queue row that this run holds. `claims` counts this claim and those before that did not end in order."""
+
+    job_id: UUID
+    claims: int
+    round: int
+    held: bool
+    status: Status
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """Rows claimed together. `token` fences them; `now` is the database's time of the claim."""
+
+    token: int
+    now: datetime
+    jobs: Sequence[ClaimedJob]
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedEmail:
+    submission: Submission
+    accepted_at: datetime
+    attempts: tuple[Attempt, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """A line of the ledger to be opened. `cost` is an estimate for all recipients."""
+
+    attempt_id: UUID
+    job_id: UUID
+    provider_id: UUID
+    round: int
+    recipients: int
+    cost: Decimal
+    currency: str
+    decision: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """`attempts` are committed and may go on the wire; `spent` are providers whose quota had no room for more."""
+
+    attempts: frozenset[UUID]
+    spent: frozenset[UUID]
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How an open attempt ended. `refused_sender`: a sender domain that the provider said is not verified."""
+
+    attempt_id: UUID
+    outcome: Outcome
+    error: str | None = None
+    detail: str | None = None
+    provider_message_id: str | None = None
+    latency_ms: float | None = None
+    refused_sender: tuple[UUID, str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """Give a row back, due in `delay` seconds. `status` None: nothing that the user should see has changed."""
+
+    job_id: UUID
+    delay: float
+    round: int
+    held: bool = False
+    status: Status | None = None
+    reason: str | None = None
+    attempt_id: UUID | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    """Nothing more will be done: the row goes, the job gets its last status."""
+
+    job_id: UUID
+    status: Status
+    reason: str | None = None
+    attempt_id: UUID | None = None
+    provider_id: UUID | None = None
+
+
+Move = Release | Close
+
+
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """An attempt that a dead run left open. `doubts` counts this and earlier unknown attempts of the email."""
+
+    attempt_id: UUID
+    job_id: UUID
+    status: Status
+    on_unknown: OnUnknown
+    round: int
+    doubts: int

@@ -1,0 +1,43 @@
+"""The port of the soft state that all workers share: breakers and rates. `db.live` keeps it in Redis."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+from uuid import UUID
+
+from routing.breaker import Breaker, Sign
+
+
+@dataclass(frozen=True, slots=True)
+class Signal:
+    """The end of a call, as a sign for the breaker. `retry_after` in seconds."""
+
+    provider_id: UUID
+    sign: Sign
+    cause: str = ""
+    retry_after: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """`granted` emails may go now; more after `retry_after` seconds."""
+
+    granted: int
+    retry_after: float
+
+
+class LiveState(Protocol):
+    """Soft state shared by all workers. It may be lost at any time, and then starts afresh."""
+
+    def breakers(self, providers: Sequence[UUID]) -> Mapping[UUID, Breaker]: ...
+
+    def fold(self, signs: Sequence[Signal], now: datetime) -> None: ...
+
+    def take_probe(self, provider: UUID, now: datetime) -> bool:
+        """Whether this caller alone may send the probe that is due."""
+        ...
+
+    def reserve_rate(self, provider: UUID, per_second: float, count: int) -> Grant: ...

@@ -1,0 +1,332 @@
+"""The way of an email out: claim → decide → ledger → send → record. Framework-free; one email is a batch of one.
+
+Nothing goes on the wire that is not committed in the ledger first, and nothing at all once the run's lease has
+passed. The transaction that records one window's outcomes opens the next window's attempts.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Protocol
+from uuid import UUID
+
+from domain.attempt import Attempt, Outcome, SendResult
+from domain.delivery import Claim, Close, Ending, Move, Opening, Release
+from domain.errors import (
+    OutcomeUnknown,
+    ProviderError,
+    RateLimited,
+    SenderNotVerified,
+    StorageUnavailable,
+)
+from domain.lifecycle import Event, Status, advance
+from domain.message import Lane
+from domain.ports import Clock, Log, Provider, WorkerUnit
+from routing.breaker import sign_of
+from routing.live import LiveState, Signal
+from routing.policy import (
+    Case,
+    Finish,
+    Hold,
+    Patience,
+    Postpone,
+    TryNext,
+    after_attempt,
+)
+from routing.snapshot import Snapshot
+from workers.planning import Board, Parcel, Route, plan
+
+NOT_ATTEMPTED = "not_attempted"  # the ledger's word for an attempt that never reached the wire
+_SENDER_RETRY = timedelta(minutes=15)
+_RECORD_WAITS = (0.1, 0.2, 0.5, 1.0, 2.0, 2.0, 2.0, 2.0)  # seconds between tries to record, within the lease
+
+
+class Run(Protocol):
+    """The claim to life of this process: the lease that fences what it sends and writes."""
+
+    @property
+    def id(self) -> UUID: ...
+
+    def alive(self) -> bool:
+        """Whether the lease still holds, by the monotonic clock."""
+        ...
+
+
+class Fleet(Protocol):
+    """The providers as they are configured now, with an adapter for each."""
+
+    def snapshot(self) -> Snapshot:
+        """Everything the router needs; breakers left closed."""
+        ...
+
+    def adapter(self, provider: UUID) -> Provider:
+        """The adapter of a provider of the last snapshot."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Knobs:
+    """`batch`: emails per claim; `window`: attempts open at once; `claim_cap`: claims that may die; seconds else."""
+
+    batch: int = 100
+    window: int = 25
+    claim_cap: int = 5
+    drain_seconds: float = 20.0
+    patience: Patience = Patience()
+
+
+@dataclass(frozen=True, slots=True)
+class Dispatcher:
+    """What delivery works with."""
+
+    units: Callable[[], AbstractContextManager[WorkerUnit]]
+    fleet: Fleet
+    live: LiveState
+    clock: Clock
+    ids: Callable[[], UUID]
+    pool: Executor
+    log: Log
+    knobs: Knobs = Knobs()
+
+
+def drain(lane: Lane, run: Run, deps: Dispatcher) -> float | None:
+    """Deliver what is due in the lane, for at most `drain_seconds`.
+
+    Returns the seconds until the lane's next email is due (0 or less: more is due now), None where it is
+    empty. Raises LeaseLost when the run has died, StorageUnavailable when the database stays away.
+    """
+    stop = deps.clock.monotonic() + deps.knobs.drain_seconds
+    while run.alive() and deps.clock.monotonic() < stop:
+        with deps.units() as unit:
+            claim = unit.delivery.claim(lane, run.id, deps.knobs.batch, deps.clock.chance.shuffle)
+            unit.commit()
+        if not claim.jobs:
+            break
+        Delivery(claim, run, deps).deliver()
+    with deps.units() as unit:
+        return unit.delivery.next_due(lane)
+
+
+class Delivery:
+    """One claim's way through."""
+
+    def __init__(self, claim: Claim, run: Run, deps: Dispatcher) -> None:
+        self._claim = claim
+        self._run = run
+        self._deps = deps
+        self._began = deps.clock.monotonic()
+        self._endings: list[Ending] = []
+        self._moves: list[Move] = []
+
+    def deliver(self) -> None:
+        """Carry every claimed email to its next rest: an end, a wait, a hold."""
+        waiting = deque(self._load())
+        board = self._board()
+        while waiting or self._endings or self._moves:
+            window = [waiting.popleft() for _ in range(min(self._deps.knobs.window, len(waiting)))]
+            routes = self._decide(window, board)
+            opened, back = self._record(routes)
+            if back:
+                board = self._board()
+                waiting.extendleft(reversed(back))
+            again = self._send(opened, board)
+            waiting.extendleft(reversed(again))
+
+    def _board(self) -> Board:
+        return Board(self._deps.fleet.snapshot(), self._deps.live)
+
+    def _load(self) -> list[Parcel]:
+        """Read the claimed emails; those whose claims keep dying are ended before their content is touched."""
+        cap = self._deps.knobs.claim_cap
+        spent = [j for j in self._claim.jobs if j.claims > cap]
+        for job in spent:
+            event = Event.LOST_SIGHT if job.status is Status.UNKNOWN else Event.GAVE_UP
+            reason = f"{cap} workers died over it; it is not tried again by itself"
+            self._moves.append(Close(job.job_id, advance(job.status, event), reason))
+        jobs = [j for j in self._claim.jobs if j.claims <= cap]
+        with self._deps.units() as unit:
+            emails = unit.delivery.load([j.job_id for j in jobs])
+        parcels = []
+        for job in jobs:
+            email = emails[job.job_id]
+            case = Case(
+                accepted_at=email.accepted_at,
+                round=job.round,
+                on_unknown=email.submission.on_unknown,
+                attempts=email.attempts,
+                expires_at=email.submission.expires_at,
+                held=job.held,
+            )
+            parcels.append(Parcel(email.submission, case, job.status))
+        return parcels
+
+    def _decide(self, window: Sequence[Parcel], board: Board) -> list[tuple[UUID, Route]]:
+        """Choose providers; note what happens to emails that cannot go now. Mints the attempts' ids."""
+        planned = plan(window, board, self._now(), self._deps.knobs.patience, self._deps.clock)
+        for parcel, step in planned.others:
+            self._moves.append(self._move(parcel, step))
+        return [(self._deps.ids(), route) for route in planned.routes]
+
+    def _record(self, routes: Sequence[tuple[UUID, Route]]) -> tuple[list[tuple[UUID, Route]], list[Parcel]]:
+        """One transaction: how the last window ended, and the ledger lines of this one, before any wire.
+
+        Returns what may be sent, and the emails whose provider's quota another worker spent first.
+        """
+        openings = [_opening(attempt_id, route) for attempt_id, route in routes]
+        for wait in (*_RECORD_WAITS, None):
+            try:
+                with self._deps.units() as unit:
+                    unit.delivery.fence(self._run.id)
+                    unit.delivery.settle(self._run.id, self._claim.token, self._endings, self._moves)
+                    opened = unit.delivery.open(self._run.id, self._claim.token, openings)
+                    unit.commit()
+                break
+            except StorageUnavailable:
+                # The commit may have happened. Outcomes and moves are idempotent; attempts that may now be
+                # open never reached the wire, so they are settled as such and their emails decided again.
+                if wait is None or not self._run.alive():
+                    raise
+                self._endings += [Ending(o.attempt_id, Outcome.NOT_SENT, NOT_ATTEMPTED) for o in openings]
+                openings = []
+                self._deps.clock.sleep(wait)
+        self._endings, self._moves = [], []
+        if not openings:
+            return [], [route.parcel for _, route in routes]
+        going = [(i, route) for i, route in routes if i in opened.attempts]
+        back = [r.parcel for i, r in routes if i not in opened.attempts and r.candidate.provider_id in opened.spent]
+        return going, back
+
+    def _send(self, opened: Sequence[tuple[UUID, Route]], board: Board) -> list[Parcel]:
+        """Send a window's emails at once; note how each ended. Returns those to be decided again now."""
+        futures = [self._deps.pool.submit(self._call, *one) for one in opened]
+        again: list[Parcel] = []
+        signals: list[Signal] = []
+        for (attempt_id, route), future in zip(opened, futures, strict=True):
+            reply = future.result()
+            self._endings.append(_ending(attempt_id, route, reply))
+            if reply.sent is None and reply.error is None:
+                continue  # the lease had passed: the fence will refuse this claim's records
+            signals.append(_signal(route, reply.error))
+            if isinstance(reply.error, SenderNotVerified):
+                until = self._now() + _SENDER_RETRY
+                board.refuse_sender(route.candidate.provider_id, route.parcel.submission.envelope.sender.domain, until)
+            parcel = _after(attempt_id, route, reply.error)
+            step = after_attempt(parcel.case, reply.error, self._deps.knobs.patience)
+            if isinstance(step, TryNext):
+                again.append(parcel)
+            else:
+                self._moves.append(self._move(parcel, step, attempt_id, route))
+        if signals:
+            self._deps.live.fold(signals, self._now())
+            board.refresh_breakers()
+        return again
+
+    def _call(self, attempt_id: UUID, route: Route) -> _Reply:
+        """One send. Opens no socket once the lease has passed."""
+        clock = self._deps.clock
+        began = clock.monotonic()
+        if not self._run.alive():
+            return _Reply()
+        provider = route.candidate.provider
+        error: ProviderError | None = None
+        sent: SendResult | None = None
+        try:
+            sent = self._deps.fleet.adapter(route.candidate.provider_id).send(route.parcel.submission, attempt_id)
+        except ProviderError as known:
+            error = known
+        except Exception as surprise:  # an adapter's fault must never lose an email or send it twice
+            self._deps.log.exception("adapter_broke", attempt=str(attempt_id), provider=provider)
+            error = OutcomeUnknown(provider, f"the adapter broke: {type(surprise).__name__}")
+        return _Reply(sent, error, (clock.monotonic() - began) * 1000)
+
+    def _move(
+        self,
+        parcel: Parcel,
+        step: Finish | Hold | Postpone,
+        attempt_id: UUID | None = None,
+        route: Route | None = None,
+    ) -> Move:
+        """What the queue and the visible status become by a step."""
+        job_id, round_ = parcel.submission.id, parcel.case.round
+        match step:
+            case Finish(event, reason):
+                provider = route.candidate.provider_id if route is not None and event is Event.ACCEPTED else None
+                return Close(job_id, advance(parcel.status, event), reason, attempt_id, provider)
+            case Hold(delay, reason):
+                status = advance(parcel.status, Event.LOST_SIGHT)
+                return Release(job_id, delay, round_, True, status, reason, attempt_id)
+            case Postpone(delay, next_round, reason, visible):
+                shown = advance(parcel.status, Event.POSTPONED) if visible else None
+                return Release(job_id, delay, next_round, False, shown, reason, attempt_id)
+
+    def _now(self) -> datetime:
+        """The database's time, carried on from the claim by the monotonic clock."""
+        return self._claim.now + timedelta(seconds=self._deps.clock.monotonic() - self._began)
+
+
+@dataclass(frozen=True, slots=True)
+class _Reply:
+    """How a call ended. Neither `sent` nor `error`: it was not made."""
+
+    sent: SendResult | None = None
+    error: ProviderError | None = None
+    latency_ms: float | None = None
+
+
+def _opening(attempt_id: UUID, route: Route) -> Opening:
+    submission, candidate = route.parcel.submission, route.candidate
+    return Opening(
+        attempt_id=attempt_id,
+        job_id=submission.id,
+        provider_id=candidate.provider_id,
+        round=route.parcel.case.round,
+        recipients=submission.recipient_count,
+        cost=candidate.cost,
+        currency=candidate.currency,
+        decision=route.decision.as_json(),
+    )
+
+
+def _ending(attempt_id: UUID, route: Route, reply: _Reply) -> Ending:
+    if reply.error is not None:
+        refused = None
+        if isinstance(reply.error, SenderNotVerified):
+            refused = (route.candidate.provider_id, route.parcel.submission.envelope.sender.domain)
+        return Ending(
+            attempt_id,
+            reply.error.outcome,
+            reply.error.code,
+            reply.error.detail,
+            latency_ms=reply.latency_ms,
+            refused_sender=refused,
+        )
+    if reply.sent is None:
+        return Ending(attempt_id, Outcome.NOT_SENT, NOT_ATTEMPTED, "the worker's lease had passed")
+    message_id = reply.sent.provider_message_id
+    return Ending(attempt_id, Outcome.ACCEPTED, provider_message_id=message_id, latency_ms=reply.latency_ms)
+
+
+def _after(attempt_id: UUID, route: Route, error: ProviderError | None) -> Parcel:
+    """The email with this try in its history."""
+    parcel, candidate = route.parcel, route.candidate
+    attempt = Attempt(
+        id=attempt_id,
+        job_id=parcel.submission.id,
+        provider_id=candidate.provider_id,
+        provider=candidate.provider,
+        round=parcel.case.round,
+        outcome=Outcome.ACCEPTED if error is None else error.outcome,
+        error=None if error is None else error.code,
+    )
+    return replace(parcel, case=replace(parcel.case, attempts=(*parcel.case.attempts, attempt), held=False))
+
+
+def _signal(route: Route, error: ProviderError | None) -> Signal:
+    retry_after = error.retry_after if isinstance(error, RateLimited) else None
+    cause = "" if error is None else error.code
+    return Signal(route.candidate.provider_id, sign_of(error), cause, retry_after)

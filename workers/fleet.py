@@ -1,0 +1,87 @@
+"""The providers as they are configured now: a snapshot for the router, and an adapter for each."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from uuid import UUID
+
+import structlog
+
+from db.repositories.routes import ProviderRow
+from domain.capabilities import Capabilities
+from domain.ports import Provider
+from routing.snapshot import ProviderSnapshot, RuleSnapshot, Snapshot
+
+log = structlog.get_logger(__name__)
+
+Build = Callable[[ProviderRow], Provider]
+
+
+
+class ConfiguredFleet:
+    """workers.delivery.Fleet over the `providers` table. Adapters are kept until their row's version changes.
+
+    `read()` returns the rows and the rules. A provider whose adapter cannot be built is shown to the router
+    with its fault, and hinders nobody else.
+    """
+
+    def __init__(self, read: Callable[[], tuple[Sequence[ProviderRow], Sequence[RuleSnapshot]]], build: Build) -> None:
+        self._read = read
+        self._build = build
+        self._lock = threading.Lock()
+        self._kept: dict[UUID, tuple[int, Provider | None, str | None]] = {}
+
+    def snapshot(self) -> Snapshot:
+        rows, rules = self._read()
+        with self._lock:
+            for row in rows:
+                self._keep(row)
+            for gone in self._kept.keys() - {row.id for row in rows}:
+                self._drop(gone)
+            kept: Mapping[UUID, tuple[int, Provider | None, str | None]] = dict(self._kept)
+        return Snapshot(tuple(_snapshot(row, *kept[row.id][1:]) for row in rows), tuple(rules))
+
+    def adapter(self, provider: UUID) -> Provider:
+        adapter = self._kept[provider][1]
+        if adapter is None:
+            raise LookupError(f"provider {provider} has no adapter")
+        return adapter
+
+    def close(self) -> None:
+        with self._lock:
+            for provider in list(self._kept):
+                self._drop(provider)
+
+    def _keep(self, row: ProviderRow) -> None:
+        if row.id in self._kept:
+            if self._kept[row.id][0] == row.version:
+                return
+            self._drop(row.id)
+        try:
+            self._kept[row.id] = (row.version, self._build(row), None)
+        except Exception as error:  # one provider's bad configuration must not stop the others
+            log.warning("provider_faulty", provider=row.name, error=type(error).__name__)
+            self._kept[row.id] = (row.version, None, f"its configuration cannot be used: {error}"[:300])
+
+    def _drop(self, provider: UUID) -> None:
+        adapter = self._kept.pop(provider)[1]
+        if adapter is not None:
+            adapter.close()
+
+
+def _snapshot(row: ProviderRow, adapter: Provider | None, fault: str | None) -> ProviderSnapshot:
+    return ProviderSnapshot(
+        id=row.id,
+        name=row.name,
+        capabilities=adapter.capabilities if adapter is not None else Capabilities(),
+        base_cost=row.base_cost,
+        currency=row.currency,
+        owner=row.owner,
+        active=row.active,
+        fault=fault,
+        reliability=row.reliability,
+        quota=row.quota,
+        rate_per_second=row.rate_per_second,
+        refused_senders=row.refused_senders,
+    )

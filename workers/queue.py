@@ -1,0 +1,59 @@
+"""The doorbell: all that the API sees of the workers. A ring carries a lane's name, never an email."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+import structlog
+
+from domain.message import Lane
+from domain.ports import Clock
+
+DRAIN_TASK = "mailmux.drain"
+_GAP = 0.01  # seconds between two rings of one lane
+_QUIET = 5.0  # seconds between two log lines about a broker that is away
+
+log = structlog.get_logger(__name__)
+
+
+class Doorbell:
+    """domain.ports.DeliveryQueue: rings on the leading and the trailing edge of a burst, off the caller's thread.
+
+    `publish(lane)` sends one drain task. Where it fails the ring is lost, and the sweeper makes it good.
+    """
+
+    def __init__(self, publish: Callable[[Lane], None], clock: Clock) -> None:
+        self._publish = publish
+        self._clock = clock
+        self._pending: set[Lane] = set()
+        self._changed = threading.Condition()
+        self._thread: threading.Thread | None = None
+        self._complained = float("-inf")
+
+    def ring(self, lane: Lane) -> None:
+        with self._changed:
+            self._pending.add(lane)
+            if self._thread is None:  # not in __init__: a forked server would lose the thread
+                self._thread = threading.Thread(target=self._serve, name="mailmux-doorbell", daemon=True)
+                self._thread.start()
+            self._changed.notify()
+
+    def _serve(self) -> None:
+        while True:
+            with self._changed:
+                while not self._pending:
+                    self._changed.wait()
+                lanes, self._pending = self._pending, set()
+            for lane in sorted(lanes):
+                try:
+                    self._publish(lane)
+                except Exception as error:  # any broker's fault; the row is in the database, the sweeper rings again
+                    self._complain(lane, error)
+            self._clock.sleep(_GAP)
+
+    def _complain(self, lane: Lane, error: Exception) -> None:
+        now = self._clock.monotonic()
+        if now - self._complained >= _QUIET:
+            self._complained = now
+            log.warning("ring_lost", lane=lane.value, error=type(error).__name__)

@@ -1,0 +1,85 @@
+"""The Celery tasks: unwrap, call the use case, wrap. Their messages carry no email."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import structlog
+from celery import Celery
+
+from domain.delivery import LeaseLost
+from domain.message import Lane
+from domain.ports import DeliveryQueue
+from routing.policy import Patience
+from workers import upkeep
+from workers.delivery import Dispatcher, drain
+from workers.queue import DRAIN_TASK
+from workers.run import Heart
+from workers.upkeep import Units
+
+log = structlog.get_logger(__name__)
+
+
+class WorkerDeps(Protocol):
+    """What a worker process has built for itself after it was forked."""
+
+    @property
+    def units(self) -> Units: ...
+
+    @property
+    def queue(self) -> DeliveryQueue: ...
+
+    @property
+    def heart(self) -> Heart: ...
+
+    @property
+    def dispatcher(self) -> Dispatcher: ...
+
+    @property
+    def patience(self) -> Patience: ...
+
+
+class LazyDeps(Protocol):
+    def __call__(self) -> WorkerDeps: ...
+
+
+def register_tasks(app: Celery, deps: LazyDeps) -> None:
+    """Give the app its tasks. `deps()` is called within the process that runs them."""
+
+    def drain_lane(lane: str) -> None:
+        drain_in_run(Lane(lane), deps())
+
+    def sweep() -> None:
+        upkeep.sweep(deps().units, deps().queue, deps().patience)
+
+    def open_quota_windows() -> None:
+        upkeep.open_quota_windows(deps().units)
+
+    def recompute_reliability() -> None:
+        upkeep.recompute_reliability(deps().units)
+
+    def forget_idempotency_keys() -> None:
+        upkeep.forget_idempotency_keys(deps().units)
+
+    app.task(name=DRAIN_TASK)(drain_lane)
+    for duty in (sweep, open_quota_windows, recompute_reliability, forget_idempotency_keys):
+        app.task(name=f"mailmux.{duty.__name__}")(duty)
+
+
+def drain_in_run(lane: Lane, deps: WorkerDeps) -> None:
+    """Drain under this process's run, and see that the lane is rung again when more falls due.
+
+    Where a drain breaks off, its run is abandoned: what it holds in doubt is then settled as for a dead worker.
+    """
+    run = deps.heart.run()
+    try:
+        due_in = drain(lane, run, deps.dispatcher)
+    except LeaseLost:
+        run.abandon()
+        log.warning("drain_fenced", lane=lane.value, run=str(run.id))
+        return
+    except BaseException:
+        run.abandon()
+        raise
+    if due_in is not None:
+        deps.heart.wake(lane, due_in)

@@ -82,7 +82,7 @@ class RedisLiveState:
 
             def folded(breaker: Breaker, own: Sequence[Signal] = own) -> Breaker:
                 for s in own:
-                    breaker = breaker.after(s.sign, now, cause=s.cause, retry_after=s.retry_after)
+                    breaker = breaker.after(s.sign, now, probe=s.probe, cause=s.cause, retry_after=s.retry_after)
                 return breaker
 
             self._update(provider, folded)

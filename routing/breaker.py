@@ -65,31 +65,38 @@ class Breaker:
         )
 
     def after(
-        self, sign: Sign, now: datetime, *, cause: str = "", retry_after: float | None = None
+        self,
+        sign: Sign,
+        now: datetime,
+        *,
+        probe: bool = False,
+        cause: str = "",
+        retry_after: float | None = None,
     ) -> Breaker:
-        """Fold one more sign. An answer, whatever it says of the email, closes; failures open and back off."""
+        """Fold one more sign. An answer, whatever it says of the email, closes; failures open and back off.
+
+        While it is open only a `probe` that fails lengthens the backoff: other calls began before it opened.
+        """
         match sign:
             case Sign.ANSWERED:
                 return Breaker(throttled_until=self.throttled_until)
             case Sign.THROTTLED:
-                until = now + timedelta(
-                    seconds=DEFAULT_THROTTLE if retry_after is None else max(0.0, retry_after)
-                )
+                until = now + timedelta(seconds=DEFAULT_THROTTLE if retry_after is None else max(0.0, retry_after))
                 latest = until if self.throttled_until is None else max(until, self.throttled_until)
                 return Breaker(throttled_until=latest)
-            case Sign.FAILED if self.retry_at is None and self.failures + 1 < TRIP_AFTER:
-                return Breaker(self.failures + 1, throttled_until=self.throttled_until, cause=cause)
             case Sign.FAILED:
                 first, longest = FAILURE_BACKOFF
+                opens = self.failures + 1 >= TRIP_AFTER
             case Sign.ACCOUNT_FAILED:
                 first, longest = ACCOUNT_BACKOFF
-        if self.retry_at is not None and now < self.retry_at - timedelta(seconds=self.backoff / 2):
-            # A call that began before the breaker opened ends late: it says nothing new.
-            return Breaker(self.failures + 1, self.backoff, self.retry_at, self.throttled_until, cause)
+                opens = True
+        failures = self.failures + 1
+        if self.retry_at is None and not opens:
+            return Breaker(failures, throttled_until=self.throttled_until, cause=cause)
+        if self.retry_at is not None and not probe:
+            return Breaker(failures, self.backoff, self.retry_at, self.throttled_until, cause)
         backoff = min(longest, max(first, self.backoff * 2))
-        return Breaker(
-            self.failures + 1, backoff, now + timedelta(seconds=backoff), self.throttled_until, cause
-        )
+        return Breaker(failures, backoff, now + timedelta(seconds=backoff), self.throttled_until, cause)
 
 
 CLOSED = Breaker()

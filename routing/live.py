@@ -17,6 +17,7 @@ class Signal:
 
     provider_id: UUID
     sign: Sign
+    probe: bool = False
     cause: str = ""
     retry_after: float | None = None
 

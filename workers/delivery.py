@@ -329,4 +329,5 @@ def _after(attempt_id: UUID, route: Route, error: ProviderError | None) -> Parce
 def _signal(route: Route, error: ProviderError | None) -> Signal:
     retry_after = error.retry_after if isinstance(error, RateLimited) else None
     cause = "" if error is None else error.code
-    return Signal(route.candidate.provider_id, sign_of(error), cause, retry_after)
+    candidate = route.candidate
+    return Signal(candidate.provider_id, sign_of(error), candidate.probe, cause, retry_after)

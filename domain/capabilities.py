@@ -9,6 +9,11 @@ from dataclasses import dataclass
 class Capabilities:
     """Limits of one adapter; None means without a limit of its own.
 
+    Here stands what the recipient or the sender would miss: an email that needs more than a provider can express
+    goes to another one. Tags and metadata are not among that. They are kept by us and come back with our own
+    events, so a provider need not carry them; an adapter hands them over where the provider has a place for them
+    and they fit whole, for the provider's own statistics. `max_tags` is for one that must refuse all the same.
+
     `max_bytes` is the size of the whole email as the provider counts it (encoded attachments included).
     """
 
@@ -16,7 +21,6 @@ class Capabilities:
     max_bytes: int | None = None
     max_reply_to: int | None = None
     max_tags: int | None = None
-    metadata: bool = True
     custom_headers: bool = True
     attachments: bool = True
     inline_images: bool = True

@@ -1,0 +1,190 @@
+"""Build → post → classify → parse, once for all providers that speak HTTP.
+
+An adapter says how its request looks, what a success looks like, and which refusals its provider documents.
+The rest is the same everywhere:
+
+    2xx, readable by the adapter       accepted
+    2xx, unreadable                    OutcomeUnknown
+    3xx, 401, 402, 403, 404, 405, 410  Misconfigured: the address or the account is wrong, not the email
+    400, 413, 422                      Rejected
+    408, 421, 425, 429, 503            not processed, by RFC 9110, 6585 and 8470: ProviderUnavailable, RateLimited
+    every other 5xx                    OutcomeUnknown, unless the adapter lists it among its `refusals`
+    anything else                      OutcomeUnknown
+"""
+
+from __future__ import annotations
+
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from math import isfinite
+from typing import Any
+from uuid import UUID
+
+from domain.attempt import SendResult
+from domain.capabilities import Capabilities
+from domain.errors import (
+    Misconfigured,
+    OutcomeUnknown,
+    ProviderError,
+    ProviderUnavailable,
+    RateLimited,
+    Rejected,
+    Unsupported,
+)
+from domain.message import Submission
+from providers import guard
+from providers.exchange import Origin, Request, Response
+from providers.words import clean
+from providers.world import World
+
+LONGEST_WAIT = 86_400.0  # seconds; a Retry-After beyond a day is an error of the provider's
+_NO_EMAIL_OF_OURS = frozenset({401, 402, 403, 404, 405, 406, 410, 415})
+_OF_THE_EMAIL = frozenset({400, 413, 422})
+_NOT_PROCESSED = frozenset({408, 421, 425, 503})
+
+
+class HTTPProvider(ABC):
+    """One account at a provider with an HTTP API. Safe for several threads; never repeats a request."""
+
+    # Statuses that the provider documents as "not accepted", with the error each means. Name the source beside.
+    refusals: Mapping[int, Callable[[str, str], ProviderError]] = {}
+
+    def __init__(
+        self,
+        name: str,
+        base_url: str,
+        capabilities: Capabilities,
+        world: World,
+        secrets: tuple[str, ...] = (),
+    ) -> None:
+        self.name = name
+        self._capabilities, self._world, self._secrets = capabilities, world, secrets
+        self._origin = Origin(name, base_url, world)
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return self._capabilities
+
+    def send(self, submission: Submission, attempt_id: UUID) -> SendResult:
+        guard.refuse(self.name, self._capabilities, submission)
+        try:
+            request = self.build(submission, attempt_id)
+        except (ValueError, TypeError, LookupError) as error:
+            raise Unsupported(self.name, f"could not be composed: {type(error).__name__}") from error
+        response = self._origin.perform(request)
+        if (refusal := self.judge(response, submission)) is not None:
+            raise refusal
+        try:
+            return self.parse(response)
+        except ProviderError:
+            raise
+        except (ValueError, TypeError, LookupError) as reason:
+            raise OutcomeUnknown(self.name, f"an unreadable {self._shape(response)}") from reason
+
+    def check(self) -> None:
+        try:
+            request = self.probe()
+        except ValueError as error:
+            raise Misconfigured(self.name, "the credentials cannot be sent over HTTP") from error
+        response = self._origin.perform(request)
+        if (refusal := self.judge(response)) is not None:
+            raise refusal
+        self.recognise(response)
+
+    def close(self) -> None:
+        self._origin.close()
+
+    @abstractmethod
+    def build(self, submission: Submission, attempt_id: UUID) -> Request:
+        """The request that sends the email. Raises Unsupported, or ValueError where it cannot be composed."""
+
+    @abstractmethod
+    def parse(self, response: Response) -> SendResult:
+        """Read a 2xx answer. Raise ValueError, TypeError or LookupError where it does not say "accepted"."""
+
+    @abstractmethod
+    def probe(self) -> Request:
+        """A request that needs the credentials and changes nothing."""
+
+    def recognise(self, response: Response) -> None:
+        """Read the 2xx answer to the probe. Raises Misconfigured where it shows that sending would fail."""
+
+    def explain(self, response: Response) -> str | None:
+        """What the provider says went wrong, from its documented error form; None where it is not in that form."""
+        return None
+
+    def classify(self, response: Response, said: str) -> ProviderError | None:
+        """A finer class than the status gives, or None."""
+        return None
+
+    def reset_after(self, response: Response) -> float | None:
+        """Seconds until a rate limit ends, from a field of the provider's own."""
+        return None
+
+    def judge(self, response: Response, submission: Submission | None = None) -> ProviderError | None:
+        """The error that the answer means, or None for 2xx."""
+        status = response.status
+        if 200 <= status < 300:
+            return None
+        raw = self.explain(response)
+        said = clean(raw, self._secrets, submission) if raw is not None else None
+        detail = f"{status}: {said}" if said else f"answered {self._shape(response)}"
+        if (finer := self.classify(response, said or "")) is not None:
+            return finer
+        if status == 429:
+            return RateLimited(self.name, detail, self.retry_after(response))
+        if status in self.refusals:
+            return self.refusals[status](self.name, detail)
+        if status in _NOT_PROCESSED:
+            return ProviderUnavailable(self.name, detail)
+        if status in _NO_EMAIL_OF_OURS or 300 <= status < 400:
+            return Misconfigured(self.name, detail)
+        if status == 400 and response.media_type == "text/html":
+            return ProviderUnavailable(self.name, f"{detail}: a page from something before the provider")
+        if status in _OF_THE_EMAIL:
+            return Rejected(self.name, detail)
+        return OutcomeUnknown(self.name, detail)
+
+    def retry_after(self, response: Response) -> float | None:
+        """Seconds from Retry-After (RFC 9110, 10.2.3: seconds or a date), else from the provider's own field."""
+        value = response.headers.get("retry-after", "").strip()
+        seconds: float | None = None
+        if value.isascii() and value.isdigit():
+            seconds = float(value[:12])
+        elif value:
+            try:
+                seconds = self.seconds_until(response, parsedate_to_datetime(value))
+            except ValueError:
+                seconds = None
+        if seconds is None:
+            seconds = self.reset_after(response)
+        if seconds is None or not isfinite(seconds):
+            return None
+        return min(max(seconds, 0.0), LONGEST_WAIT)
+
+    def seconds_until(self, response: Response, moment: datetime) -> float:
+        """By the provider's own clock (its Date field), so that ours may be wrong; else by ours."""
+        try:
+            now = parsedate_to_datetime(response.headers["date"])
+        except (LookupError, ValueError):
+            now = self._world.wall_time()
+        return (_aware(moment) - _aware(now)).total_seconds()
+
+    def json(self, response: Response) -> Any:
+        """The body as JSON. Raises ValueError."""
+        try:
+            return json.loads(response.body)
+        except RecursionError:
+            raise ValueError("nested too deep") from None
+
+    @staticmethod
+    def _shape(response: Response) -> str:
+        kind = clean(response.media_type)[:60] or "untyped"
+        return f"{response.status} with {len(response.body)} bytes ({kind})"
+
+
+def _aware(moment: datetime) -> datetime:
+    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)

@@ -1,0 +1,160 @@
+"""A provider that keeps what it is given and answers as its script says. It opens no connection.
+
+For tests, and for sending in earnest to nobody.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Annotated
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from domain.attempt import SendResult
+from domain.capabilities import Capabilities
+from domain.errors import (
+    Misconfigured,
+    OutcomeUnknown,
+    ProviderError,
+    ProviderUnavailable,
+    RateLimited,
+    Rejected,
+    SenderNotVerified,
+    Transient,
+    Unsupported,
+)
+from domain.message import Submission
+from providers import guard
+from providers.world import World
+
+
+class Answer(StrEnum):
+    """How a send ends. The names are those of the errors' codes."""
+
+    ACCEPTED = "accepted"
+    TRANSIENT = "transient"
+    UNAVAILABLE = "provider_unavailable"
+    RATE_LIMITED = "rate_limited"
+    MISCONFIGURED = "misconfigured"
+    SENDER_NOT_VERIFIED = "sender_not_verified"
+    UNSUPPORTED = "unsupported"
+    REJECTED = "rejected"
+    UNKNOWN = "outcome_unknown"
+    TAKEN_BUT_UNKNOWN = "taken_but_unknown"
+
+
+_ERRORS: Mapping[Answer, type[ProviderError]] = {
+    Answer.TRANSIENT: Transient,
+    Answer.UNAVAILABLE: ProviderUnavailable,
+    Answer.MISCONFIGURED: Misconfigured,
+    Answer.SENDER_NOT_VERIFIED: SenderNotVerified,
+    Answer.UNSUPPORTED: Unsupported,
+    Answer.REJECTED: Rejected,
+    Answer.UNKNOWN: OutcomeUnknown,
+    Answer.TAKEN_BUT_UNKNOWN: OutcomeUnknown,
+}
+_TAKEN = frozenset({Answer.ACCEPTED, Answer.TAKEN_BUT_UNKNOWN})
+
+
+class Config(BaseModel):
+    """`answers` by recipient's address; the first recipient that has one decides. Else `answer`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    answer: Answer = Answer.ACCEPTED
+    answers: dict[str, Answer] = {}
+    retry_after: Annotated[float | None, Field(ge=0, le=86_400)] = None
+
+
+class Credentials(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """An email that the provider took."""
+
+    submission: Submission
+    attempt_id: UUID
+    provider_message_id: str
+
+
+def capabilities(config: Config) -> Capabilities:
+    return Capabilities()
+
+
+class MemoryProvider:
+    """`script` answers the first calls, one each; then the configuration holds. `sent` and `calls` grow."""
+
+    def __init__(
+        self,
+        name: str = "memory",
+        config: Config | None = None,
+        script: Iterable[Answer | ProviderError] = (),
+        can: Capabilities | None = None,
+    ) -> None:
+        self.name = name
+        self._config = config or Config()
+        self._by_recipient = {address.lower(): a for address, a in self._config.answers.items()}
+        self._script = iter(script)
+        self._can = can or capabilities(self._config)
+        self._lock = threading.Lock()
+        self._sent: list[Sent] = []
+        self._calls: list[UUID] = []
+        self.closed = False
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return self._can
+
+    @property
+    def sent(self) -> tuple[Sent, ...]:
+        """What was taken, in order."""
+        with self._lock:
+            return tuple(self._sent)
+
+    @property
+    def calls(self) -> tuple[UUID, ...]:
+        """The attempt of every call that got past the guard, in order."""
+        with self._lock:
+            return tuple(self._calls)
+
+    def send(self, submission: Submission, attempt_id: UUID) -> SendResult:
+        guard.refuse(self.name, self._can, submission)
+        with self._lock:
+            self._calls.append(attempt_id)
+            answer = next(self._script, None) or self._configured(submission)
+            message_id = f"memory-{attempt_id}"
+            if answer in _TAKEN:
+                self._sent.append(Sent(submission, attempt_id, message_id))
+        if answer is Answer.ACCEPTED:
+            return SendResult(message_id)
+        raise self._error(answer)
+
+    def check(self) -> None:
+        if self._config.answer in (Answer.UNAVAILABLE, Answer.MISCONFIGURED):
+            raise self._error(self._config.answer)
+
+    def close(self) -> None:
+        self.closed = True
+
+    def _configured(self, submission: Submission) -> Answer:
+        for recipient in submission.envelope.recipients:
+            if answer := self._by_recipient.get(recipient.address.email.lower()):
+                return answer
+        return self._config.answer
+
+    def _error(self, answer: Answer | ProviderError) -> ProviderError:
+        if isinstance(answer, ProviderError):
+            return answer
+        if answer is Answer.RATE_LIMITED:
+            return RateLimited(self.name, "as scripted", self._config.retry_after)
+        return _ERRORS[answer](self.name, "as scripted")
+
+
+def build(name: str, config: Config, credentials: Credentials, world: World) -> MemoryProvider:
+    return MemoryProvider(name, config)

@@ -1,0 +1,145 @@
+"""The kinds of provider there are: an explicit table, and what others add by the entry point `mailmux.providers`.
+
+An entry point names a `ProviderKind` (or a function that returns one). Ours win where names collide.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import entry_points
+from typing import Any, Generic, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from domain.capabilities import Capabilities
+from domain.ports import Provider
+from providers import memory, sendgrid, smtp
+from providers.world import Timeouts, World
+
+__all__ = ["KINDS", "InvalidSettings", "Problem", "ProviderKind", "Timeouts", "UnknownKind", "World"]
+
+ENTRY_POINTS = "mailmux.providers"
+
+Settings = TypeVar("Settings", bound=BaseModel)
+Secrets = TypeVar("Secrets", bound=BaseModel)
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One wrong field: `path` like `config.host` or `credentials.api_key`. `message` never quotes the value."""
+
+    path: str
+    message: str
+
+
+class InvalidSettings(ValueError):
+    """Settings or credentials that do not fit the kind; all problems at once."""
+
+    def __init__(self, kind: str, problems: Iterable[Problem]) -> None:
+        self.kind, self.problems = kind, tuple(problems)
+        super().__init__(f"{kind}: " + "; ".join(f"{p.path}: {p.message}" for p in self.problems))
+
+
+class UnknownKind(KeyError):
+    """No provider of that kind is known here."""
+
+    def __init__(self, name: str, known: Iterable[str]) -> None:
+        self.name, self.known = name, tuple(known)
+        super().__init__(name)
+
+    def __str__(self) -> str:
+        return f"no provider kind {self.name!r}; known: {', '.join(self.known)}"
+
+
+def _agree(config: Any, credentials: Any) -> Iterable[tuple[str, str]]:
+    return ()
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderKind(Generic[Settings, Secrets]):
+    """`Config` holds what may be shown, `Credentials` only what may not (SecretStr). Both forbid unknown fields.
+
+    `build` opens no connection. `capabilities` needs no credentials, so that a chooser can ask it.
+    `disagreements` yields (path, message) where the two do not go together.
+    """
+
+    name: str
+    title: str
+    Config: type[Settings]
+    Credentials: type[Secrets]
+    build: Callable[[str, Settings, Secrets, World], Provider]
+    capabilities: Callable[[Settings], Capabilities]
+    disagreements: Callable[[Settings, Secrets], Iterable[tuple[str, str]]] = _agree
+
+
+def _of(name: str, title: str, module: Any) -> ProviderKind[Any, Any]:
+    disagreements = getattr(module, "disagreements", _agree)
+    return ProviderKind(
+        name, title, module.Config, module.Credentials, module.build, module.capabilities, disagreements
+    )
+
+
+KINDS: dict[str, ProviderKind[Any, Any]] = {
+    "memory": _of("memory", "In memory, sends nothing", memory),
+    "sendgrid": _of("sendgrid", "Twilio SendGrid", sendgrid),
+    "smtp": _of("smtp", "SMTP server", smtp),
+}
+
+
+def kinds() -> tuple[ProviderKind[Any, Any], ...]:
+    """Every known kind, by name."""
+    known = {**_of_others(), **KINDS}
+    return tuple(known[name] for name in sorted(known))
+
+
+def kind(name: str) -> ProviderKind[Any, Any]:
+    """Raises UnknownKind, a KeyError that lists the known ones."""
+    if name in KINDS:
+        return KINDS[name]
+    others = _of_others()
+    if name in others:
+        return others[name]
+    raise UnknownKind(name, sorted({*KINDS, *others}))
+
+
+def validate(
+    name: str, config: Mapping[str, Any], credentials: Mapping[str, Any]
+) -> tuple[BaseModel, BaseModel]:
+    """Settings and credentials of that kind. Raises UnknownKind, and InvalidSettings with every wrong field."""
+    wanted = kind(name)
+    problems: list[Problem] = []
+    parsed: list[BaseModel] = []
+    for part, model, values in (
+        ("config", wanted.Config, config),
+        ("credentials", wanted.Credentials, credentials),
+    ):
+        try:
+            parsed.append(model.model_validate(dict(values)))
+        except ValidationError as error:
+            for wrong in error.errors(include_input=False, include_context=False, include_url=False):
+                path = ".".join([part, *map(str, wrong["loc"])])
+                problems.append(Problem(path, wrong["msg"].removeprefix("Value error, ")))
+    if not problems:
+        problems = [Problem(path, message) for path, message in wanted.disagreements(*parsed)]
+    if problems:
+        raise InvalidSettings(name, problems)
+    return parsed[0], parsed[1]
+
+
+def build(name: str, label: str, config: BaseModel, credentials: BaseModel, world: World) -> Provider:
+    """A provider of the kind `name`; `label` is what its errors call it."""
+    return kind(name).build(label, config, credentials, world)
+
+
+@cache
+def _of_others() -> dict[str, ProviderKind[Any, Any]]:
+    found: dict[str, ProviderKind[Any, Any]] = {}
+    for entry in entry_points(group=ENTRY_POINTS):
+        loaded = entry.load()
+        offered = loaded if isinstance(loaded, ProviderKind) else loaded()
+        if not isinstance(offered, ProviderKind):
+            raise TypeError(f"the entry point {entry.name} of {ENTRY_POINTS} does not name a ProviderKind")
+        found[offered.name] = offered
+    return found

@@ -1,8 +1,10 @@
 """Celery's settings. Redis is a doorbell here: losing a message loses no email (docs/reference/reliability.md)."""
 
+import os
+
 from wiring.settings import Settings
 
-_settings = Settings.from_env()
+_settings = Settings.from_env(os.environ)
 
 broker_url = _settings.redis_url.reveal()
 task_serializer = "json"
@@ -40,7 +42,7 @@ task_default_queue = "upkeep"
 timezone = "UTC"
 
 beat_schedule = {
-    "sweep": {"task": "mailmux.sweep", "schedule": _settings.sweep_seconds},
+    "sweep": {"task": "mailmux.sweep", "schedule": _settings.delivery.sweep_seconds},
     "open-quota-windows": {"task": "mailmux.open_quota_windows", "schedule": 60.0},
     "recompute-reliability": {"task": "mailmux.recompute_reliability", "schedule": 60.0},
     "forget-idempotency-keys": {"task": "mailmux.forget_idempotency_keys", "schedule": 3600.0},

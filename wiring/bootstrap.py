@@ -1,0 +1,155 @@
+"""The composition root: builds what the API and the workers are given, from the settings alone."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from uuid import UUID
+
+import redis
+import structlog
+import uuid_utils.compat as uuid_utils
+from celery import Celery
+from sqlalchemy import Engine
+
+from db.live import RedisLiveState
+from db.repositories.routes import ProviderRow
+from db.sealing import Sealer
+from db.uow import SqlUnitOfWork, open_engine
+from domain.message import Lane
+from domain.ports import Provider
+from providers import registry
+from providers.world import Timeouts, World
+from routing.policy import Patience
+from routing.snapshot import RuleSnapshot
+from wiring.settings import Settings
+from workers.delivery import Dispatcher, Knobs
+from workers.fleet import ConfiguredFleet
+from workers.queue import DRAIN_TASK, Doorbell
+from workers.run import Heart
+
+_LIVE_TIMEOUT = 0.05  # seconds that a decision waits for Redis
+
+
+class SystemClock:
+    """domain.ports.Clock of the real world."""
+
+    def __init__(self) -> None:
+        self.chance = random.Random()
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+    def sleep(self, seconds: float) -> None:
+        time.sleep(seconds)
+
+
+def new_id() -> UUID:
+    """A UUIDv7 (RFC 9562): unique, and in the order of time."""
+    return uuid_utils.uuid7()
+
+
+def unit_factory(engine: Engine) -> Callable[[], SqlUnitOfWork]:
+    return lambda: SqlUnitOfWork(engine)
+
+
+def build_sealer(settings: Settings) -> Sealer:
+    return Sealer(settings.encryption_keys, settings.encryption_keys.current)
+
+
+def build_world(settings: Settings, clock: SystemClock) -> World:
+    """What adapters are given of the world."""
+    timeouts = Timeouts(connect=settings.provider.connect_seconds, read=settings.provider.read_seconds)
+    return World(clock=clock, wall_time=lambda: datetime.now(UTC), timeouts=timeouts)
+
+
+def build_provider(row: ProviderRow, sealer: Sealer, world: World) -> Provider:
+    """The adapter of a configured provider. Raises where its kind, settings or credentials cannot be used."""
+    credentials = sealer.open(row.sealed, owner=row.owner, kind=row.kind, row=row.id)
+    config, secrets = registry.validate(row.kind, row.config, credentials)
+    return registry.kind(row.kind).build(row.name, config, secrets, world)
+
+
+def build_doorbell(app: Celery, clock: SystemClock) -> Doorbell:
+    """The bell that drains are rung with. `app` may be configured for publishing only."""
+
+    def publish(lane: Lane) -> None:
+        app.send_task(DRAIN_TASK, args=(lane.value,), queue=lane.value, retry=False, ignore_result=True)
+
+    return Doorbell(publish, clock)
+
+
+def publishing_app(settings: Settings) -> Celery:
+    """A Celery app that only rings: short timeouts, since it runs beside requests."""
+    app = Celery("mailmux")
+    app.conf.update(
+        broker_url=settings.redis_url.reveal(),
+        task_serializer="json",
+        task_ignore_result=True,
+        broker_connection_retry=False,
+        broker_transport_options={"socket_timeout": 1, "socket_connect_timeout": 1, "max_retries": 0},
+    )
+    return app
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """What one worker process works with (workers.tasks.WorkerDeps)."""
+
+    units: Callable[[], SqlUnitOfWork]
+    queue: Doorbell
+    heart: Heart
+    dispatcher: Dispatcher
+    patience: Patience
+    close: Callable[[], None]
+
+
+def build_worker(settings: Settings, app: Celery) -> Worker:
+    """Build a worker process's dependencies. Call it after the fork: sockets and threads do not survive one."""
+    knobs, clock = settings.delivery, SystemClock()
+    log = structlog.get_logger("mailmux.worker")
+    engine = open_engine(settings.database_url.reveal(), pool_size=4, application="mailmux-worker")
+    units = unit_factory(engine)
+    sealer, world = build_sealer(settings), build_world(settings, clock)
+    patience = Patience(knobs.unknown_ttl_seconds, knobs.resend_after_seconds, knobs.give_up_after_seconds)
+    client = redis.Redis.from_url(
+        settings.redis_url.reveal(), socket_timeout=_LIVE_TIMEOUT, socket_connect_timeout=_LIVE_TIMEOUT
+    )
+
+    def read() -> tuple[Sequence[ProviderRow], Sequence[RuleSnapshot]]:
+        with units() as unit:
+            unit.quotas.roll()
+            found = unit.routes.providers(), unit.routes.rules()
+            unit.commit()
+        return found
+
+    fleet = ConfiguredFleet(read, lambda row: build_provider(row, sealer, world))
+    queue = build_doorbell(app, clock)
+    pool = ThreadPoolExecutor(knobs.window, thread_name_prefix="mailmux-send")
+    heart = Heart(
+        units, queue, clock, new_id, log,
+        lease=knobs.lease_seconds, beat=knobs.heartbeat_seconds, patience=patience,
+    )  # fmt: skip
+    dispatcher = Dispatcher(
+        units=units,
+        fleet=fleet,
+        live=RedisLiveState(client, clock),
+        clock=clock,
+        ids=new_id,
+        pool=pool,
+        log=log,
+        knobs=Knobs(knobs.batch, knobs.window, knobs.claim_cap, knobs.drain_seconds, patience),
+    )
+
+    def close() -> None:
+        heart.stop()
+        pool.shutdown(wait=True)
+        fleet.close()
+        client.close()
+        engine.dispose()
+
+    return Worker(units, queue, heart, dispatcher, patience, close)

@@ -1,0 +1,142 @@
+"""What the tests share: real services of their own, and a wall around the loopback address.
+
+`database_url` is a fresh, migrated database for each test (a clone of a template, 0.05 s); `redis_url` an empty
+Redis database for each test. Both servers start when the first test asks for them and stop with the session.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import itertools
+import shutil
+import socket
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+import sqlalchemy as sa
+from sqlalchemy.engine import make_url
+
+from wiring.embedded.postgres import ROLE, EmbeddedPostgres
+from wiring.embedded.valkey import EmbeddedValkey
+
+
+def _local(address: Any) -> bool:
+    if not isinstance(address, tuple):  # a Unix socket's path
+        return True
+    host = str(address[0])
+    try:
+        return host == "localhost" or ipaddress.ip_address(host.partition("%")[0]).is_loopback
+    except ValueError:
+        return False
+
+
+_connect, _connect_ex = socket.socket.connect, socket.socket.connect_ex
+
+
+def _guarded_connect(self: socket.socket, address: Any) -> None:
+    if not _local(address):
+        pytest.fail(f"a test opened a socket to {address!r}, beyond the loopback address")
+    _connect(self, address)
+
+
+def _guarded_connect_ex(self: socket.socket, address: Any) -> int:
+    if not _local(address):
+        pytest.fail(f"a test opened a socket to {address!r}, beyond the loopback address")
+    return _connect_ex(self, address)
+
+
+def pytest_configure() -> None:
+    socket.socket.connect = _guarded_connect  # type: ignore[method-assign, assignment]
+    socket.socket.connect_ex = _guarded_connect_ex  # type: ignore[method-assign, assignment]
+
+
+class Databases:
+    """Databases for tests on one server: `clone()` gives a migrated one, `empty()` one without a schema."""
+
+    def __init__(self, postgres: EmbeddedPostgres) -> None:
+        self._postgres = postgres
+        self._admin = sa.create_engine(
+            postgres.admin_url, isolation_level="AUTOCOMMIT", poolclass=sa.NullPool
+        )
+        self._numbers = itertools.count(1)
+        self._template: str | None = None
+
+    @contextmanager
+    def clone(self) -> Iterator[str]:
+        """The URL of a migrated database, which is dropped at the end."""
+        with self._database(template=self._migrated_template()) as url:
+            yield url
+
+    @contextmanager
+    def empty(self) -> Iterator[str]:
+        """The URL of a database without a schema, which is dropped at the end."""
+        with self._database(template="template0") as url:
+            yield url
+
+    def _migrated_template(self) -> str:
+        if self._template is None:
+            from wiring.migrate import upgrade
+            from wiring.secret import Secret
+
+            self._execute(f"CREATE DATABASE migrated OWNER {ROLE} TEMPLATE template0")
+            upgrade(Secret(self._url("migrated")))
+            self._template = "migrated"
+        return self._template
+
+    @contextmanager
+    def _database(self, template: str) -> Iterator[str]:
+        name = f"test_{next(self._numbers)}"
+        self._execute(f"CREATE DATABASE {name} OWNER {ROLE} TEMPLATE {template}")
+        try:
+            yield self._url(name)
+        finally:
+            self._execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+    def _url(self, name: str) -> str:
+        return make_url(self._postgres.url).set(database=name).render_as_string(hide_password=False)
+
+    def _execute(self, statement: str) -> None:
+        with self._admin.connect() as connection:
+            connection.execute(sa.text(statement))
+
+
+@pytest.fixture(scope="session")
+def services_folder() -> Iterator[Path]:
+    """A folder that other users may pass through, since PostgreSQL gives up root's rights."""
+    folder = Path(tempfile.mkdtemp(prefix="mailmux-tests-"))
+    folder.chmod(0o711)
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def databases(services_folder: Path) -> Iterator[Databases]:
+    """Makes databases; for tests that need several, or one per module."""
+    with EmbeddedPostgres(services_folder / "postgres", durable=False) as postgres:
+        yield Databases(postgres)
+
+
+@pytest.fixture
+def database_url(databases: Databases) -> Iterator[str]:
+    """The SQLAlchemy URL of a migrated database of this test's own."""
+    with databases.clone() as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def valkey(services_folder: Path) -> Iterator[EmbeddedValkey]:
+    with EmbeddedValkey(services_folder / "valkey", durable=False) as server:
+        yield server
+
+
+@pytest.fixture
+def redis_url(valkey: EmbeddedValkey) -> str:
+    """The URL of a Redis database that is empty when the test starts."""
+    with redis.Redis.from_url(valkey.url) as connection:
+        connection.flushall()
+    return valkey.url

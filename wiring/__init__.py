@@ -1,0 +1,1 @@
+"""The composition root: reads the environment, builds what the rooms need, and starts the entries."""

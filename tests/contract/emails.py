@@ -1,0 +1,105 @@
+"""Emails to send through real adapters, from the plainest to one with everything in it."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from uuid import UUID
+
+import uuid_utils.compat as uuid_utils
+
+from domain.message import (
+    Address,
+    Attachment,
+    Disposition,
+    Envelope,
+    Lane,
+    Message,
+    Recipient,
+    RecipientKind,
+    Submission,
+    Tracking,
+)
+from providers.world import Timeouts, World
+
+PNG = bytes(range(256)) * 9
+PDF = b"%PDF-1.7\n\r\n\x00\xff" + b"\r.\n.\r\n..\n" * 41
+QUICK = Timeouts(connect=1.0, read=0.3, total=0.8)
+
+
+class RealClock:
+    def __init__(self) -> None:
+        self.chance = random.Random(1)
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+    def sleep(self, seconds: float) -> None:
+        time.sleep(seconds)
+
+
+def a_world(timeouts: Timeouts = QUICK, ca_file: Path | None = None) -> World:
+    return World(RealClock(), lambda: datetime.now(UTC), timeouts, ca_file)
+
+
+def new_id() -> UUID:
+    return uuid_utils.uuid7()
+
+
+def an_email(
+    *,
+    sender: Address | None = None,
+    to: tuple[Address, ...] = (Address("ada@recipient.example"),),
+    cc: tuple[Address, ...] = (),
+    bcc: tuple[Address, ...] = (),
+    reply_to: tuple[Address, ...] = (),
+    subject: str = "Your receipt",
+    text: str | None = "Thank you.\n",
+    html: str | None = None,
+    headers: tuple[tuple[str, str], ...] = (),
+    attachments: tuple[Attachment, ...] = (),
+    tags: tuple[str, ...] = (),
+    metadata: Mapping[str, str] | None = None,
+    tracking: Tracking | None = None,
+) -> Submission:
+    recipients = [
+        Recipient(address, kind)
+        for kind, addresses in ((RecipientKind.TO, to), (RecipientKind.CC, cc), (RecipientKind.BCC, bcc))
+        for address in addresses
+    ]
+    return Submission(
+        id=new_id(),
+        user_id=new_id(),
+        message=Message(subject, text, html, headers, attachments),
+        envelope=Envelope(sender or Address("shop@sender.example"), tuple(recipients), reply_to),
+        email_type="transactional",
+        lane=Lane.TRANSACTIONAL,
+        tags=tags,
+        metadata=metadata or {},
+        tracking=tracking or Tracking(),
+    )
+
+
+def a_rich_email() -> Submission:
+    """Every feature that all adapters have, and Unicode wherever text may stand."""
+    return an_email(
+        sender=Address("shop@sender.example", 'Ærø "Bøger", A/S'),
+        to=(Address("ada@recipient.example", "Ада Лавлейс"), Address("bo@recipient.example", "Bo; the, second")),
+        cc=(Address("cy@xn--bcher-kva.example", "Cý <admin@evil.example>"),),
+        bcc=(Address("secret@recipient.example", "Nobody knows"),),
+        reply_to=(Address("answers@sender.example", "答え"),),
+        subject="Grüße, 世界 🎉 " + "sehr lang und ümlautig " * 8,
+        text="Hällo 世界\n.a dot begins this line\n\n" + "långt " * 300 + "\nFrom here\n.\nend",
+        html='<p>Hallo <b>мир</b> <img src="cid:logo@shop"></p>\n<!-- ' + "x" * 1200 + " -->",
+        headers=(("X-Campaign", "väår"), ("List-Id", "<list.sender.example>"), ("X-Empty-Ish", "0")),
+        attachments=(
+            Attachment("Rechnung März — № 1.pdf", "application/pdf", PDF),
+            Attachment("logo.png", "image/png", PNG, Disposition.INLINE, "logo@shop"),
+            Attachment('a "quoted" \\ name.txt', "text/plain; charset=utf-8", "naïve\n".encode()),
+        ),
+        tags=("receipt", "första"),
+        metadata={"order": "1234", "kund": "åäö"},
+    )

@@ -1,0 +1,413 @@
+"""Providers' servers on this machine's sockets, that answer as a test says, and keep what they were told.
+
+They are written from the protocols, not from the adapters: nothing of ours is imported here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import socket
+import ssl
+import struct
+import threading
+from collections.abc import Callable
+from enum import Enum
+from typing import Any
+
+
+class Does(Enum):
+    """How a provider treats the next emails."""
+
+    ACCEPT = "accept"
+    RATE_LIMIT = "say 429, come back in 7 seconds"
+    UNAVAILABLE = "say 503"
+    BARE_500 = "say 500 and nothing more"
+    REFUSE_CREDENTIALS = "say 401"
+    REJECT = "say that the email is wrong"
+    REFUSE_SENDER = "say that the sender is not verified"
+    GARBAGE = "answer with a success that makes no sense"
+    HUGE = "answer without end, fast"
+    TRUNCATED = "break off in the middle of the answer"
+    RESET = "take the email, then reset the connection"
+    CLOSE = "take the email, then close without a word"
+    HANG = "take the email, then say nothing"
+    DRIP = "take the email, then answer a byte now and then, for ever"
+
+
+DRIP_EVERY = 0.1  # seconds; less than any read timeout
+
+
+class Listener:
+    """A socket on 127.0.0.1 with a thread for each connection. `connections` counts the accepted ones."""
+
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
+        self.tls = tls
+        self.does = Does.ACCEPT
+        self.connections = 0
+        self.emails = 0
+        self.lock = threading.Lock()
+        self.stopping = threading.Event()
+        self._open: set[socket.socket] = set()
+        self._socket = socket.create_server(("127.0.0.1", 0), backlog=64)
+        self.port: int = self._socket.getsockname()[1]
+        self._threads = [threading.Thread(target=self._accept, daemon=True)]
+        self._threads[0].start()
+
+    def serve(self, connection: socket.socket) -> None:
+        raise NotImplementedError
+
+    def stop(self) -> None:
+        self.stopping.set()
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+        self._socket.close()
+        with self.lock:
+            connections = list(self._open)
+        for connection in connections:
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+        for thread in self._threads:
+            thread.join(5)
+
+    def drop_connections(self) -> None:
+        """End what is open, as a server does that has waited long enough."""
+        with self.lock:
+            connections = list(self._open)
+        for connection in connections:
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                connection, _ = self._socket.accept()
+            except OSError:
+                return
+            self.connections += 1
+            thread = threading.Thread(target=self._run, args=(connection,), daemon=True)
+            self._threads.append(thread)
+            thread.start()
+
+    def _run(self, connection: socket.socket) -> None:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        try:
+            if self.tls is not None and self.tls_at_once:
+                connection = self.tls.wrap_socket(connection, server_side=True)
+            self.watch(connection)
+            self.serve(connection)
+        except (OSError, EOFError):
+            pass  # the client left, or the test ended
+        finally:
+            with self.lock:
+                self._open.discard(connection)
+            connection.close()
+
+    tls_at_once = True
+
+    def watch(self, connection: socket.socket) -> None:
+        with self.lock:
+            self._open.add(connection)
+
+    def drip(self, connection: socket.socket, piece: bytes) -> None:
+        while not self.stopping.wait(DRIP_EVERY):
+            connection.sendall(piece)
+
+    @staticmethod
+    def reset(connection: socket.socket) -> None:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        connection.close()
+
+
+Headers = dict[str, str]
+
+
+class HTTPServer(Listener):
+    """HTTP/1.1 with Content-Length. `answer` gives status, headers and body for a request."""
+
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
+        super().__init__(tls)
+        self.requests: list[tuple[str, str, Headers, bytes]] = []
+
+    def answer(self, method: str, path: str, headers: Headers, body: bytes) -> tuple[int, Headers, bytes]:
+        raise NotImplementedError
+
+    def serve(self, connection: socket.socket) -> None:
+        stream = connection.makefile("rb")
+        with stream:
+            while line := stream.readline():
+                method, path, _ = line.decode("ascii").split(" ")
+                headers: Headers = {}
+                while (field := stream.readline().decode("latin-1").rstrip("\r\n")) != "":
+                    name, _, value = field.partition(":")
+                    assert name.lower() not in headers, f"{name} came twice"
+                    headers[name.lower()] = value.strip()
+                body = stream.read(int(headers.get("content-length", "0")))
+                with self.lock:
+                    self.requests.append((method, path, headers, body))
+                if not self._treat(connection, method, path, headers, body):
+                    return
+
+    def _treat(self, connection: socket.socket, method: str, path: str, headers: Headers, body: bytes) -> bool:
+        match self.does:
+            case Does.HANG:
+                self.stopping.wait()
+            case Does.RESET:
+                self.reset(connection)
+            case Does.CLOSE:
+                pass
+            case Does.DRIP:
+                connection.sendall(b"HTTP/1.1 202 Accepted\r\nX-Slow: ")
+                self.drip(connection, b"a")
+            case Does.HUGE:
+                connection.sendall(b"HTTP/1.1 202 Accepted\r\nContent-Length: 1000000000\r\n\r\n")
+                while not self.stopping.is_set():
+                    connection.sendall(b"x" * 65_536)
+            case Does.TRUNCATED:
+                connection.sendall(b"HTTP/1.1 202 Accepted\r\nContent-Length: 400\r\n\r\n{")
+            case _:
+                status, more, content = self.answer(method, path, headers, body)
+                head = f"HTTP/1.1 {status} Whatever\r\nContent-Length: {len(content)}\r\n"
+                head += "".join(f"{n}: {v}\r\n" for n, v in more.items())
+                connection.sendall(head.encode() + b"\r\n" + content)
+                return more.get("Connection", "") != "close"
+        return False
+
+
+class SendGridServer(HTTPServer):
+    """POST /v3/mail/send and GET /v3/scopes, for one API key."""
+
+    def __init__(self, api_key: str, tls: ssl.SSLContext | None = None) -> None:
+        super().__init__(tls)
+        self.api_key = api_key
+        self.payloads: list[dict[str, Any]] = []
+
+    def answer(self, method: str, path: str, headers: Headers, body: bytes) -> tuple[int, Headers, bytes]:
+        if headers.get("authorization") != f"Bearer {self.api_key}" or self.does is Does.REFUSE_CREDENTIALS:
+            key = headers.get("authorization", "")
+            return self._errors(401, f"The provided authorization grant {key} is invalid, expired, or revoked")
+        if (method, path) == ("GET", "/v3/scopes"):
+            return 200, {"Content-Type": "application/json"}, b'{"scopes":["mail.send","alerts.read"]}'
+        if (method, path) != ("POST", "/v3/mail/send"):
+            return self._errors(404, "not found")
+        payload = json.loads(body)
+        with self.lock:
+            self.emails += 1
+            self.payloads.append(payload)
+        recipient = payload["personalizations"][0]["to"][0]["email"]
+        match self.does:
+            case Does.RATE_LIMIT:
+                return self._errors(429, "too many requests", {"Retry-After": "7"})
+            case Does.UNAVAILABLE:
+                return 503, {}, b""
+            case Does.BARE_500:
+                return 500, {"Content-Type": "text/html"}, b"<h1>Oops</h1>"
+            case Does.REJECT:
+                return self._errors(400, f"Does not contain a valid address: {recipient}", field="personalizations.0.to")
+            case Does.REFUSE_SENDER:
+                return self._errors(
+                    403,
+                    "The from address does not match a verified Sender Identity. Mail cannot be sent until this error"
+                    " is resolved.",
+                    field="from",
+                )
+            case Does.GARBAGE:
+                return 202, {"Content-Type": "text/html"}, b"<html>Please sign in to the Wi-Fi</html>"
+        return 202, {"X-Message-Id": f"sg-{len(self.payloads)}"}, b""
+
+    @staticmethod
+    def _errors(
+        status: int, message: str, more: Headers | None = None, field: str | None = None
+    ) -> tuple[int, Headers, bytes]:
+        body = json.dumps({"errors": [{"message": message, "field": field, "help": None}]}).encode()
+        return status, {"Content-Type": "application/json", **(more or {})}, body
+
+
+Answer = str | Callable[[socket.socket], None]
+
+
+class SMTPServer(Listener):
+    """RFC 5321 with SIZE, STARTTLS or implicit TLS, AUTH PLAIN and LOGIN.
+
+    `replies` overrides the answer to a command by its verb ("GREETING", "EHLO", "AUTH", "MAIL", "RCPT", "DATA", "END"):
+    a text, or a function that does something else to the connection.
+    """
+
+    def __init__(
+        self,
+        tls: ssl.SSLContext | None = None,
+        mode: str = "starttls",
+        account: tuple[str, str] | None = None,
+        features: tuple[str, ...] = ("SIZE 30000000", "8BITMIME"),
+    ) -> None:
+        self.mode, self.account, self.features = mode, account, features
+        self.tls_at_once = mode == "implicit"
+        self.replies: dict[str, Answer] = {}
+        self.messages: list[tuple[str, list[str], bytes]] = []
+        self.commands: list[str] = []
+        self.unfinished = 0
+        super().__init__(tls)
+
+    def serve(self, connection: socket.socket) -> None:
+        _Dialogue(self, connection).run()
+
+
+class _Left(Exception):
+    """The dialogue is over."""
+
+
+class _Dialogue:
+    def __init__(self, server: SMTPServer, connection: socket.socket) -> None:
+        self.server, self.connection = server, connection
+        self.stream = connection.makefile("rb")
+        self.secure = server.mode == "implicit"
+        self.signed_in = server.account is None
+        self.sender: str | None = None
+        self.recipients: list[str] = []
+
+    def run(self) -> None:
+        try:
+            with contextlib.suppress(_Left):
+                self.say("GREETING", "220 test.example ESMTP")
+                while line := self.read():
+                    self.obey(line)
+        finally:
+            self.stream.close()
+            self.connection.close()
+
+    def read(self) -> str:
+        raw = self.stream.readline(4096)
+        if not raw:
+            raise _Left
+        assert raw.endswith(b"\r\n"), f"a line that does not end with CRLF: {raw!r}"
+        line = raw[:-2].decode("utf-8")
+        with self.server.lock:
+            self.server.commands.append(line)
+        return line
+
+    def say(self, verb: str, text: str) -> bool:
+        """Answer, unless the test says otherwise. True: the answer was a yes."""
+        answer = self.server.replies.get(verb, text)
+        if callable(answer):
+            answer(self.connection)
+            raise _Left
+        self.connection.sendall(answer.encode() + b"\r\n")
+        if answer.startswith("421"):
+            raise _Left
+        return answer[0] in "23"
+
+    def obey(self, line: str) -> None:
+        verb = line.split(" ", 1)[0].upper()
+        match verb:
+            case "EHLO":
+                features = [*self.server.features]
+                if self.server.tls and not self.secure:
+                    features.append("STARTTLS")
+                if self.server.account and self.secure:
+                    features.append("AUTH PLAIN LOGIN")
+                lines = ["test.example", *features]
+                self.say("EHLO", "\r\n".join(f"250{'-' if n < len(lines) else ' '}{x}" for n, x in enumerate(lines, 1)))
+            case "STARTTLS" if self.server.tls and not self.secure:
+                if self.say("STARTTLS", "220 go ahead"):
+                    self.stream.close()
+                    self.connection = self.server.tls.wrap_socket(self.connection, server_side=True)
+                    self.server.watch(self.connection)
+                    self.stream, self.secure = self.connection.makefile("rb"), True
+            case "AUTH":
+                self.sign_in(line)
+            case "MAIL":
+                self.mail(line)
+            case "RCPT":
+                self.rcpt(line)
+            case "DATA" if self.recipients:
+                if self.say("DATA", "354 go on"):
+                    self.data()
+            case "RSET":
+                self.sender, self.recipients = None, []
+                self.say("RSET", "250 ok")
+            case "NOOP":
+                self.say("NOOP", "250 ok")
+            case "QUIT":
+                self.say("QUIT", "221 bye")
+                raise _Left
+            case _:
+                self.say("?", "503 5.5.1 bad sequence of commands")
+
+    def sign_in(self, line: str) -> None:
+        from base64 import b64decode
+
+        assert self.secure, "credentials came without TLS"
+        words = line.split(" ")
+        if words[1] == "PLAIN":
+            _, user, password = b64decode(words[2]).decode().split("\0")
+        else:
+            self.connection.sendall(b"334 VXNlcm5hbWU6\r\n")
+            user = b64decode(self.read()).decode()
+            self.connection.sendall(b"334 UGFzc3dvcmQ6\r\n")
+            password = b64decode(self.read()).decode()
+        right = (user, password) == self.server.account and self.server.does is not Does.REFUSE_CREDENTIALS
+        self.signed_in = self.say(
+            "AUTH", "235 2.7.0 welcome" if right else f"535 5.7.8 {user} may not enter with {password}"
+        ) and right
+
+    def mail(self, line: str) -> None:
+        if not self.signed_in:
+            self.say("MAIL", "530 5.7.0 sign in first")
+            return
+        self.sender = line[line.index("<") + 1 : line.index(">")]
+        self.recipients = []
+        match self.server.does:
+            case Does.RATE_LIMIT:
+                self.say("MAIL", "450 4.7.1 too many messages per minute, slow down")
+            case Does.UNAVAILABLE:
+                self.say("MAIL", "421 4.3.2 closing for maintenance")
+            case Does.REFUSE_SENDER:
+                self.say("MAIL", f"550 5.7.1 <{self.sender}>: sender address rejected: not owned by user")
+            case _:
+                self.say("MAIL", "250 2.1.0 ok")
+
+    def rcpt(self, line: str) -> None:
+        if self.sender is None:
+            self.say("?", "503 5.5.1 MAIL first")
+            return
+        recipient = line[line.index("<") + 1 : line.index(">")]
+        refused = self.server.does is Does.REJECT
+        reply = f"550 5.1.1 <{recipient}>: no such user" if refused else "250 2.1.5 ok"
+        if self.say(f"RCPT {recipient}" if f"RCPT {recipient}" in self.server.replies else "RCPT", reply):
+            self.recipients.append(recipient)
+
+    def data(self) -> None:
+        content = bytearray()
+        while (line := self.stream.readline()) != b".\r\n":
+            if not line:
+                with self.server.lock:
+                    self.server.unfinished += 1
+                raise _Left
+            content += line[1:] if line.startswith(b".") else line
+        with self.server.lock:
+            self.server.emails += 1
+            self.server.messages.append((self.sender or "", self.recipients, bytes(content)))
+        self.sender, self.recipients = None, []
+        connection = self.connection
+        match self.server.does:
+            case Does.HANG:
+                self.server.stopping.wait()
+                raise _Left
+            case Does.RESET:
+                self.stream.close()
+                self.server.reset(connection)
+                raise _Left
+            case Does.CLOSE:
+                raise _Left
+            case Does.DRIP:
+                self.server.drip(connection, b"250-wait\r\n")
+            case Does.HUGE:
+                while not self.server.stopping.is_set():
+                    connection.sendall(b"250-" + b"x" * 60_000)
+            case Does.TRUNCATED:
+                connection.sendall(b"25")
+                raise _Left
+            case Does.GARBAGE:
+                self.say("END", "what was that?")
+            case _:
+                self.say("END", "250 2.0.0 queued as 17")

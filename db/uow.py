@@ -10,9 +10,14 @@ from sqlalchemy import Connection, Engine, create_engine
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
+from db.repositories.accounts import Accounts
 from db.repositories.delivery import Delivery
+from db.repositories.emails import Emails
+from db.repositories.intake import Intake
+from db.repositories.providers import Providers
 from db.repositories.quotas import Quotas
 from db.repositories.routes import Routes
+from db.repositories.rules import Rules
 from db.repositories.upkeep import Runs, Upkeep
 from domain.errors import StorageUnavailable
 
@@ -88,6 +93,26 @@ class SqlUnitOfWork:
     @cached_property
     def runs(self) -> Runs:
         return Runs(self.connection)
+
+    @cached_property
+    def intake(self) -> Intake:
+        return Intake(self.connection)
+
+    @cached_property
+    def emails(self) -> Emails:
+        return Emails(self.connection)
+
+    @cached_property
+    def accounts(self) -> Accounts:
+        return Accounts(self.connection)
+
+    @cached_property
+    def providers(self) -> Providers:
+        return Providers(self.connection)
+
+    @cached_property
+    def rules(self) -> Rules:
+        return Rules(self.connection)
 
 
 def _words(error: Exception) -> str:

@@ -1,0 +1,103 @@
+"""Reading mailboxes: "a@b.c", "Name <a@b.c>" and {"email": …, "name": …}."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any
+
+from email_validator import EmailNotValidError, validate_email
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, WithJsonSchema
+from pydantic_core import PydanticCustomError
+
+from domain.headers import value_problem
+from domain.message import Address
+
+MAX_EMAIL = 320
+MAX_NAME = 200
+
+_NAMED = re.compile(
+    r'\s*(?:"(?P<quoted>(?:[^"\\]|\\.)*)"|(?P<plain>[^"<>]*?))\s*<(?P<email>[^<>]*)>\s*\Z', re.DOTALL
+)
+
+
+def check_email(text: str) -> str:
+    """Return the mailbox with its domain in ASCII (IDNA 2008, UTS 46) and lower case.
+
+    No name server is asked. Domains without a dot and local parts beyond ASCII are refused: few providers
+    take them.
+    """
+    if len(text) > MAX_EMAIL:
+        raise PydanticCustomError("too_long", "an address has at most 320 characters")
+    if not text.rpartition("@")[0].isascii():
+        raise PydanticCustomError(
+            "address", "the part before the @ must be ASCII: internationalized mailboxes are not supported"
+        )
+    try:
+        valid = validate_email(
+            text, check_deliverability=False, globally_deliverable=False, allow_smtputf8=False
+        )
+    except EmailNotValidError as error:
+        raise PydanticCustomError("address", "not an email address: {why}", {"why": str(error)}) from None
+    if "." not in valid.ascii_domain:
+        raise PydanticCustomError("address", "the domain has no dot")
+    return f"{valid.local_part}@{valid.ascii_domain.lower()}"
+
+
+def check_name(name: str) -> str:
+    """Return a display name without blanks around it."""
+    if len(name) > MAX_NAME:
+        raise PydanticCustomError("too_long", "a name has at most 200 characters")
+    if (problem := value_problem(name)) is not None:
+        raise PydanticCustomError("header_value", "{problem}", {"problem": problem})
+    return name.strip()
+
+
+class AddressObject(BaseModel):
+    """A mailbox: `email`, and the name that is shown with it."""
+
+    model_config = ConfigDict(extra="forbid", title="Address")
+
+    email: Annotated[str, AfterValidator(check_email)]
+    name: Annotated[str, AfterValidator(check_name)] = ""
+
+    def value(self) -> Address:
+        return Address(self.email, self.name)
+
+
+def _from_text(value: Any) -> Any:
+    if not isinstance(value, str):
+        if isinstance(value, dict | AddressObject):
+            return value
+        raise PydanticCustomError("address_type", "an address is a text or an object with email and name")
+    named = _NAMED.match(value)
+    if named is None:
+        return AddressObject.model_construct(email=check_email(value.strip()), name="")
+    name = (
+        named["plain"]
+        if named["quoted"] is None
+        else re.sub(r"\\(.)", r"\1", named["quoted"], flags=re.DOTALL)
+    )
+    return AddressObject.model_construct(email=check_email(named["email"].strip()), name=check_name(name))
+
+
+Mailbox = Annotated[
+    AddressObject,
+    BeforeValidator(_from_text),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string", "examples": ["ada@example.com", "Ada Lovelace <ada@example.com>"]},
+                {
+                    "type": "object",
+                    "properties": {
+                        "email": {"type": "string", "maxLength": MAX_EMAIL},
+                        "name": {"type": "string", "maxLength": MAX_NAME, "default": ""},
+                    },
+                    "required": ["email"],
+                    "additionalProperties": False,
+                },
+            ],
+            "title": "Mailbox",
+        }
+    ),
+]

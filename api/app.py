@@ -1,0 +1,64 @@
+"""The application: routes, who may ask them, and how they answer."""
+
+from __future__ import annotations
+
+import re
+
+import structlog
+from flask import Flask, Response, g, request
+from flask_openapi3.models.info import Info
+from flask_openapi3.openapi import OpenAPI
+
+from api.auth import guard
+from api.deps import Dependencies
+from api.documents import ProblemOut
+from api.errors import register_errors
+from api.routes import emails
+
+VERSION = "0.1.0"
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}\Z")
+
+
+def create_app(deps: Dependencies) -> Flask:
+    """Build the WSGI application. It holds no state but what `deps` holds."""
+    app = OpenAPI(
+        "mailmux",
+        info=Info(title="Mailmux", version=VERSION),
+        security_schemes={"key": {"type": "http", "scheme": "bearer"}},
+        validation_error_model=ProblemOut,
+        doc_ui=False,
+        static_folder=None,
+    )
+    app.extensions["mailmux"] = deps
+    app.config["MAX_CONTENT_LENGTH"] = deps.limits.max_body_bytes
+    app.json.sort_keys = False  # type: ignore[attr-defined]
+    _name_requests(app, deps)
+    guard(app, deps)
+    register_errors(app)
+    app.register_api(emails.blueprint)
+    _refuse_unguarded(app)
+    return app
+
+
+def _name_requests(app: Flask, deps: Dependencies) -> None:
+    @app.before_request
+    def _begin() -> None:
+        given = request.headers.get("X-Request-Id", "")
+        g.request_id = given if _REQUEST_ID.match(given) else str(deps.ids())
+        structlog.contextvars.clear_contextvars()
+        structlog.contextvars.bind_contextvars(request_id=g.request_id)
+
+    @app.after_request
+    def _finish(response: Response) -> Response:
+        if "request_id" in g:
+            response.headers["X-Request-Id"] = g.request_id
+        response.headers["X-Content-Type-Options"] = "nosniff"
+        response.headers.setdefault("Cache-Control", "no-store")
+        return response
+
+
+def _refuse_unguarded(app: Flask) -> None:
+    """Every route says who may ask it."""
+    for endpoint, view in app.view_functions.items():
+        if not hasattr(view, "scope") and not hasattr(view, "public"):
+            raise RuntimeError(f"the route {endpoint} neither has a scope nor is public")

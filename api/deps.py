@@ -1,0 +1,54 @@
+"""What the API is given: nothing here is made by the API itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any, Protocol
+from uuid import UUID
+
+from db.sealing import Sealer
+from db.uow import SqlUnitOfWork
+from domain.ports import Clock, DeliveryQueue, Provider
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one request may ask for."""
+
+    max_body_bytes: int = 10 * 1024 * 1024
+    max_recipients: int = 1000
+    idempotency_ttl: timedelta = timedelta(hours=72)
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One part's readiness. A part that is not `required` is reported, and does not make the service unready."""
+
+    name: str
+    ok: bool
+    required: bool = True
+    detail: str = ""
+
+
+class BuildProvider(Protocol):
+    def __call__(
+        self, kind: str, name: str, config: Mapping[str, Any], credentials: Mapping[str, str]
+    ) -> Provider:
+        """The adapter of an account; opens no connection."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Dependencies:
+    """`ready` looks at every part each time it is called, and never raises."""
+
+    units: Callable[[], SqlUnitOfWork]
+    queue: DeliveryQueue
+    ids: Callable[[], UUID]
+    sealer: Sealer
+    clock: Clock
+    build_provider: BuildProvider
+    ready: Callable[[], list[Check]]
+    limits: Limits = field(default_factory=Limits)

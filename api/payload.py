@@ -1,0 +1,142 @@
+"""Reading a JSON body, strictly: what another reader might read differently is refused, not guessed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from typing import Any, NoReturn
+
+from flask import Request
+
+from api.errors import FieldError, Problem, invalid, pointer
+
+MAX_DEPTH = 32
+_MAX_NUMBER = 100  # characters
+
+
+def read_object(request: Request, max_bytes: int) -> dict[str, Any]:
+    """Return the body as an object.
+
+    Raises Problem: 415 for what does not say it is JSON, 413 for too many bytes (without reading them all),
+    400 for what is not JSON by RFC 8259 and I-JSON (UTF-8, no duplicate names, no NaN, bounded nesting and
+    numbers), 422 where it is no object.
+    """
+    mimetype = request.mimetype
+    if mimetype != "application/json" and not (
+        mimetype.startswith("application/") and mimetype.endswith("+json")
+    ):
+        raise Problem(415, "Content-Type must be application/json")
+    if request.mimetype_params.get("charset", "utf-8").lower() not in ("utf-8", "utf8"):
+        raise Problem(415, "JSON is UTF-8: another charset is not accepted")
+    if request.headers.get("Content-Encoding", "identity").lower() != "identity":
+        raise Problem(415, "A compressed body is not accepted")
+    if request.content_length is not None and request.content_length > max_bytes:
+        raise Problem(413, f"The body has {request.content_length} bytes; {max_bytes} are accepted")
+    value = _parse(request.get_data(cache=False))
+    if not isinstance(value, dict):
+        raise invalid([FieldError("pointer", "", "not_an_object", "the body must be a JSON object")])
+    return value
+
+
+def fingerprint(body: dict[str, Any]) -> bytes:
+    """SHA-256 of the body's canonical form: the order of names and white space do not matter."""
+    canonical = json.dumps(body, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode("ascii")).digest()
+
+
+def text_errors(value: object, path: tuple[str | int, ...] = ()) -> list[FieldError]:
+    """Find every string that is no storable text: NUL and lone surrogates, in names and in values."""
+    found: list[FieldError] = []
+    if isinstance(value, str):
+        if (problem := text_problem(value)) is not None:
+            found.append(FieldError("pointer", pointer(path), "not_text", problem))
+    elif isinstance(value, dict):
+        for name, item in value.items():
+            if (problem := text_problem(name)) is not None:
+                found.append(
+                    FieldError("pointer", pointer((*path, name)), "not_text", f"the name: {problem}")
+                )
+            found.extend(text_errors(item, (*path, name)))
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            found.extend(text_errors(item, (*path, index)))
+    return found
+
+
+def text_problem(text: str) -> str | None:
+    if "\0" in text:
+        return "NUL is not allowed"
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return "lone surrogates are not text"
+    return None
+
+
+def _parse(raw: bytes) -> Any:
+    try:
+        text = raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise _malformed(f"not UTF-8 at byte {error.start}") from None
+    if text.startswith("\ufeff"):
+        raise _malformed("it begins with a byte order mark")
+    try:
+        value = json.loads(
+            text,
+            object_pairs_hook=_unique,
+            parse_constant=_no_constant,
+            parse_float=_float,
+            parse_int=_int,
+        )
+    except RecursionError:
+        raise _malformed(f"nested deeper than {MAX_DEPTH}") from None
+    except json.JSONDecodeError as error:
+        raise _malformed(f"{error.msg} at line {error.lineno}, column {error.colno}") from None
+    _check_depth(value)
+    return value
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        seen: set[str] = set()
+        name = next(n for n, _ in pairs if n in seen or seen.add(n))  # type: ignore[func-returns-value]
+        raise _malformed(f"the name {name!r} is there more than once in one object")
+    return found
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise _malformed(f"{name} is not JSON")
+
+
+def _float(digits: str) -> float:
+    number = float(digits) if len(digits) <= _MAX_NUMBER else math.inf
+    if not math.isfinite(number):
+        raise _malformed("a number is too large or too long")
+    return number
+
+
+def _int(digits: str) -> int:
+    if len(digits) > _MAX_NUMBER:
+        raise _malformed("a number is too large or too long")
+    return int(digits)
+
+
+def _check_depth(value: object) -> None:
+    level = [value]
+    for _ in range(MAX_DEPTH + 1):
+        level = [
+            inner
+            for item in level
+            if isinstance(item, dict | list)
+            for inner in (item.values() if isinstance(item, dict) else item)
+            if isinstance(inner, dict | list)
+        ]
+        if not level:
+            return
+    raise _malformed(f"nested deeper than {MAX_DEPTH}")
+
+
+def _malformed(why: str) -> Problem:
+    return Problem(400, f"The body is not JSON that can be accepted: {why}", type="malformed-json")

@@ -1,0 +1,161 @@
+"""/v1/emails: hand over, look up, take back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Response
+from flask_openapi3.blueprint import APIBlueprint
+from flask_openapi3.models.tag import Tag
+from sqlalchemy import RowMapping
+
+from api import intake
+from api.auth import caller
+from api.documents import problems
+from api.errors import FieldError, Problem, invalid, not_found, pointer
+from api.paging import read_cursor, write_cursor
+from api.requests import answer, body_hash, dependencies, scoped
+from api.schemas import (
+    AddressOut,
+    AttemptOut,
+    EmailAccepted,
+    EmailCreate,
+    EmailFilter,
+    EmailOut,
+    EmailPage,
+    EmailPath,
+    EmailSummary,
+    RecipientOut,
+    SendHeaders,
+    TimelineEntry,
+)
+from db.repositories.emails import EmailQuery, EmailRecord, NotCancellable
+from domain.intake import KeyInFlight, KeyTaken, Once, Receipt, Refused
+from domain.lifecycle import Status
+
+blueprint = APIBlueprint("emails", __name__, url_prefix="/v1/emails", abp_tags=[Tag(name="emails")])
+CREATE = "POST /v1/emails"
+
+
+@blueprint.post("", summary="Send an email", responses={202: EmailAccepted, **problems(409, 413, 415, 422)})
+@scoped("emails:send")
+def create(header: SendHeaders, body: EmailCreate) -> Response:
+    """Accepts one email. Once this answers 202 the email is committed: it is delivered or accounted for.
+
+    With an Idempotency-Key the request may be repeated: the same body gets the same answer, marked
+    `Idempotent-Replayed: true`, and nothing is sent twice.
+    """
+    deps = dependencies()
+    once = None
+    if header.idempotency_key is not None:
+        once = Once(CREATE, header.idempotency_key, body_hash(), deps.limits.idempotency_ttl)
+    try:
+        receipt = intake.accept(deps.units, deps.queue, deps.ids, caller().sender, [body.draft()], once)
+    except Refused as refused:
+        raise invalid(
+            [FieldError("pointer", pointer(o.path), o.code, o.detail) for o in refused.objections]
+        ) from refused
+    except KeyTaken as taken:
+        reused = FieldError("header", "Idempotency-Key", "reused", "used before, with another body")
+        raise Problem(
+            422,
+            "The Idempotency-Key was used for another request",
+            type="idempotency-key-reused",
+            errors=[reused],
+        ) from taken
+    except KeyInFlight as busy:
+        raise Problem(
+            409,
+            "A request with this Idempotency-Key is being worked on",
+            type="request-in-flight",
+            headers={"Retry-After": "1"},
+        ) from busy
+    return _accepted(receipt)
+
+
+@blueprint.get("", summary="List emails", responses={200: EmailPage, **problems(422)})
+@scoped("emails:read")
+def list_emails(query: EmailFilter) -> Response:
+    """Newest first. `status=sending` finds those that a worker holds now."""
+    wanted = EmailQuery(
+        status=query.status,
+        email_type=query.email_type,
+        lane=query.lane,
+        recipient=query.recipient,
+        tag=query.tag,
+        provider=query.provider,
+        created_after=query.created_after,
+        created_before=query.created_before,
+        before=read_cursor(query.cursor),
+    )
+    with dependencies().units() as unit:
+        rows = unit.emails.list(caller().user_id, wanted, query.limit + 1)
+    shown, more = rows[: query.limit], len(rows) > query.limit
+    return answer(
+        EmailPage(
+            data=[EmailSummary(**_summary(row)) for row in shown],
+            has_more=more,
+            next_cursor=write_cursor(shown[-1]["id"]) if more else None,
+        )
+    )
+
+
+@blueprint.get("/<uuid:email_id>", summary="Look up an email", responses={200: EmailOut, **problems(404)})
+@scoped("emails:read")
+def get(path: EmailPath) -> Response:
+    """Its status, what happened when, and every attempt with the decision that led to it."""
+    with dependencies().units() as unit:
+        record = unit.emails.get(caller().user_id, path.email_id)
+    if record is None:
+        raise not_found()
+    return answer(_email(record))
+
+
+@blueprint.post(
+    "/<uuid:email_id>/cancel",
+    summary="Cancel an email",
+    responses={200: EmailAccepted, **problems(404, 409)},
+)
+@scoped("emails:send")
+def cancel(path: EmailPath) -> Response:
+    """Takes back an email that still waits. A repeat is answered alike; 409 says why it is too late."""
+    deps = dependencies()
+    with deps.units() as unit:
+        try:
+            status = unit.emails.cancel(caller().user_id, path.email_id, deps.ids())
+        except NotCancellable as late:
+            raise Problem(
+                409,
+                f"The email is {late.status}: it can only be cancelled while it waits",
+                extra={"email_status": late.status.value},
+            ) from late
+        unit.commit()
+    if status is None:
+        raise not_found()
+    return answer(EmailAccepted(id=path.email_id, status=status))
+
+
+def _accepted(receipt: Receipt) -> Response:
+    email = receipt.emails[0]
+    headers = {"Location": f"/v1/emails/{email.id}"}
+    if receipt.replayed:
+        headers["Idempotent-Replayed"] = "true"
+    return answer(EmailAccepted(id=email.id, status=email.status), 202, headers)
+
+
+def _summary(row: RowMapping) -> dict[str, Any]:
+    envelope = row["envelope"]
+    return {
+        **{name: row[name] for name in EmailSummary.model_fields if name in row},
+        "sender": AddressOut(**envelope["from"]),
+        "recipients": [RecipientOut(**r, status=Status(row["status"])) for r in envelope["recipients"]],
+    }
+
+
+def _email(record: EmailRecord) -> EmailOut:
+    return EmailOut(
+        **_summary(record.email),
+        on_unknown=record.email["on_unknown"],
+        timeline=[TimelineEntry(**row) for row in record.timeline],
+        attempts=[AttemptOut(**row) for row in record.attempts],
+    )

@@ -1,0 +1,341 @@
+"""The shapes of requests and answers about emails. Every model refuses unknown fields; all errors come at once.
+
+Checks across fields look at those validated before (`info.data`), so that they too are said together with
+the errors of other fields.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StrictBool,
+    ValidationInfo,
+    field_validator,
+)
+from pydantic_core import PydanticCustomError
+
+from api.addresses import AddressObject, Mailbox
+from api.deps import Limits
+from api.fields import Body, Cost, Instant, Out, Page, PageSize, Text, Timestamp
+from domain.headers import header_problem, value_problem
+from domain.intake import Draft
+from domain.lifecycle import Status
+from domain.message import (
+    Envelope,
+    Lane,
+    Message,
+    OnUnknown,
+    Recipient,
+    RecipientKind,
+    RoutingWishes,
+    Tracking,
+)
+
+MAX_HEADERS = 50
+MAX_TAGS = 10
+MAX_METADATA = 20
+
+ProviderName = Annotated[Text, Field(min_length=1, max_length=100)]
+
+
+def _single_line(text: str) -> str:
+    if (problem := value_problem(text)) is not None:
+        raise PydanticCustomError("header_value", "{problem}", {"problem": problem})
+    return text
+
+
+def _header_name(name: str) -> str:
+    if (problem := header_problem(name, "")) is not None:
+        raise PydanticCustomError("header_name", "{problem}", {"problem": problem})
+    return name
+
+
+SingleLine = Annotated[Text, AfterValidator(_single_line)]
+HeaderName = Annotated[Text, AfterValidator(_header_name)]
+
+
+class Routing(Body):
+    """Limits on the choice of the provider. All hold together."""
+
+    pinned: list[ProviderName] = Field(
+        default=[], max_length=50, description="Names of the only providers that may be used."
+    )
+    excluded: list[ProviderName] = Field(
+        default=[], max_length=50, description="Names of providers that may not be used."
+    )
+    max_cost: Cost | None = Field(
+        default=None, description="The most that one recipient may cost, in the currency of the prices."
+    )
+
+    @field_validator("excluded")
+    @classmethod
+    def _apart(cls, excluded: list[str], info: ValidationInfo) -> list[str]:
+        both = sorted(set(excluded) & set(info.data.get("pinned", ())))
+        if both:
+            raise PydanticCustomError("conflict", "pinned and excluded: {names}", {"names": ", ".join(both)})
+        return excluded
+
+    def value(self) -> RoutingWishes:
+        return RoutingWishes(frozenset(self.pinned), frozenset(self.excluded), self.max_cost)
+
+
+class Track(Body):
+    """Whether the provider may rewrite the email to notice opens and clicks. Left out: as its account is set."""
+
+    opens: StrictBool | None = None
+    clicks: StrictBool | None = None
+
+
+class EmailCreate(Body):
+    """One email that all of `to`, `cc` and `bcc` receive. At least one of `text` and `html` is given.
+
+    An address is "ada@example.com", "Ada Lovelace <ada@example.com>" or {"email": …, "name": …}. Nobody may be
+    named twice among the recipients.
+    """
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "from": "Shop <shop@example.com>",
+                    "to": ["Ada Lovelace <ada@example.com>"],
+                    "subject": "Your order",
+                    "text": "It is on its way.",
+                }
+            ]
+        }
+    )
+
+    sender: Mailbox = Field(alias="from")
+    to: list[Mailbox] = Field(min_length=1)
+    cc: list[Mailbox] = Field(default=[])
+    bcc: list[Mailbox] = Field(default=[])
+    reply_to: list[Mailbox] = Field(default=[], max_length=25)
+    subject: SingleLine = Field(min_length=1, max_length=998)
+    text: Text | None = Field(default=None, min_length=1)
+    html: Text | None = Field(default=None, min_length=1, validate_default=True)
+    headers: dict[HeaderName, SingleLine] = Field(
+        default={},
+        max_length=MAX_HEADERS,
+        description="More header fields, by name. Those that the service sets are refused.",
+    )
+    tags: list[Annotated[SingleLine, Field(min_length=1, max_length=128)]] = Field(
+        default=[], max_length=MAX_TAGS
+    )
+    metadata: dict[
+        Annotated[Text, Field(min_length=1, max_length=64)], Annotated[Text, Field(max_length=500)]
+    ] = Field(default={}, max_length=MAX_METADATA)
+    email_type: Text = Field(
+        default="transactional", min_length=1, max_length=50, description="A declared email type."
+    )
+    send_at: Instant | None = Field(default=None, description="When to send it, at most a year ahead.")
+    expires_at: Instant | None = Field(default=None, description="Do not send it after this.")
+    on_unknown: Literal["hold", "resend"] | None = Field(
+        default=None,
+        description="What to do when nobody can say whether a provider took it. Left out: as its type says.",
+    )
+    routing: Routing = Routing()
+    track: Track = Track()
+
+    @field_validator("to", "cc", "bcc")
+    @classmethod
+    def _check_recipients(cls, given: list[AddressObject], info: ValidationInfo) -> list[AddressObject]:
+        earlier = [a for name in ("to", "cc", "bcc") for a in info.data.get(name, ())]
+        limit = info.context.max_recipients if isinstance(info.context, Limits) else Limits().max_recipients
+        if len(earlier) + len(given) > limit:
+            raise PydanticCustomError(
+                "too_many_recipients", "to, cc and bcc have more than {limit} recipients", {"limit": limit}
+            )
+        seen = {a.email.lower() for a in earlier}
+        for index, address in enumerate(given):
+            if address.email.lower() in seen:
+                raise PydanticCustomError(
+                    "repeated_recipient",
+                    "the entry at {index} names a recipient that was named before",
+                    {"index": index},
+                )
+            seen.add(address.email.lower())
+        return given
+
+    @field_validator("html")
+    @classmethod
+    def _some_body(cls, html: str | None, info: ValidationInfo) -> str | None:
+        if html is None and "text" in info.data and info.data["text"] is None:
+            raise PydanticCustomError("missing", "give text, html or both")
+        return html
+
+    @field_validator("tags")
+    @classmethod
+    def _no_repeats(cls, tags: list[str]) -> list[str]:
+        if len(set(tags)) != len(tags):
+            raise PydanticCustomError("repeated", "a tag is there more than once")
+        return tags
+
+    @field_validator("expires_at")
+    @classmethod
+    def _after_sending(cls, expires_at: datetime | None, info: ValidationInfo) -> datetime | None:
+        send_at = info.data.get("send_at")
+        if expires_at is not None and send_at is not None and expires_at <= send_at:
+            raise PydanticCustomError("order", "expires_at must lie after send_at")
+        return expires_at
+
+    @field_validator("headers")
+    @classmethod
+    def _once_each(cls, headers: dict[str, str]) -> dict[str, str]:
+        if len({name.lower() for name in headers}) != len(headers):
+            raise PydanticCustomError("repeated", "a header is there more than once (case does not matter)")
+        return headers
+
+    def draft(self) -> Draft:
+        """The value that intake takes."""
+        recipients = [
+            Recipient(address.value(), kind)
+            for kind, addresses in (
+                (RecipientKind.TO, self.to),
+                (RecipientKind.CC, self.cc),
+                (RecipientKind.BCC, self.bcc),
+            )
+            for address in addresses
+        ]
+        return Draft(
+            message=Message(self.subject, self.text, self.html, tuple(self.headers.items())),
+            envelope=Envelope(
+                self.sender.value(), tuple(recipients), tuple(a.value() for a in self.reply_to)
+            ),
+            email_type=self.email_type,
+            on_unknown=None if self.on_unknown is None else OnUnknown(self.on_unknown),
+            tags=tuple(self.tags),
+            metadata=self.metadata,
+            tracking=Tracking(self.track.opens, self.track.clicks),
+            wishes=self.routing.value(),
+            send_at=self.send_at,
+            expires_at=self.expires_at,
+        )
+
+
+class EmailAccepted(Out):
+    """The email is committed: it will be delivered, or accounted for."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        json_schema_extra={"examples": [{"id": "01988b0e-5c0a-7e3c-9d6e-0b6a3d1f2a44", "status": "queued"}]},
+    )
+
+    id: UUID
+    status: Status
+
+
+class SendHeaders(BaseModel):
+    """Header fields of a request that sends."""
+
+    idempotency_key: str | None = Field(
+        default=None,
+        alias="Idempotency-Key",
+        min_length=1,
+        max_length=256,
+        pattern=r"^[\x21-\x7e]+$",
+        description="Makes it safe to ask again: the same key and body give the same answer, and one email.",
+    )
+
+
+class EmailPath(BaseModel):
+    email_id: UUID = Field(description="The email's id.")
+
+
+class EmailFilter(Body):
+    """Which emails to list; all given filters hold together. Newest first."""
+
+    status: Status | None = None
+    email_type: Text | None = Field(default=None, max_length=50)
+    lane: Lane | None = None
+    recipient: Text | None = Field(default=None, max_length=320, description="One of to, cc and bcc.")
+    tag: Text | None = Field(default=None, max_length=128)
+    provider: Text | None = Field(
+        default=None, max_length=100, description="Name of the provider that accepted it."
+    )
+    created_after: Instant | None = None
+    created_before: Instant | None = None
+    limit: PageSize = 25
+    cursor: str | None = Field(
+        default=None, max_length=100, description="The next_cursor of the page before."
+    )
+
+
+class AddressOut(Out):
+    email: str
+    name: str
+
+
+class RecipientOut(AddressOut):
+    """Somebody who receives it. `status`: the email's, as far as nothing more is known of this recipient."""
+
+    kind: RecipientKind
+    status: Status
+
+
+class TimelineEntry(Out):
+    """A visible change, and why."""
+
+    status: Status
+    at: Timestamp
+    reason: str | None
+    attempt_id: UUID | None
+
+
+class AttemptOut(Out):
+    """One try at one provider. `outcome` null: it is under way, or nobody can say how it ended."""
+
+    id: UUID
+    provider_id: UUID
+    provider: str
+    outcome: Literal["accepted", "not_sent", "unknown"] | None
+    error: str | None
+    detail: str | None
+    provider_message_id: str | None
+    latency_ms: float | None
+    estimated_cost: Cost
+    currency: str
+    recipients: int
+    opened_at: Timestamp
+    settled_at: Timestamp | None
+    decision: dict[str, Any] = Field(
+        description="Why this provider: what was left out and for which reason; `explanation` says it in words."
+    )
+
+
+class EmailSummary(Out):
+    """An email, as lists show it."""
+
+    id: UUID
+    status: Status
+    status_reason: str | None
+    email_type: str
+    lane: Lane
+    sender: AddressOut = Field(serialization_alias="from")
+    recipients: list[RecipientOut]
+    subject: str
+    tags: list[str]
+    metadata: dict[str, str]
+    provider: str | None = Field(description="Name of the provider that accepted it.")
+    created_at: Timestamp
+    send_at: Timestamp | None
+    expires_at: Timestamp | None
+    sent_at: Timestamp | None
+
+
+class EmailOut(EmailSummary):
+    """An email, with everything that happened to it."""
+
+    on_unknown: OnUnknown
+    timeline: list[TimelineEntry]
+    attempts: list[AttemptOut]
+
+
+EmailPage = Page[EmailSummary]

@@ -1,0 +1,159 @@
+"""Emails as their owners see them: listing, reading, cancelling. Every query is bound to one user."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, RowMapping, text
+
+from domain.lifecycle import Event, IllegalTransition, Status, advance
+
+# `sending` is not stored: it is a waiting email that a worker holds.
+_SHOWN_STATUS = """
+    CASE WHEN q.run IS NOT NULL AND j.status IN ('scheduled', 'queued', 'deferred') THEN 'sending'
+    ELSE j.status END
+"""
+
+_COLUMNS = f"""
+    SELECT j.id, {_SHOWN_STATUS} AS status, j.status_reason, j.email_type, j.lane, j.on_unknown, j.subject,
+        j.envelope, j.tags, j.metadata, p.name AS provider, j.created_at, j.send_at, j.expires_at, j.sent_at
+    FROM email_jobs j
+    LEFT JOIN email_queue q ON q.job_id = j.id
+    LEFT JOIN providers p ON p.id = j.provider_used
+    WHERE j.user_id = :user_id
+"""  # noqa: S608 - of constants only
+
+_GET = text(f"{_COLUMNS} AND j.id = :id")
+
+_TIMELINE = text("""
+    SELECT s.status, s.timestamp AS at, s.reason, s.attempt_id FROM email_status s
+    JOIN email_jobs j ON j.id = s.email_job_id
+    WHERE j.user_id = :user_id AND j.id = :id ORDER BY s.timestamp, s.id
+""")
+
+_ATTEMPTS = text("""
+    SELECT a.id, a.provider_id, p.name AS provider, a.outcome, a.error, a.detail, a.provider_message_id,
+        a.latency_ms, a.estimated_cost, a.currency, a.recipients, a.opened_at, a.settled_at, a.decision
+    FROM delivery_attempts a
+    JOIN email_jobs j ON j.id = a.job_id
+    JOIN providers p ON p.id = a.provider_id
+    WHERE j.user_id = :user_id AND j.id = :id ORDER BY a.opened_at, a.id
+""")
+
+_TAKE_BACK = text("""
+    DELETE FROM email_queue WHERE job_id = :id AND user_id = :user_id AND run IS NULL AND NOT held
+    RETURNING job_id
+""")
+
+_LOCK = text("SELECT status FROM email_jobs WHERE id = :id AND user_id = :user_id FOR UPDATE")
+
+_SET_STATUS = text("UPDATE email_jobs SET status = :status, status_reason = :reason WHERE id = :id")
+
+_NOTE = text("""
+    INSERT INTO email_status (id, email_job_id, status, reason) VALUES (:note_id, :id, :status, :reason)
+""")
+
+
+@dataclass(frozen=True, slots=True)
+class EmailQuery:
+    """Which emails to list. None: not asked. `before` is the id that the page before ended with."""
+
+    status: Status | None = None
+    email_type: str | None = None
+    lane: str | None = None
+    recipient: str | None = None
+    tag: str | None = None
+    provider: str | None = None
+    created_after: datetime | None = None
+    created_before: datetime | None = None
+    before: UUID | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EmailRecord:
+    email: RowMapping
+    timeline: Sequence[RowMapping]
+    attempts: Sequence[RowMapping]
+
+
+class NotCancellable(Exception):
+    """The email is not waiting any more; `status` is what it is."""
+
+    def __init__(self, status: Status) -> None:
+        super().__init__(status.value)
+        self.status = status
+
+
+class Emails:
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def list(self, user_id: UUID, query: EmailQuery, limit: int) -> Sequence[RowMapping]:
+        """Up to `limit` emails, newest first."""
+        conditions, values = _conditions(query)
+        statement = text(f"{_COLUMNS} {conditions} ORDER BY j.id DESC LIMIT :limit")
+        rows = self._connection.execute(statement, {**values, "user_id": user_id, "limit": limit})
+        return rows.mappings().all()
+
+    def get(self, user_id: UUID, id: UUID) -> EmailRecord | None:
+        where = {"user_id": user_id, "id": id}
+        email = self._connection.execute(_GET, where).mappings().one_or_none()
+        if email is None:
+            return None
+        return EmailRecord(
+            email,
+            self._connection.execute(_TIMELINE, where).mappings().all(),
+            self._connection.execute(_ATTEMPTS, where).mappings().all(),
+        )
+
+    def cancel(self, user_id: UUID, id: UUID, note_id: UUID) -> Status | None:
+        """Take an email back that no worker holds; a repeat changes nothing. None: there is no such email.
+
+        Raises NotCancellable. Locks the queue's row before the job's, as the workers do.
+        """
+        where = {"user_id": user_id, "id": id}
+        taken = self._connection.execute(_TAKE_BACK, where).one_or_none() is not None
+        stored = self._connection.execute(_LOCK, where).scalar()
+        if stored is None:
+            return None
+        status = Status(stored)
+        if status is Status.CANCELLED:
+            return status
+        if not taken:
+            raise NotCancellable(self._shown(where))
+        try:
+            status = advance(status, Event.CANCELLED)
+        except IllegalTransition as error:
+            raise NotCancellable(status) from error
+        change = {"id": id, "status": status.value, "reason": "cancelled by request", "note_id": note_id}
+        self._connection.execute(_SET_STATUS, change)
+        self._connection.execute(_NOTE, change)
+        return status
+
+    def _shown(self, where: dict[str, UUID]) -> Status:
+        row = self._connection.execute(_GET, where).one()
+        return Status(row.status)
+
+
+_CONDITIONS = {
+    "status": f"({_SHOWN_STATUS}) = :status",
+    "email_type": "j.email_type = :email_type",
+    "lane": "j.lane = :lane",
+    "recipient": "j.envelope @> jsonb_build_object('recipients', "
+    "jsonb_build_array(jsonb_build_object('email', CAST(:recipient AS text))))",
+    "tag": ":tag = ANY(j.tags)",
+    "provider": "p.name = :provider",
+    "created_after": "j.created_at > :created_after",
+    "created_before": "j.created_at < :created_before",
+    "before": "j.id < :before",
+}
+
+
+def _conditions(query: EmailQuery) -> tuple[str, dict[str, Any]]:
+    asked = {name: getattr(query, name) for name in _CONDITIONS}
+    values = {name: value for name, value in asked.items() if value is not None}
+    return "".join(f" AND {_CONDITIONS[name]}" for name in values), values

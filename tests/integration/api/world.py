@@ -1,0 +1,166 @@
+"""The API on a real database, asked through Flask's test client; what it rings and builds is remembered."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+from uuid import UUID
+
+from flask import Flask
+from sqlalchemy import Engine, text
+from werkzeug.test import TestResponse
+
+from api import keys
+from api.app import create_app
+from api.deps import Check, Dependencies, Limits
+from db.sealing import Sealer
+from db.uow import SqlUnitOfWork, open_engine
+from domain.capabilities import Capabilities
+from domain.errors import ProviderError
+from domain.message import Lane
+from domain.ports import Provider
+from wiring.bootstrap import new_id
+
+
+class FixedClock:
+    """Time moves only by sleeping."""
+
+    def __init__(self) -> None:
+        self.chance = random.Random(1)
+        self.now = 0.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
+@dataclass
+class Bell:
+    """Remembers the rings; `broken` makes it break its word."""
+
+    rings: list[Lane] = field(default_factory=list)
+    broken: bool = False
+
+    def ring(self, lane: Lane) -> None:
+        if self.broken:
+            raise ConnectionError("no broker")
+        self.rings.append(lane)
+
+
+@dataclass
+class CheckedProvider:
+    """A provider whose check ends as `error` says; sends nothing."""
+
+    error: ProviderError | None = None
+    capabilities: Capabilities = Capabilities()
+
+    def send(self, submission: object, attempt_id: UUID) -> Any:
+        raise AssertionError("the API sends nothing by itself")
+
+    def check(self) -> None:
+        if self.error is not None:
+            raise self.error
+
+    def close(self) -> None:
+        pass
+
+
+@dataclass
+class World:
+    """What a test may look into and turn."""
+
+    app: Flask
+    engine: Engine
+    deps: Dependencies
+    bell: Bell
+    built: list[tuple[str, str, Mapping[str, Any], Mapping[str, str]]]
+    check_error: list[ProviderError]
+
+    def sql(self, statement: str, **values: Any) -> Sequence[Any]:
+        with self.engine.begin() as connection:
+            result = connection.execute(text(statement), values)
+            return result.all() if result.returns_rows else []
+
+    def user(self, role: str = "member", scopes: Sequence[str] = keys.SCOPES) -> Caller:
+        """A new user with a key."""
+        user_id = new_id()
+        with self.deps.units() as unit:
+            unit.accounts.add_user(user_id, f"{user_id}@example.com", "x", role)
+            unit.commit()
+        return self.key(user_id, scopes)
+
+    def key(
+        self, user_id: UUID, scopes: Sequence[str] = keys.SCOPES, lifetime: float | None = None
+    ) -> Caller:
+        key, key_id = keys.mint(), new_id()
+        with self.deps.units() as unit:
+            unit.accounts.add_key(key_id, user_id, key.public_id, key.hash, scopes, lifetime=lifetime)
+            unit.commit()
+        return Caller(self.app, user_id, key.public_id, key.reveal())
+
+    def with_limits(self, **limits: Any) -> Flask:
+        """Another application on the same database, with other limits."""
+        return create_app(replace(self.deps, limits=Limits(**limits)))
+
+
+@dataclass
+class Caller:
+    """Somebody with a key."""
+
+    app: Flask
+    user_id: UUID
+    public_id: str
+    key: str
+
+    def ask(self, method: str, path: str, **options: Any) -> TestResponse:
+        headers = {"Authorization": f"Bearer {self.key}", **options.pop("headers", {})}
+        return self.app.test_client().open(path, method=method, headers=headers, **options)
+
+    def get(self, path: str, **options: Any) -> TestResponse:
+        return self.ask("GET", path, **options)
+
+    def post(self, path: str, json: Any = None, **options: Any) -> TestResponse:
+        return self.ask("POST", path, json=json, **options)
+
+    def patch(self, path: str, json: Any = None, **options: Any) -> TestResponse:
+        return self.ask("PATCH", path, json=json, **options)
+
+    def put(self, path: str, json: Any = None, **options: Any) -> TestResponse:
+        return self.ask("PUT", path, json=json, **options)
+
+    def delete(self, path: str, **options: Any) -> TestResponse:
+        return self.ask("DELETE", path, **options)
+
+
+def make_world(database_url: str, ready: Callable[[], list[Check]] | None = None) -> World:
+    engine = open_engine(database_url, pool_size=20)
+    bell = Bell()
+    built: list[tuple[str, str, Mapping[str, Any], Mapping[str, str]]] = []
+    check_error: list[ProviderError] = []
+
+    def build(kind: str, name: str, config: Mapping[str, Any], credentials: Mapping[str, str]) -> Provider:
+        built.append((kind, name, config, credentials))
+        return CheckedProvider(check_error[-1] if check_error else None)
+
+    deps = Dependencies(
+        units=lambda: SqlUnitOfWork(engine),
+        queue=bell,
+        ids=new_id,
+        sealer=Sealer({"k1": b"1" * 32}, "k1"),
+        clock=FixedClock(),
+        build_provider=build,
+        ready=ready or (lambda: [Check("postgres", ok=True)]),
+    )
+    return World(create_app(deps), engine, deps, bell, built, check_error)
+
+
+EMAIL: dict[str, Any] = {
+    "from": "Shop <shop@example.com>",
+    "to": ["Ada Lovelace <ada@example.org>"],
+    "subject": "Your order",
+    "text": "It is on its way.",
+}

@@ -1,0 +1,117 @@
+"""The API's entry for a WSGI server: `wiring.wsgi:app`."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import redis
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Engine, text
+from sqlalchemy.exc import SQLAlchemyError
+
+from api.app import create_app
+from api.deps import Check, Dependencies, Limits
+from db.uow import open_engine
+from domain.ports import Provider
+from providers import registry
+from wiring.bootstrap import (
+    SystemClock,
+    build_doorbell,
+    build_sealer,
+    build_world,
+    new_id,
+    publishing_app,
+    unit_factory,
+)
+from wiring.logs import configure_logs
+from wiring.migrate import migrations_folder
+from wiring.settings import Settings
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication
+
+_REDIS_TIMEOUT = 1.0  # seconds that a readiness check waits
+
+
+def build_api(settings: Settings) -> Dependencies:
+    """What the API is given. Opens no connection yet."""
+    clock = SystemClock()
+    # Each request thread holds at most one connection at a time.
+    engine = open_engine(
+        settings.database_url.reveal(), pool_size=settings.api_threads, application="mailmux-api"
+    )
+    world = build_world(settings, clock)
+
+    def build_provider(
+        kind: str, name: str, config: Mapping[str, Any], credentials: Mapping[str, str]
+    ) -> Provider:
+        checked, secrets = registry.validate(kind, config, credentials)
+        return registry.build(kind, name, checked, secrets, world)
+
+    return Dependencies(
+        units=unit_factory(engine),
+        queue=build_doorbell(publishing_app(settings), clock),
+        ids=new_id,
+        sealer=build_sealer(settings),
+        clock=clock,
+        build_provider=build_provider,
+        ready=_readiness(engine, settings.redis_url.reveal()),
+        limits=Limits(
+            max_body_bytes=settings.max_body_bytes,
+            idempotency_ttl=timedelta(hours=settings.idempotency_ttl_hours),
+        ),
+    )
+
+
+def _readiness(engine: Engine, redis_url: str) -> Callable[[], list[Check]]:
+    newest = ScriptDirectory(str(migrations_folder())).get_current_head()
+    client = redis.Redis.from_url(
+        redis_url, socket_timeout=_REDIS_TIMEOUT, socket_connect_timeout=_REDIS_TIMEOUT
+    )
+
+    def database() -> list[Check]:
+        try:
+            with engine.connect() as connection:
+                connection.execute(text("SET LOCAL statement_timeout = '2s'"))
+                found = MigrationContext.configure(connection).get_current_revision()
+        except SQLAlchemyError as error:
+            return [Check("postgres", ok=False, detail=type(error).__name__)]
+        detail = "" if found == newest else f"the schema is at {found}, this version needs {newest}"
+        return [Check("postgres", ok=True), Check("migrations", ok=found == newest, detail=detail)]
+
+    def broker() -> Check:
+        try:
+            client.ping()
+        except (redis.RedisError, OSError) as error:
+            return Check("redis", ok=False, required=False, detail=type(error).__name__)
+        return Check("redis", ok=True, required=False)
+
+    return lambda: [*database(), broker()]
+
+
+class LazyApp:
+    """Builds the application for the first request: importing this module needs no settings."""
+
+    def __init__(self) -> None:
+        self._app: WSGIApplication | None = None
+        self._building = threading.Lock()
+
+    def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+        with self._building:
+            if self._app is None:
+                self._app = self._build()
+        return self._app(environ, start_response)
+
+    @staticmethod
+    def _build() -> WSGIApplication:
+        settings = Settings.from_env(os.environ)
+        configure_logs(settings.log_level)
+        return create_app(build_api(settings))
+
+
+app = LazyApp()

@@ -49,7 +49,7 @@ def cells(per_second: float) -> tuple[float, int]:
     A burst of b and an interval of 1 / (r - b + 1) admit at most r emails in any one second.
     """
     burst = max(1, int(per_second // 5))
-    return 1.0 / max(per_second - burst + 1, per_second if burst == 1 else 1.0), burst
+    return 1.0 / (per_second - burst + 1), burst
 
 
 class RedisLiveState:

@@ -1,0 +1,190 @@
+"""The control pages: faults by token, the inbox for everyone who can reach the port.
+
+Changing anything takes the bearer token of DIR/control-token, a header that no foreign site can make a
+browser send. Reading takes none, so only callers that use a local name (or one that was allowed) are
+answered: a foreign name that resolves to this machine (DNS rebinding) is not.
+"""
+
+import hmac
+import re
+import secrets
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, Protocol, TypeVar
+
+from flask import Flask, Response, g, jsonify, render_template, request
+from werkzeug.exceptions import HTTPException
+
+from sandbox.accounts import Account
+from sandbox.faults import MODES, Fault, InvalidFault, parse_fault
+from sandbox.listening import PortTaken
+from sandbox.messages import MessageBox
+
+_MAX_LIMIT = 2000
+_View = TypeVar("_View", bound=Callable[..., Any])
+
+
+class Controlled(Protocol):
+    """What the control pages need of the sandbox."""
+
+    @property
+    def box(self) -> MessageBox: ...
+    @property
+    def token(self) -> str: ...
+    @property
+    def accounts(self) -> tuple[Account, ...]: ...
+
+    def put_fault(self, name: str, fault: Fault | None) -> None: ...
+    def describe_accounts(self) -> list[dict[str, Any]]: ...
+    def describe_account(self, account: Account) -> dict[str, Any]: ...
+
+
+def create_app(sandbox: Controlled, allowed_hosts: frozenset[str]) -> Flask:
+    app = Flask("sandbox", static_folder=None)
+    app.config["MAX_CONTENT_LENGTH"] = 64 * 1024
+    app.json.sort_keys = False  # type: ignore[attr-defined]
+
+    def token_needed(view: _View) -> _View:
+        @wraps(view)
+        def guarded(*args: Any, **kwargs: Any) -> Any:
+            scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+            right = hmac.compare_digest(token.strip().encode(), sandbox.token.encode())
+            if scheme.lower() != "bearer" or not right:
+                answer = _problem(401, "send the token of the control-token file as a bearer token")
+                answer.headers["WWW-Authenticate"] = "Bearer"
+                return answer
+            return view(*args, **kwargs)
+
+        return guarded  # type: ignore[return-value]
+
+    @app.before_request
+    def check_host() -> Response | None:
+        g.nonce = secrets.token_urlsafe(16)
+        name = re.sub(r":\d*\Z", "", request.headers.get("Host", "")).lower()
+        if name in allowed_hosts:
+            return None
+        return _problem(403, "this name is not allowed; use localhost, or start with --allow-host")
+
+    @app.after_request
+    def protect(response: Response) -> Response:
+        response.headers.setdefault(
+            "Content-Security-Policy",
+            f"default-src 'none'; style-src 'nonce-{g.nonce}'; frame-src 'self'; form-action 'self'; "
+            "base-uri 'none'; frame-ancestors 'none'",
+        )
+        response.headers["X-Content-Type-Options"] = "nosniff"
+        response.headers["Referrer-Policy"] = "no-referrer"
+        response.headers["Cross-Origin-Resource-Policy"] = "same-origin"
+        response.headers["X-DNS-Prefetch-Control"] = "off"
+        response.headers["Cache-Control"] = "no-store"
+        return response
+
+    @app.errorhandler(HTTPException)
+    def explain(error: HTTPException) -> Response:
+        return _problem(error.code or 500, error.description or error.name)
+
+    @app.get("/healthz")
+    def healthz() -> Response:
+        return jsonify(status="ok", received=sandbox.box.received())
+
+    @app.get("/control/accounts")
+    def accounts() -> Response:
+        return jsonify(accounts=sandbox.describe_accounts())
+
+    @app.get("/control/modes")
+    def modes() -> Response:
+        return jsonify(modes=[{"mode": mode.name, "summary": mode.summary} for mode in MODES.values()])
+
+    @app.post("/control/accounts/<name>/fault")
+    @token_needed
+    def put_fault(name: str) -> Response:
+        body = request.get_json(silent=True, force=True)
+        if not isinstance(body, dict):
+            return _problem(400, "a JSON object is expected")
+        unknown = sorted(set(body) - {"mode", "count", "delay"})
+        if unknown:
+            return _problem(400, f"unknown: {', '.join(unknown)}")
+        try:
+            return change(name, parse_fault(body.get("mode"), body.get("count"), body.get("delay")))
+        except InvalidFault as error:
+            return _problem(400, str(error))
+
+    @app.delete("/control/accounts/<name>/fault")
+    @token_needed
+    def heal(name: str) -> Response:
+        return change(name, None)
+
+    def change(name: str, fault: Fault | None) -> Response:
+        account = next((account for account in sandbox.accounts if account.name == name), None)
+        if account is None:
+            known = [account.name for account in sandbox.accounts]
+            return _problem(404, f"no account {name}; there are {', '.join(known)}", known=known)
+        try:
+            sandbox.put_fault(name, fault)
+        except PortTaken as error:
+            return _problem(409, error.strerror or str(error))
+        return jsonify(sandbox.describe_account(account))
+
+    @app.get("/")
+    def inbox() -> str:
+        query = request.args.get("q", "").strip()
+        account = request.args.get("account", "")
+        refresh = request.args.get("refresh", "") == "on"
+        return render_template(
+            "inbox.html",
+            messages=sandbox.box.find(query=query, account=account, limit=100),
+            accounts=sandbox.describe_accounts(),
+            kept=sandbox.box.kept(),
+            received=sandbox.box.received(),
+            query=query,
+            account=account,
+            refresh=refresh,
+        )
+
+    @app.get("/messages.json")
+    def messages() -> Response:
+        limit = request.args.get("limit", "50")
+        if not (limit.isascii() and limit.isdigit() and 1 <= int(limit[:9]) <= _MAX_LIMIT):
+            return _problem(400, f"limit must be from 1 to {_MAX_LIMIT}")
+        wanted = {key: request.args.get(key, "") for key in ("to", "email_id", "attempt_id", "account")}
+        found = sandbox.box.find(**wanted, query=request.args.get("q", ""), limit=int(limit))
+        return jsonify(messages=found, kept=sandbox.box.kept(), received=sandbox.box.received())
+
+    @app.delete("/messages")
+    @token_needed
+    def clear() -> Response:
+        return jsonify(deleted=sandbox.box.clear())
+
+    @app.get("/messages/<int:seq>.json")
+    def message_json(seq: int) -> Response:
+        record = sandbox.box.get(seq)
+        return _gone() if record is None else jsonify(record)
+
+    @app.get("/messages/<int:seq>")
+    def message(seq: int) -> Response | str:
+        record = sandbox.box.get(seq)
+        return _gone() if record is None else render_template("message.html", message=record)
+
+    @app.get("/messages/<int:seq>/html")
+    def message_html(seq: int) -> Response:
+        """The HTML part alone, for the frame: no scripts or forms, nothing from elsewhere, no origin."""
+        record = sandbox.box.get(seq)
+        if record is None:
+            return _gone()
+        response = Response(record["html"], mimetype="text/html")
+        response.headers["Content-Security-Policy"] = (
+            "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'self'"
+        )
+        return response
+
+    return app
+
+
+def _gone() -> Response:
+    return _problem(404, "no such message, or it is no longer among the newest")
+
+
+def _problem(status: int, detail: str, **more: Any) -> Response:
+    response = jsonify(error=detail, **more)
+    response.status_code = status
+    return response

@@ -84,7 +84,7 @@ def meaning(reply: Reply, stage: Stage) -> type[NotAccepted]:
     enhanced = reply.enhanced
     if enhanced == (5, 3) and stage is Stage.RCPT:
         return Unsupported  # more recipients than this server takes at once (RFC 3463, X.5.3)
-    if _RATE.search(reply.text) or enhanced == (4, 5) and reply.code >= 500:
+    if _RATE.search(reply.text) or (enhanced == (4, 5) and reply.code >= 500):
         return RateLimited
     if reply.code < 500:
         return _temporary(reply, stage)
@@ -97,7 +97,7 @@ def meaning(reply: Reply, stage: Stage) -> type[NotAccepted]:
         return SenderNotVerified
     if stage is Stage.MAIL and enhanced is not None and (enhanced[0] == 7 or enhanced in ((1, 7), (1, 8))):
         return SenderNotVerified
-    if reply.code == 552 and enhanced == (3, 4) or enhanced == (3, 4):
+    if (reply.code == 552 and enhanced == (3, 4)) or enhanced == (3, 4):
         return Unsupported  # larger than this server takes (RFC 1870, 6); another may take it
     if reply.code in (500, 502, 503, 521):
         return Misconfigured  # it does not do what a mail server does (521: RFC 7504)
@@ -114,7 +114,7 @@ def _temporary(reply: Reply, stage: Stage) -> type[NotAccepted]:
         of_system = reply.enhanced is not None and reply.enhanced[0] in (3, 4)
         return (
             ProviderUnavailable
-            if of_system or reply.code in (451, 452) and reply.enhanced is None
+            if of_system or (reply.code in (451, 452) and reply.enhanced is None)
             else Transient
         )
     return ProviderUnavailable

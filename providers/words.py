@@ -17,7 +17,7 @@ def clean(text: str, secrets: Iterable[str] = (), submission: Submission | None 
     """The text on one line, with secrets and addresses blotted out, at most LONGEST characters."""
     text = text[: LONGEST * 20]
     for secret in sorted({s for s in secrets if len(s) >= _SHORTEST_SECRET}, key=len, reverse=True):
-        text = text.replace(secret, "[secret]")
+        text = text.replace(secret, "***")
     text = _ADDRESS.sub("[address]", text)
     if submission is not None:
         for private in _private(submission):

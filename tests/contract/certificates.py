@@ -53,9 +53,7 @@ def make_authority(folder: Path, names: tuple[str, ...] = ("127.0.0.1", "localho
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .sign(ca_key, hashes.SHA256())
     )
-    alternatives = [
-        x509.IPAddress(ip_address(n)) if n[0].isdigit() else x509.DNSName(n) for n in names
-    ]
+    alternatives = [x509.IPAddress(ip_address(n)) if n[0].isdigit() else x509.DNSName(n) for n in names]
     leaf = (
         begin(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0])]), key.public_key())
         .add_extension(x509.SubjectAlternativeName(alternatives), critical=False)

@@ -132,7 +132,11 @@ class SendGridDriver(Driver):
         return sum(path == "/v3/mail/send" for _, path, _, _ in self.server.requests)
 
     def received(self) -> list[Received]:
-        return [self._read(json.loads(body)) for _, path, _, body in self.server.requests if path == "/v3/mail/send"]
+        return [
+            self._read(json.loads(body))
+            for _, path, _, body in self.server.requests
+            if path == "/v3/mail/send"
+        ]
 
     @staticmethod
     def _read(payload: dict) -> Received:  # type: ignore[type-arg]
@@ -220,7 +224,9 @@ class SMTPDriver(Driver):
             raw = part.get_payload(decode=True)
             assert isinstance(raw, bytes)
             if part.get_content_disposition() is None:
-                texts[part.get_content_type()] = raw.decode(part.get_content_charset() or "ascii").replace("\r\n", "\n")
+                texts[part.get_content_type()] = raw.decode(part.get_content_charset() or "ascii").replace(
+                    "\r\n", "\n"
+                )
             else:
                 content_id = part["content-id"]
                 kind = part["content-type"].split("name", 1)[0].replace("\r\n", "").strip("; ")
@@ -252,7 +258,14 @@ class MemoryDriver(Driver):
     name = "memory"
     on_the_wire = False
     modes = frozenset(
-        {Does.RATE_LIMIT, Does.UNAVAILABLE, Does.REFUSE_CREDENTIALS, Does.REJECT, Does.REFUSE_SENDER, Does.HANG}
+        {
+            Does.RATE_LIMIT,
+            Does.UNAVAILABLE,
+            Does.REFUSE_CREDENTIALS,
+            Does.REJECT,
+            Does.REFUSE_SENDER,
+            Does.HANG,
+        }
     )
     _answers = {
         Does.RATE_LIMIT: memory.Answer.RATE_LIMITED,

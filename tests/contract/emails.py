@@ -87,7 +87,10 @@ def a_rich_email() -> Submission:
     """Every feature that all adapters have, and Unicode wherever text may stand."""
     return an_email(
         sender=Address("shop@sender.example", 'Ærø "Bøger", A/S'),
-        to=(Address("ada@recipient.example", "Ада Лавлейс"), Address("bo@recipient.example", "Bo; the, second")),
+        to=(
+            Address("ada@recipient.example", "Ада Лавлейс"),
+            Address("bo@recipient.example", "Bo; the, second"),
+        ),
         cc=(Address("cy@xn--bcher-kva.example", "Cý <admin@evil.example>"),),
         bcc=(Address("secret@recipient.example", "Nobody knows"),),
         reply_to=(Address("answers@sender.example", "答え"),),

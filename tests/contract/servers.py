@@ -66,7 +66,7 @@ class Listener:
             connections = list(self._open)
         for connection in connections:
             with contextlib.suppress(OSError):
-                connection.shutdown(socket.SHUT_RDWR)
+                socket.socket.shutdown(connection, socket.SHUT_RDWR)
         for thread in self._threads:
             thread.join(5)
 
@@ -76,7 +76,8 @@ class Listener:
             connections = list(self._open)
         for connection in connections:
             with contextlib.suppress(OSError):
-                connection.shutdown(socket.SHUT_RDWR)
+                # Not the TLS socket's own method: that would let its thread read on, without TLS.
+                socket.socket.shutdown(connection, socket.SHUT_RDWR)
 
     def _accept(self) -> None:
         while True:
@@ -148,7 +149,9 @@ class HTTPServer(Listener):
                 if not self._treat(connection, method, path, headers, body):
                     return
 
-    def _treat(self, connection: socket.socket, method: str, path: str, headers: Headers, body: bytes) -> bool:
+    def _treat(
+        self, connection: socket.socket, method: str, path: str, headers: Headers, body: bytes
+    ) -> bool:
         match self.does:
             case Does.HANG:
                 self.stopping.wait()
@@ -185,7 +188,9 @@ class SendGridServer(HTTPServer):
     def answer(self, method: str, path: str, headers: Headers, body: bytes) -> tuple[int, Headers, bytes]:
         if headers.get("authorization") != f"Bearer {self.api_key}" or self.does is Does.REFUSE_CREDENTIALS:
             key = headers.get("authorization", "")
-            return self._errors(401, f"The provided authorization grant {key} is invalid, expired, or revoked")
+            return self._errors(
+                401, f"The provided authorization grant {key} is invalid, expired, or revoked"
+            )
         if (method, path) == ("GET", "/v3/scopes"):
             return 200, {"Content-Type": "application/json"}, b'{"scopes":["mail.send","alerts.read"]}'
         if (method, path) != ("POST", "/v3/mail/send"):
@@ -203,7 +208,9 @@ class SendGridServer(HTTPServer):
             case Does.BARE_500:
                 return 500, {"Content-Type": "text/html"}, b"<h1>Oops</h1>"
             case Does.REJECT:
-                return self._errors(400, f"Does not contain a valid address: {recipient}", field="personalizations.0.to")
+                return self._errors(
+                    400, f"Does not contain a valid address: {recipient}", field="personalizations.0.to"
+                )
             case Does.REFUSE_SENDER:
                 return self._errors(
                     403,
@@ -306,7 +313,10 @@ class _Dialogue:
                 if self.server.account and self.secure:
                     features.append("AUTH PLAIN LOGIN")
                 lines = ["test.example", *features]
-                self.say("EHLO", "\r\n".join(f"250{'-' if n < len(lines) else ' '}{x}" for n, x in enumerate(lines, 1)))
+                self.say(
+                    "EHLO",
+                    "\r\n".join(f"250{'-' if n < len(lines) else ' '}{x}" for n, x in enumerate(lines, 1)),
+                )
             case "STARTTLS" if self.server.tls and not self.secure:
                 if self.say("STARTTLS", "220 go ahead"):
                     self.stream.close()
@@ -346,9 +356,12 @@ class _Dialogue:
             self.connection.sendall(b"334 UGFzc3dvcmQ6\r\n")
             password = b64decode(self.read()).decode()
         right = (user, password) == self.server.account and self.server.does is not Does.REFUSE_CREDENTIALS
-        self.signed_in = self.say(
-            "AUTH", "235 2.7.0 welcome" if right else f"535 5.7.8 {user} may not enter with {password}"
-        ) and right
+        self.signed_in = (
+            self.say(
+                "AUTH", "235 2.7.0 welcome" if right else f"535 5.7.8 {user} may not enter with {password}"
+            )
+            and right
+        )
 
     def mail(self, line: str) -> None:
         if not self.signed_in:

@@ -109,18 +109,18 @@ class HTTPProvider(ABC):
     def probe(self) -> Request:
         """A request that needs the credentials and changes nothing."""
 
-    def recognise(self, response: Response) -> None:
+    def recognise(self, response: Response) -> None:  # noqa: B027  # most have nothing to look at
         """Read the 2xx answer to the probe. Raises Misconfigured where it shows that sending would fail."""
 
-    def explain(self, response: Response) -> str | None:
+    def explain(self, response: Response) -> str | None:  # noqa: ARG002
         """What the provider says went wrong, from its documented error form; None where it is not in that form."""
         return None
 
-    def classify(self, response: Response, said: str) -> ProviderError | None:
+    def classify(self, response: Response, said: str) -> ProviderError | None:  # noqa: ARG002
         """A finer class than the status gives, or None."""
         return None
 
-    def reset_after(self, response: Response) -> float | None:
+    def reset_after(self, response: Response) -> float | None:  # noqa: ARG002
         """Seconds until a rate limit ends, from a field of the provider's own."""
         return None
 

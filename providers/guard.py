@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from domain.capabilities import Capabilities
 from domain.errors import Rejected, Unsupported
 from domain.headers import header_problem, value_problem
-from domain.message import Address, Submission
+from domain.message import Address, Attachment, Submission
 from routing.eligibility import unsupported
 
 # A mailbox as it stands between < and > in SMTP and in a header: no blank, no bracket, nothing to break out with.
@@ -16,9 +16,9 @@ _MAILBOX = re.compile(r"[^\s<>\x00-\x20\x7f,;:\\\"()]{1,64}@[A-Za-z0-9._\[\]:-]{
 _QUOTED_MAILBOX = re.compile(
     r'"(?:[\x20\x21\x23-\x5b\x5d-\x7e]|\\[\x20-\x7e]){0,62}"@[A-Za-z0-9._-]{1,255}\Z'
 )
-_TOKEN = r"[A-Za-z0-9!#$&^_.+-]+"
+_NAME = r"[A-Za-z0-9!#$&^_.+-]+"
 _MEDIA_TYPE = re.compile(
-    rf"{_TOKEN}/{_TOKEN}(?:[ \t]*;[ \t]*{_TOKEN}=(?:{_TOKEN}|\"[\x20\x21\x23-\x5b\x5d-\x7e]*\"))*[ \t]*\Z"
+    rf"{_NAME}/{_NAME}(?:[ \t]*;[ \t]*{_NAME}=(?:{_NAME}|\"[\x20\x21\x23-\x5b\x5d-\x7e]*\"))*[ \t]*\Z"
 )
 _CONTENT_ID = re.compile(r"[\x21-\x3b\x3d\x3f-\x7e]{1,250}\Z")
 
@@ -45,9 +45,8 @@ def unsafe(submission: Submission) -> Iterator[str]:
         yield "no recipient"
     if message.text is None and message.html is None:
         yield "neither text nor html"
-    for name, value in message.headers:
-        if header_problem(name, value):
-            yield "a header name or value that is not safe to send"
+    if any(header_problem(name, value) for name, value in message.headers):
+        yield "a header name or value that is not safe to send"
     if value_problem(message.subject):
         yield "a subject that is not safe to send"
     for address in _addresses(submission):
@@ -56,12 +55,16 @@ def unsafe(submission: Submission) -> Iterator[str]:
         if not (_MAILBOX.match(address.email) or _QUOTED_MAILBOX.match(address.email)):
             yield "an address that is not safe to send"
     for attachment in message.attachments:
-        if value_problem(attachment.filename):
-            yield "a file name that is not safe to send"
-        if not _MEDIA_TYPE.match(attachment.content_type):
-            yield "a content type that is not safe to send"
-        if attachment.content_id is not None and not _CONTENT_ID.match(attachment.content_id):
-            yield "a content id that is not safe to send"
+        yield from _unsafe_parts(attachment)
+
+
+def _unsafe_parts(attachment: Attachment) -> Iterator[str]:
+    if value_problem(attachment.filename):
+        yield "a file name that is not safe to send"
+    if not _MEDIA_TYPE.match(attachment.content_type):
+        yield "a content type that is not safe to send"
+    if attachment.content_id is not None and not _CONTENT_ID.match(attachment.content_id):
+        yield "a content id that is not safe to send"
 
 
 def _addresses(submission: Submission) -> Iterator[Address]:

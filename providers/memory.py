@@ -83,7 +83,7 @@ class Sent:
     provider_message_id: str
 
 
-def capabilities(config: Config) -> Capabilities:
+def capabilities(_config: Config) -> Capabilities:
     return Capabilities()
 
 
@@ -156,5 +156,5 @@ class MemoryProvider:
         return _ERRORS[answer](self.name, "as scripted")
 
 
-def build(name: str, config: Config, credentials: Credentials, world: World) -> MemoryProvider:
+def build(name: str, config: Config, _credentials: Credentials, _world: World) -> MemoryProvider:
     return MemoryProvider(name, config)

@@ -53,7 +53,7 @@ class UnknownKind(KeyError):
         return f"no provider kind {self.name!r}; known: {', '.join(self.known)}"
 
 
-def _agree(config: Any, credentials: Any) -> Iterable[tuple[str, str]]:
+def _agree(_config: Any, _credentials: Any) -> Iterable[tuple[str, str]]:
     return ()
 
 

@@ -32,9 +32,9 @@ _CUSTOM_ARGS_BYTES = 10_000
 # The names that an event of the webhook uses itself: a custom_arg of that name would write over it.
 _EVENT_FIELDS = frozenset(
     {
-        "asm_group_id", "attempt", "bounce_classification", "category", "cert_err", "email", "event", "ip", "newsletter",
-        "pool", "reason", "response", "send_at", "sg_content_type", "sg_event_id", "sg_machine_open", "sg_message_id",
-        "sg_template_id", "sg_template_name", "singlesend_id", "smtp-id", "status", "timestamp", "tls", "type",
+        "asm_group_id", "attempt", "bounce_classification", "category", "cert_err", "email", "event", "ip",
+        "newsletter", "pool", "reason", "response", "send_at", "sg_content_type", "sg_event_id",
+        "sg_machine_open", "sg_message_id", "sg_template_id", "sg_template_name", "singlesend_id", "smtp-id", "status", "timestamp", "tls", "type",
         "unique_args", "url", "url_offset", "useragent", ATTEMPT, EMAIL,
     }
 )  # fmt: skip
@@ -62,7 +62,7 @@ class Credentials(BaseModel):
     api_key: Annotated[SecretStr, AfterValidator(_sendable)]
 
 
-def capabilities(config: Config) -> Capabilities:
+def capabilities(_config: Config) -> Capabilities:
     return Capabilities(
         max_recipients=1000,
         max_bytes=31_457_280,  # 30 MB, the Mail Send overview's total size

@@ -24,6 +24,7 @@ from domain.errors import (
 
 
 class Stage(Enum):
+    CONNECT = "connecting"
     GREETING = "the greeting"
     HELLO = "EHLO"
     TLS = "STARTTLS"
@@ -34,7 +35,7 @@ class Stage(Enum):
     END = "the end of the email"
 
 
-_BEFORE_ANY_EMAIL = frozenset({Stage.GREETING, Stage.HELLO, Stage.TLS, Stage.AUTH})
+_BEFORE_ANY_EMAIL = frozenset({Stage.CONNECT, Stage.GREETING, Stage.HELLO, Stage.TLS, Stage.AUTH})
 _ENHANCED = re.compile(r"([245])\.(\d{1,3})\.(\d{1,3})\b")
 
 # Gmail: 421 4.7.0, 450 4.2.1 "receiving mail too quickly", 550 5.4.5 "Daily user sending limit exceeded"

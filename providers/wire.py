@@ -85,6 +85,8 @@ TABLE: dict[str, Says] = {
         SMTPSenderRefused=_N, SMTPRecipientsRefused=_N, SMTPDataError=_N, SMTPConnectError=_U,
         SMTPHeloError=_U, SMTPAuthenticationError=_U,
     ),
+    **_table("providers.smtp_session", NotSMTP=_N),
+    **_table("providers.exchange", AnswerTooLarge=_N),
 }  # fmt: skip
 
 
@@ -141,6 +143,8 @@ def describe(error: BaseException) -> str:
         "http.client.RemoteDisconnected": "connection closed without an answer",
         "http.client.IncompleteRead": "the answer broke off",
         "smtplib.SMTPServerDisconnected": "connection closed",
+        "providers.smtp_session.NotSMTP": "the answer is not SMTP",
+        "providers.exchange.AnswerTooLarge": "the answer is too large",
     }
     hidden = error.__context__
     if name_of(type(error)) == "smtplib.SMTPServerDisconnected" and isinstance(hidden, OSError):

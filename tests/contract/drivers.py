@@ -14,6 +14,7 @@ from email import message_from_bytes, policy
 from email.header import decode_header, make_header
 from email.message import Message as ParsedMessage
 from email.utils import getaddresses
+from typing import ClassVar
 
 from domain.errors import (
     Misconfigured,
@@ -267,7 +268,7 @@ class MemoryDriver(Driver):
             Does.HANG,
         }
     )
-    _answers = {
+    _answers: ClassVar[dict[Does, memory.Answer]] = {
         Does.RATE_LIMIT: memory.Answer.RATE_LIMITED,
         Does.UNAVAILABLE: memory.Answer.UNAVAILABLE,
         Does.REFUSE_CREDENTIALS: memory.Answer.MISCONFIGURED,
@@ -277,11 +278,11 @@ class MemoryDriver(Driver):
         Does.ACCEPT: memory.Answer.ACCEPTED,
     }
 
-    def __init__(self, authority: Authority) -> None:
+    def __init__(self, _authority: Authority) -> None:
         self._config = memory.Config()
         self._built: list[memory.MemoryProvider] = []
 
-    def provider(self, world: World) -> Provider:
+    def provider(self, world: World) -> Provider:  # noqa: ARG002
         self._built.append(memory.MemoryProvider("the-memory", self._config))
         return self._built[-1]
 

@@ -108,8 +108,11 @@ class Worker:
     close: Callable[[], None]
 
 
-def build_worker(settings: Settings, app: Celery) -> Worker:
-    """Build a worker process's dependencies. Call it after the fork: sockets and threads do not survive one."""
+def build_worker(settings: Settings, app: Celery, stopping: Callable[[], bool]) -> Worker:
+    """Build a worker process's dependencies. Call it after the fork: sockets and threads do not survive one.
+
+    `stopping()` tells that the worker is asked to end.
+    """
     knobs, clock = settings.delivery, SystemClock()
     log = structlog.get_logger("mailmux.worker")
     engine = open_engine(settings.database_url.reveal(), pool_size=4, application="mailmux-worker")
@@ -143,6 +146,7 @@ def build_worker(settings: Settings, app: Celery) -> Worker:
         pool=pool,
         log=log,
         knobs=Knobs(knobs.batch, knobs.window, knobs.claim_cap, knobs.drain_seconds, patience),
+        stopping=stopping,
     )
 
     def close() -> None:

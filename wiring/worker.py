@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 from typing import Any
 
 import structlog
 from celery import Celery
-from celery.signals import setup_logging, worker_process_init, worker_process_shutdown
+from celery.signals import setup_logging, worker_process_init, worker_process_shutdown, worker_shutting_down
 
 from wiring.bootstrap import Worker, build_worker
 from wiring.logs import configure_logs
@@ -17,6 +18,7 @@ from workers.tasks import register_tasks
 log = structlog.get_logger(__name__)
 
 app = Celery("mailmux")
+_stopping = multiprocessing.Event()  # made before the fork: the parent sets it, its children see it
 app.config_from_object("celeryconfig")
 
 
@@ -28,7 +30,7 @@ class _Process:
 
     def __call__(self) -> Worker:
         if self._worker is None:
-            self._worker = build_worker(Settings.from_env(os.environ), app)
+            self._worker = build_worker(Settings.from_env(os.environ), app, _stopping.is_set)
             self._worker.heart.start()
         return self._worker
 
@@ -46,6 +48,10 @@ def _set_up_logs(**_: Any) -> None:
     configure_logs(Settings.from_env(os.environ).log_level)
 
 
+def _ask_to_stop(**_: Any) -> None:
+    _stopping.set()
+
+
 def _start(**_: Any) -> None:
     process()
 
@@ -55,5 +61,6 @@ def _stop(**_: Any) -> None:
 
 
 setup_logging.connect(_set_up_logs)
+worker_shutting_down.connect(_ask_to_stop)
 worker_process_init.connect(_start)
 worker_process_shutdown.connect(_stop)

@@ -82,7 +82,7 @@ class Knobs:
 
 @dataclass(frozen=True, slots=True)
 class Dispatcher:
-    """What delivery works with."""
+    """What delivery works with. `stopping()`: the process is asked to end; what is not begun is given back."""
 
     units: Callable[[], AbstractContextManager[WorkerUnit]]
     fleet: Fleet
@@ -92,6 +92,7 @@ class Dispatcher:
     pool: Executor
     log: Log
     knobs: Knobs = Knobs()
+    stopping: Callable[[], bool] = lambda: False
 
 
 def drain(lane: Lane, run: Run, deps: Dispatcher) -> float | None:
@@ -101,7 +102,7 @@ def drain(lane: Lane, run: Run, deps: Dispatcher) -> float | None:
     empty. Raises LeaseLost when the run has died, StorageUnavailable when the database stays away.
     """
     stop = deps.clock.monotonic() + deps.knobs.drain_seconds
-    while run.alive() and deps.clock.monotonic() < stop:
+    while run.alive() and not deps.stopping() and deps.clock.monotonic() < stop:
         with deps.units() as unit:
             claim = unit.delivery.claim(lane, run.id, deps.knobs.batch, deps.clock.chance.shuffle)
             unit.commit()
@@ -128,6 +129,9 @@ class Delivery:
         waiting = deque(self._load())
         board = self._board()
         while waiting or self._endings or self._moves:
+            if self._deps.stopping():
+                self._moves += [Release(p.submission.id, 0.0, p.case.round, p.case.held) for p in waiting]
+                waiting.clear()
             window = [waiting.popleft() for _ in range(min(self._deps.knobs.window, len(waiting)))]
             routes = self._decide(window, board)
             opened, back = self._record(routes)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from domain.attempt import Outcome
@@ -244,8 +246,6 @@ class Flaky:
 @pytest.mark.parametrize("nth", [2, 3])
 def test_a_commit_whose_answer_is_lost_loses_nothing_and_sends_once(house, when, nth):
     """Commit 1 claims, 2 opens the ledger, 3 records the outcome."""
-    from dataclasses import replace
-
     provider = house.provider("one", quota={"daily_quota": 10})
     (job,) = house.accept()
     house.dispatcher = replace(house.dispatcher, units=Flaky(house, {nth: when}))
@@ -269,3 +269,17 @@ def test_outcomes_are_settled_once_and_refunded_once(house):
             unit.delivery.settle(run.id, token, [Ending(attempt, Outcome.NOT_SENT, NOT_ATTEMPTED)], [])
             unit.commit()
     assert house.one("SELECT used_today FROM provider_quota").used_today == 0
+
+
+def test_a_process_that_is_asked_to_stop_gives_back_what_it_has_not_begun(house):
+    provider = house.provider("one")
+    jobs = house.accept(*(a_submission() for _ in range(20)))
+    house.dispatcher = replace(house.dispatcher, stopping=lambda: len(provider.calls) >= 5)
+    house.drain(window=5)
+    assert len(provider.sent) == 5
+    left = [house.queued(j) for j in jobs if house.queued(j) is not None]
+    assert len(left) == 15
+    assert {(q.run, q.claims) for q in left} == {(None, 0)}
+    house.dispatcher = replace(house.dispatcher, stopping=lambda: False)
+    house.drain()
+    assert len(provider.sent) == 20

@@ -1,5 +1,7 @@
 """`python -m sandbox --data-dir DIR`: runs until SIGTERM or SIGINT, then exits with 0."""
 
+# ruff: noqa: T201 - a program talks to its user
+
 import argparse
 import logging
 import signal
@@ -90,10 +92,10 @@ def main() -> int:
     except (AlreadyRunning, InvalidAccounts, OSError) as error:
         print(f"sandbox: {error}", file=sys.stderr)
         return 1
-    print(f"Inbox and control  {sandbox.url}")
+    print(f"Inbox and control    {sandbox.url}")
     for account in sandbox.describe_accounts():
-        print(f"{account['name']:<18} {account['url']}")
-    print(f"Credentials        {sandbox.directory / 'accounts.json'}", flush=True)
+        print(f"{account['name']:<20} {account['url']}")
+    print(f"Credentials          {sandbox.directory / 'accounts.json'}", flush=True)
     ended.wait()
     sandbox.stop()
     return 0

@@ -10,7 +10,7 @@ import re
 import secrets
 from collections.abc import Callable
 from functools import wraps
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, cast
 
 from flask import Flask, Response, g, jsonify, render_template, request
 from werkzeug.exceptions import HTTPException
@@ -20,6 +20,7 @@ from sandbox.faults import MODES, Fault, InvalidFault, parse_fault
 from sandbox.listening import PortTaken
 from sandbox.messages import MessageBox
 
+_PAGE = 100
 _MAX_LIMIT = 2000
 _View = TypeVar("_View", bound=Callable[..., Any])
 
@@ -43,19 +44,6 @@ def create_app(sandbox: Controlled, allowed_hosts: frozenset[str]) -> Flask:
     app = Flask("sandbox", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = 64 * 1024
     app.json.sort_keys = False  # type: ignore[attr-defined]
-
-    def token_needed(view: _View) -> _View:
-        @wraps(view)
-        def guarded(*args: Any, **kwargs: Any) -> Any:
-            scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-            right = hmac.compare_digest(token.strip().encode(), sandbox.token.encode())
-            if scheme.lower() != "bearer" or not right:
-                answer = _problem(401, "send the token of the control-token file as a bearer token")
-                answer.headers["WWW-Authenticate"] = "Bearer"
-                return answer
-            return view(*args, **kwargs)
-
-        return guarded  # type: ignore[return-value]
 
     @app.before_request
     def check_host() -> Response | None:
@@ -87,6 +75,30 @@ def create_app(sandbox: Controlled, allowed_hosts: frozenset[str]) -> Flask:
     def healthz() -> Response:
         return jsonify(status="ok", received=sandbox.box.received())
 
+    _add_faults(app, sandbox)
+    _add_pages(app, sandbox)
+    _add_json(app, sandbox)
+    return app
+
+
+def _token_needed(sandbox: Controlled) -> Callable[[_View], _View]:
+    def decorate(view: _View) -> _View:
+        @wraps(view)
+        def guarded(*args: Any, **kwargs: Any) -> Any:
+            scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+            right = hmac.compare_digest(token.strip().encode(), sandbox.token.encode())
+            if scheme.lower() != "bearer" or not right:
+                answer = _problem(401, "send the token of the control-token file as a bearer token")
+                answer.headers["WWW-Authenticate"] = "Bearer"
+                return answer
+            return view(*args, **kwargs)
+
+        return cast(_View, guarded)
+
+    return decorate
+
+
+def _add_faults(app: Flask, sandbox: Controlled) -> None:
     @app.get("/control/accounts")
     def accounts() -> Response:
         return jsonify(accounts=sandbox.describe_accounts())
@@ -96,7 +108,7 @@ def create_app(sandbox: Controlled, allowed_hosts: frozenset[str]) -> Flask:
         return jsonify(modes=[{"mode": mode.name, "summary": mode.summary} for mode in MODES.values()])
 
     @app.post("/control/accounts/<name>/fault")
-    @token_needed
+    @_token_needed(sandbox)
     def put_fault(name: str) -> Response:
         body = request.get_json(silent=True, force=True)
         if not isinstance(body, dict):
@@ -105,60 +117,44 @@ def create_app(sandbox: Controlled, allowed_hosts: frozenset[str]) -> Flask:
         if unknown:
             return _problem(400, f"unknown: {', '.join(unknown)}")
         try:
-            return change(name, parse_fault(body.get("mode"), body.get("count"), body.get("delay")))
+            return _change(sandbox, name, parse_fault(body.get("mode"), body.get("count"), body.get("delay")))
         except InvalidFault as error:
             return _problem(400, str(error))
 
     @app.delete("/control/accounts/<name>/fault")
-    @token_needed
+    @_token_needed(sandbox)
     def heal(name: str) -> Response:
-        return change(name, None)
+        return _change(sandbox, name, None)
 
-    def change(name: str, fault: Fault | None) -> Response:
-        account = next((account for account in sandbox.accounts if account.name == name), None)
-        if account is None:
-            known = [account.name for account in sandbox.accounts]
-            return _problem(404, f"no account {name}; there are {', '.join(known)}", known=known)
-        try:
-            sandbox.put_fault(name, fault)
-        except PortTaken as error:
-            return _problem(409, error.strerror or str(error))
-        return jsonify(sandbox.describe_account(account))
 
+def _change(sandbox: Controlled, name: str, fault: Fault | None) -> Response:
+    account = next((account for account in sandbox.accounts if account.name == name), None)
+    if account is None:
+        known = [account.name for account in sandbox.accounts]
+        return _problem(404, f"no account {name}; there are {', '.join(known)}", known=known)
+    try:
+        sandbox.put_fault(name, fault)
+    except PortTaken as error:
+        return _problem(409, error.strerror or str(error))
+    return jsonify(sandbox.describe_account(account))
+
+
+def _add_pages(app: Flask, sandbox: Controlled) -> None:
     @app.get("/")
     def inbox() -> str:
         query = request.args.get("q", "").strip()
         account = request.args.get("account", "")
-        refresh = request.args.get("refresh", "") == "on"
         return render_template(
             "inbox.html",
-            messages=sandbox.box.find(query=query, account=account, limit=100),
+            messages=sandbox.box.find(query=query, account=account, limit=_PAGE),
+            page=_PAGE,
             accounts=sandbox.describe_accounts(),
             kept=sandbox.box.kept(),
             received=sandbox.box.received(),
             query=query,
             account=account,
-            refresh=refresh,
+            refresh=request.args.get("refresh", "") == "on",
         )
-
-    @app.get("/messages.json")
-    def messages() -> Response:
-        limit = request.args.get("limit", "50")
-        if not (limit.isascii() and limit.isdigit() and 1 <= int(limit[:9]) <= _MAX_LIMIT):
-            return _problem(400, f"limit must be from 1 to {_MAX_LIMIT}")
-        wanted = {key: request.args.get(key, "") for key in ("to", "email_id", "attempt_id", "account")}
-        found = sandbox.box.find(**wanted, query=request.args.get("q", ""), limit=int(limit))
-        return jsonify(messages=found, kept=sandbox.box.kept(), received=sandbox.box.received())
-
-    @app.delete("/messages")
-    @token_needed
-    def clear() -> Response:
-        return jsonify(deleted=sandbox.box.clear())
-
-    @app.get("/messages/<int:seq>.json")
-    def message_json(seq: int) -> Response:
-        record = sandbox.box.get(seq)
-        return _gone() if record is None else jsonify(record)
 
     @app.get("/messages/<int:seq>")
     def message(seq: int) -> Response | str:
@@ -177,7 +173,26 @@ def create_app(sandbox: Controlled, allowed_hosts: frozenset[str]) -> Flask:
         )
         return response
 
-    return app
+
+def _add_json(app: Flask, sandbox: Controlled) -> None:
+    @app.get("/messages.json")
+    def messages() -> Response:
+        limit = request.args.get("limit", "50")
+        if not (limit.isascii() and limit.isdigit() and 1 <= int(limit[:9]) <= _MAX_LIMIT):
+            return _problem(400, f"limit must be from 1 to {_MAX_LIMIT}")
+        wanted = {key: request.args.get(key, "") for key in ("to", "email_id", "attempt_id", "account")}
+        found = sandbox.box.find(**wanted, query=request.args.get("q", ""), limit=int(limit))
+        return jsonify(messages=found, kept=sandbox.box.kept(), received=sandbox.box.received())
+
+    @app.get("/messages/<int:seq>.json")
+    def message_json(seq: int) -> Response:
+        record = sandbox.box.get(seq)
+        return _gone() if record is None else jsonify(record)
+
+    @app.delete("/messages")
+    @_token_needed(sandbox)
+    def clear() -> Response:
+        return jsonify(deleted=sandbox.box.clear())
 
 
 def _gone() -> Response:

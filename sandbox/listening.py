@@ -5,6 +5,7 @@ import errno
 import logging
 import socket
 import socketserver
+import sys
 import threading
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler
@@ -142,8 +143,12 @@ class HttpServer(socketserver.ThreadingMixIn, socketserver.TCPServer):
         self.connections.closed(request)
         super().shutdown_request(request)
 
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        log.debug("connection from %s ended", client_address, exc_info=True)
+    def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002 - socketserver's hook
+        error = sys.exc_info()[1]
+        if isinstance(error, OSError):
+            log.debug("the caller at %s went away: %s", client_address, error)
+        else:
+            log.error("a call failed", exc_info=error)
 
     def end_accepting(self) -> None:
         """Accepts no more connections; those that are open go on."""

@@ -63,7 +63,7 @@ def _tolerate(read: Callable[[], Any], defects: list[str]) -> Any:
     """What `read` gives, or None and a defect: Python's parser raises all sorts of errors on odd headers."""
     try:
         return read()
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - and the message must be recorded all the same
         defects.append(f"unreadable: {type(error).__name__}: {error}")
         return None
 

@@ -119,7 +119,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         self._exchange()
 
-    do_GET = do_PUT = do_PATCH = do_DELETE = do_POST
+    do_GET = do_PUT = do_PATCH = do_DELETE = do_POST  # noqa: N815 - http.server finds them by name
 
     def _exchange(self) -> None:
         connections = self._http.connections
@@ -194,6 +194,8 @@ class _Handler(BaseHTTPRequestHandler):
     def _fail(self, fault: Fault, usual: Answer | None = None) -> Answer:
         """The answer under this fault; raises _Hung where there is none."""
         ending = fault.mode.ending
+        if ending is Ending.NO_LISTENER:  # on a connection from before
+            raise _Hung
         if ending is Ending.SILENCE:
             self._wait_for_hang_up(None)
             raise _Hung

@@ -175,7 +175,7 @@ class Sandbox:
 class _ControlHandler(WSGIRequestHandler):
     protocol_version = "HTTP/1.1"
 
-    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
+    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:  # noqa: ARG002
         log.debug("%s %s", self.requestline, code)
 
     def version_string(self) -> str:
@@ -184,7 +184,7 @@ class _ControlHandler(WSGIRequestHandler):
 
 def _reachable(host: str) -> str:
     """An address by which this machine reaches a listener on `host`."""
-    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - compared, not bound
 
 
 def _lock(directory: Path) -> int:

@@ -1,6 +1,8 @@
 """An SMTP submission server: RFC 5321, 3207 (STARTTLS), 4954 (AUTH), 1870 (SIZE), 6152 (8BITMIME),
 2920 (PIPELINING) and 3463 (enhanced status codes)."""
 
+# ruff: noqa: N802, ARG001, ARG002 - aiosmtpd finds its hooks by name and calls them with all it has
+
 import asyncio
 import hmac
 import secrets
@@ -221,7 +223,7 @@ class _Handler:
         fault = self._board.look(self._account.name)
         if fault and fault.mode.name != "auth" and self._board.strike(self._account.name, fault):
             envelope.fault = fault
-            if fault.mode.name == "unavailable":
+            if fault.mode.name in ("unavailable", "refuse"):  # on a connection from before
                 await asyncio.sleep(fault.answer_delay)
                 await server.push(_UNAVAILABLE)
                 await _hang_up(server)

@@ -11,31 +11,54 @@ from flask_openapi3.openapi import OpenAPI
 
 from api.auth import guard
 from api.deps import Dependencies
-from api.documents import ProblemOut
+from api.documents import DESCRIPTION, ProblemOut
 from api.errors import register_errors
-from api.routes import emails
+from api.provider_schemas import KindList, ProviderOut, ProviderPage, ProviderTest, RuleOut, RulePage
+from api.routes import emails, health, providers, rules
+from api.routes.documents import register_documents
+from api.schemas import EmailAccepted, EmailOut, EmailPage
 
 VERSION = "0.1.0"
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}\Z")
+_ANSWERS = [
+    *(
+        EmailAccepted,
+        EmailPage,
+        EmailOut,
+        ProviderOut,
+        ProviderPage,
+        ProviderTest,
+        KindList,
+        RuleOut,
+        RulePage,
+    ),
+    *(health.Alive, health.Readiness),
+]
 
 
 def create_app(deps: Dependencies) -> Flask:
     """Build the WSGI application. It holds no state but what `deps` holds."""
     app = OpenAPI(
-        "mailmux",
-        info=Info(title="Mailmux", version=VERSION),
-        security_schemes={"key": {"type": "http", "scheme": "bearer"}},
+        __name__,
+        info=Info(title="Mailmux", version=VERSION, description=DESCRIPTION),
+        security_schemes={
+            "key": {"type": "http", "scheme": "bearer", "description": "An API key, mx_live_…"}
+        },
         validation_error_model=ProblemOut,
         doc_ui=False,
         static_folder=None,
     )
     app.extensions["mailmux"] = deps
+    app.extensions["mailmux.answers"] = _ANSWERS
     app.config["MAX_CONTENT_LENGTH"] = deps.limits.max_body_bytes
-    app.json.sort_keys = False  # type: ignore[attr-defined]
+    app.url_map.strict_slashes = True
+    app.url_map.merge_slashes = False
     _name_requests(app, deps)
     guard(app, deps)
     register_errors(app)
-    app.register_api(emails.blueprint)
+    for routes in (emails, providers, rules, health):
+        app.register_api(routes.blueprint)
+    register_documents(app, app.api_doc)
     _refuse_unguarded(app)
     return app
 

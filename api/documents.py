@@ -1,38 +1,63 @@
-"""The OpenAPI document: what the plugin collects from the routes, completed."""
+"""The OpenAPI document: what the plugin collects from the routes, completed from the views and the models."""
 
 from __future__ import annotations
 
-from typing import Any
+import inspect
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, get_type_hints
 
+from flask import Flask
 from flask_openapi3.types import ResponseDict
-from pydantic import Field
+from pydantic import BaseModel, Field
+from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
 from api.errors import MEDIA_TYPE
 from api.fields import Out
 
 EVERYWHERE = (400, 401, 403, 500, 503)  # what any route with a key may answer
 
+DESCRIPTION = """\
+Post an email once. Mailmux chooses the provider by cost, reliability and quota, moves to the next one where a
+provider fails, and tells what became of it.
+
+Send your key as `Authorization: Bearer mx_live_…`. Errors are `application/problem+json` (RFC 9457) and name every
+wrong field. Lists are `{data, has_more, next_cursor}`. Times are RFC 3339, amounts of money decimal texts.
+"""
+
 _WORDS = {
     400: "The request cannot be read",
     401: "No valid API key",
     403: "The key may not do this",
     404: "No such thing, or not the caller's",
-    405: "Method not offered",
     409: "Not possible in the present state",
     413: "The body is too large",
     415: "The body is not JSON",
     422: "Fields are wrong; all are named",
     500: "A defect of the service",
-    503: "The service cannot answer now; nothing was accepted",
+    503: "The service cannot answer now; nothing was accepted, as far as is known",
+}
+_RETRY_AFTER = {"description": "Seconds to wait before asking again.", "schema": {"type": "integer"}}
+_REQUEST_ID = {"description": "Names this request in the log.", "schema": {"type": "string"}}
+_HEADERS: dict[str, dict[str, Any]] = {
+    "emails_create": {
+        "Location": {"description": "Where to look the email up.", "schema": {"type": "string"}},
+        "Idempotent-Replayed": {
+            "description": "`true`: this answer had been given before; nothing new was accepted.",
+            "schema": {"type": "string", "enum": ["true"]},
+        },
+    },
+    "providers_create": {"Location": {"schema": {"type": "string"}}},
+    "routing_rules_create": {"Location": {"schema": {"type": "string"}}},
 }
 
 
 class FieldErrorOut(Out):
     """One wrong field: in the body (`pointer`, RFC 6901), the query (`parameter`) or a `header`."""
 
-    pointer: str | None = None
-    parameter: str | None = None
-    header: str | None = None
+    pointer: str = Field(default="", json_schema_extra={"examples": ["/to/0"]})
+    parameter: str = ""
+    header: str = ""
     detail: str
     code: str
 
@@ -44,25 +69,67 @@ class ProblemOut(Out):
     title: str
     status: int
     detail: str
-    request_id: str | None = None
-    errors: list[FieldErrorOut] | None = None
+    request_id: str = ""
+    errors: list[FieldErrorOut] = Field(default=[])
 
 
 def problems(*statuses: int) -> ResponseDict:
     """The answers of these statuses, for a route's `responses`; those of every route come with them."""
-    return {status: problem_answer(status) for status in sorted({*statuses, *EVERYWHERE})}
+    return {status: _problem(status) for status in sorted({*statuses, *EVERYWHERE})}
 
 
-def problem_answer(status: int) -> dict[str, Any]:
+def build_document(app: Flask, collected: Mapping[str, Any]) -> dict[str, Any]:
+    """The whole document. `collected` is what flask-openapi3 gathered: it loses parts of JSON Schema."""
+    document = {**collected, "security": [{"key": []}]}
+    bodies: list[type[BaseModel]] = []
+    for endpoint, operation in _operations(app, document["paths"]):
+        view = app.view_functions[endpoint]
+        operation["operationId"] = endpoint.replace(".", "_")
+        operation["description"] = inspect.getdoc(view) or ""
+        scope = getattr(view, "scope", None)
+        operation["security"] = [{"key": [scope]}] if scope else []
+        body = get_type_hints(view).get("body")
+        if body is not None:
+            bodies.append(body)
+        for status, response in operation["responses"].items():
+            extra = _HEADERS.get(operation["operationId"], {}) if status.startswith("2") else {}
+            response["headers"] = {**response.get("headers", {}), **extra, "X-Request-Id": _REQUEST_ID}
+        _drop_default_error(operation)
+    document["components"] = {**document["components"], "schemas": _schemas(app, bodies)}
+    return document
+
+
+def _problem(status: int) -> dict[str, Any]:
     found: dict[str, Any] = {
         "description": _WORDS[status],
         "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemOut"}}},
     }
-    if status in (503, 409):
-        found["headers"] = {
-            "Retry-After": {
-                "description": "Seconds to wait before asking again",
-                "schema": {"type": "integer"},
-            }
-        }
+    if status in (409, 503):
+        found["headers"] = {"Retry-After": _RETRY_AFTER}
+    return found
+
+
+def _operations(app: Flask, paths: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    for rule in app.url_map.iter_rules():
+        path = re.sub(r"<(?:[^<>:]+:)?([^<>]+)>", r"{\1}", rule.rule)
+        for method in rule.methods or ():
+            operation = paths.get(path, {}).get(method.lower())
+            if operation is not None:
+                yield rule.endpoint, operation
+
+
+def _drop_default_error(operation: dict[str, Any]) -> None:
+    """The plugin says of every operation that it may answer 422, in a form that is not ours."""
+    answer = operation["responses"].get("422")
+    if answer is not None and MEDIA_TYPE not in answer.get("content", {}):
+        del operation["responses"]["422"]
+
+
+def _schemas(app: Flask, bodies: list[type[BaseModel]]) -> dict[str, Any]:
+    answers: list[type[BaseModel]] = [*app.extensions["mailmux.answers"], ProblemOut]
+    modes: list[tuple[type[BaseModel], JsonSchemaMode]] = []
+    modes.extend((model, "validation") for model in dict.fromkeys(bodies))
+    modes.extend((model, "serialization") for model in dict.fromkeys(answers))
+    _, schema = models_json_schema(modes, ref_template="#/components/schemas/{model}")
+    found: dict[str, Any] = schema["$defs"]
     return found

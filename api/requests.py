@@ -50,6 +50,11 @@ def answer(model: BaseModel, status: int = 200, headers: Mapping[str, str] | Non
     )
 
 
+def empty() -> Response:
+    """A success without anything to say."""
+    return Response(status=204)
+
+
 def body_hash() -> bytes:
     """SHA-256 of the canonical form of the body that was read for this request."""
     return fingerprint(g.body)

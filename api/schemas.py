@@ -338,4 +338,5 @@ class EmailOut(EmailSummary):
     attempts: list[AttemptOut]
 
 
-EmailPage = Page[EmailSummary]
+class EmailPage(Page[EmailSummary]):
+    """Emails, newest first."""

@@ -1,0 +1,224 @@
+"""The shapes of requests and answers about providers and routing rules."""
+
+from __future__ import annotations
+
+import zoneinfo
+from decimal import Decimal
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, StrictInt
+from pydantic_core import PydanticCustomError
+
+from api.fields import Body, Cost, Out, Page, PageSize, Text, Timestamp
+from api.schemas import SingleLine
+from db.repositories.providers import QuotaLimits
+
+_INT4 = 2_147_483_647
+
+
+def _time_zone(name: str) -> str:
+    # Only whole names of the database: a path or an abbreviation may mean something else elsewhere.
+    if name != "UTC" and name not in zoneinfo.available_timezones():
+        raise PydanticCustomError("time_zone", "no time zone of the IANA database has this name")
+    return name
+
+
+Name = Annotated[SingleLine, Field(min_length=1, max_length=100)]
+Currency = Annotated[Text, Field(pattern=r"^[A-Z]{3}$")]
+Settings = Annotated[dict[Text, Any], Field(max_length=50)]
+Credentials = Annotated[dict[Text, Text], Field(max_length=20, json_schema_extra={"writeOnly": True})]
+
+
+class Quota(Body):
+    """Limits, in recipients (a day, a month) and emails (a second). Null or left out: no limit."""
+
+    daily: Annotated[StrictInt, Field(ge=0, le=_INT4)] | None = None
+    monthly: Annotated[StrictInt, Field(ge=0, le=_INT4)] | None = None
+    rate_per_second: float | None = Field(default=None, gt=0, le=1_000_000, strict=True, allow_inf_nan=False)
+    time_zone: Annotated[Text, Field(max_length=64), AfterValidator(_time_zone)] = Field(
+        default="UTC", description="Where days and months begin: a name of the IANA database."
+    )
+
+    def value(self) -> QuotaLimits:
+        return QuotaLimits(self.daily, self.monthly, self.rate_per_second, self.time_zone)
+
+
+class ProviderCreate(Body):
+    """An account at an email provider. `GET /v1/provider-kinds` says what `config` and `credentials` hold."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "name": "sendgrid-main",
+                    "kind": "sendgrid",
+                    "config": {},
+                    "credentials": {"api_key": "SG.…"},
+                    "base_cost": "0.0004",
+                    "quota": {"daily": 10000, "time_zone": "Europe/Berlin"},
+                }
+            ]
+        }
+    )
+
+    name: Name
+    kind: Annotated[Text, Field(min_length=1, max_length=40)]
+    config: Settings = Field(default={})
+    credentials: Credentials = Field(default={}, description="Stored encrypted, never shown again.")
+    base_cost: Cost = Field(description="What one recipient costs.")
+    currency: Currency = "USD"
+    quota: Quota = Quota()
+    shared: StrictBool = Field(default=False, description="For all users; only operators may say so.")
+
+
+class ProviderChange(Body):
+    """What to change; what is left out stays. `config`, `credentials` and `quota` are replaced as a whole."""
+
+    # The defaults only stand for "left out" and are never read: `model_fields_set` tells what was given.
+    name: Name = Field(default_factory=str)
+    config: Settings = Field(default_factory=dict)
+    credentials: Credentials = Field(default_factory=dict)
+    base_cost: Cost = Field(default_factory=Decimal)
+    currency: Currency = Field(default_factory=str)
+    quota: Quota = Field(default_factory=Quota)
+    status: StrictBool = Field(default_factory=bool, description="Whether it is used; as pause and resume.")
+
+
+class ProviderPath(BaseModel):
+    provider_id: UUID = Field(description="The provider's id.")
+
+
+class PageQuery(Body):
+    limit: PageSize = 25
+    cursor: str | None = Field(
+        default=None, max_length=100, description="The next_cursor of the page before."
+    )
+
+
+class QuotaOut(Out):
+    """Limits and what is used of them. Use is counted where there is a limit."""
+
+    daily: int | None
+    monthly: int | None
+    rate_per_second: float | None
+    time_zone: str
+    used_today: int
+    used_this_month: int
+    resets_at: Timestamp | None
+
+
+class ProviderOut(Out):
+    """A provider account. Its credentials are never shown."""
+
+    id: UUID
+    name: str
+    kind: str
+    shared: bool
+    config: dict[str, Any]
+    base_cost: Cost
+    currency: str
+    status: bool = Field(description="Whether it is used: false while paused.")
+    reliability_score: float
+    quota: QuotaOut
+    version: int
+    created_at: Timestamp
+    updated_at: Timestamp
+
+
+class ProviderPage(Page[ProviderOut]):
+    """Providers, newest first."""
+
+
+class CheckFailure(Out):
+    code: str
+    detail: str
+
+
+class ProviderTest(Out):
+    """What a real connection to the provider, with its credentials, came to. Nothing was sent."""
+
+    ok: bool
+    latency_ms: float
+    error: CheckFailure | None = None
+
+
+class KindOut(Out):
+    """A kind of provider: what it is configured with, and what it can express."""
+
+    name: str
+    title: str
+    config_schema: dict[str, Any]
+    credentials_schema: dict[str, Any]
+    capabilities: dict[str, Any]
+
+
+class KindList(Out):
+    data: list[KindOut]
+    has_more: Literal[False] = False
+    next_cursor: None = None
+
+
+ProviderRef = Annotated[Text, Field(min_length=1, max_length=100, description="A provider's id or name.")]
+Priority = Annotated[StrictInt, Field(ge=0, le=1_000_000, description="The lowest number wins.")]
+EmailType = Annotated[Text, Field(min_length=1, max_length=50, description="A declared email type.")]
+Fallbacks = Annotated[list[ProviderRef], Field(max_length=50, description="In the order they are tried.")]
+
+
+class RuleReplace(Body):
+    """For emails of one type: the provider to use, and those to try next."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "email_type": "transactional",
+                    "default_provider": "sendgrid-main",
+                    "fallback_providers": ["smtp-relay"],
+                    "priority": 1,
+                }
+            ]
+        }
+    )
+
+    email_type: EmailType
+    default_provider: ProviderRef
+    fallback_providers: Fallbacks = Field(default=[])
+    priority: Priority = 1
+
+
+class RuleCreate(RuleReplace):
+    shared: StrictBool = Field(default=False, description="For all users; only operators may say so.")
+
+
+class RuleChange(Body):
+    """What to change; what is left out stays."""
+
+    # As in ProviderChange, the defaults are never read.
+    email_type: EmailType = Field(default_factory=str)
+    default_provider: ProviderRef = Field(default_factory=str)
+    fallback_providers: Fallbacks = Field(default_factory=list)
+    priority: Priority = Field(default_factory=int)
+
+
+class RulePath(BaseModel):
+    rule_id: UUID = Field(description="The rule's id.")
+
+
+class ProviderNamed(Out):
+    id: UUID
+    name: str
+
+
+class RuleOut(Out):
+    id: UUID
+    email_type: str
+    default_provider: ProviderNamed
+    fallback_providers: list[ProviderNamed]
+    priority: int
+    shared: bool
+    created_at: Timestamp
+
+
+class RulePage(Page[RuleOut]):
+    """Routing rules, newest first."""

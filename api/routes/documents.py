@@ -1,0 +1,48 @@
+"""/openapi.json and /docs: the API, described for machines and for people."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Blueprint, Flask, Response, render_template
+
+from api.documents import build_document
+from api.errors import to_json
+from api.requests import public
+
+PAGE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
+
+
+def register_documents(app: Flask, collected: dict[str, Any]) -> None:
+    """Serve the document of all routes that are registered by now."""
+    document = build_document(app, collected)
+    raw = to_json(document)
+    routes = Blueprint("documents", __name__)
+
+    @routes.get("/openapi.json")
+    @public
+    def openapi() -> Response:
+        return Response(raw, content_type="application/json", headers={"Cache-Control": "max-age=300"})
+
+    @routes.get("/docs")
+    @public
+    def docs() -> Response:
+        page = render_template("docs.html", document=document, resolve=_resolver(document))
+        return Response(
+            page,
+            content_type="text/html; charset=utf-8",
+            headers={"Content-Security-Policy": PAGE_POLICY, "Cache-Control": "max-age=300"},
+        )
+
+    app.register_blueprint(routes)
+
+
+def _resolver(document: dict[str, Any]) -> Any:
+    """A function for the page: what a `$ref` stands for, with its name."""
+
+    def resolve(schema: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+        ref = schema.get("$ref", "")
+        name = ref.rpartition("/")[2]
+        return name, document["components"]["schemas"].get(name, schema)
+
+    return resolve

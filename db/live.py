@@ -68,7 +68,9 @@ class RedisLiveState:
     def breakers(self, providers: Sequence[UUID]) -> Mapping[UUID, Breaker]:
         if providers and self._up():
             try:
-                found = cast("list[bytes | None]", self._redis.mget([self._key("breaker", p) for p in providers]))
+                found = cast(
+                    "list[bytes | None]", self._redis.mget([self._key("breaker", p) for p in providers])
+                )
             except redis.RedisError as error:
                 self._lost(error)
             else:
@@ -82,7 +84,9 @@ class RedisLiveState:
 
             def folded(breaker: Breaker, own: Sequence[Signal] = own) -> Breaker:
                 for s in own:
-                    breaker = breaker.after(s.sign, now, probe=s.probe, cause=s.cause, retry_after=s.retry_after)
+                    breaker = breaker.after(
+                        s.sign, now, probe=s.probe, cause=s.cause, retry_after=s.retry_after
+                    )
                 return breaker
 
             self._update(provider, folded)

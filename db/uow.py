@@ -21,8 +21,14 @@ from db.repositories.rules import Rules
 from db.repositories.upkeep import Runs, Upkeep
 from domain.errors import StorageUnavailable
 
-_OPTIONS = (
-    "-c statement_timeout=15000 -c lock_timeout=10000 -c idle_in_transaction_session_timeout=30000 -c timezone=UTC"
+_OPTIONS = " ".join(
+    f"-c {name}={value}"
+    for name, value in {
+        "statement_timeout": 15_000,
+        "lock_timeout": 10_000,
+        "idle_in_transaction_session_timeout": 30_000,
+        "timezone": "UTC",
+    }.items()
 )
 
 

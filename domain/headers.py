@@ -35,7 +35,7 @@ def header_problem(name: str, value: str) -> str | None:
 
 def value_problem(value: str) -> str | None:
     """Say what is wrong with a text that becomes a header's value (a subject, a display name), or None."""
-    if any(ord(c) < 32 and c != "\t" or ord(c) in (0x7F, 0x85, 0x2028, 0x2029) for c in value):
+    if any((ord(c) < 32 and c != "\t") or ord(c) in (0x7F, 0x85, 0x2028, 0x2029) for c in value):
         return "control characters and line breaks are not allowed"
     if any(0xD800 <= ord(c) <= 0xDFFF for c in value):
         return "lone surrogates are not text"

@@ -49,7 +49,7 @@ class Provider(Protocol):
 
 class DeliveryQueue(Protocol):
     def ring(self, lane: Lane) -> None:
-        """Say that the lane has due emails. Returns at once and never fails: a lost ring is made good by the sweeper."""
+        """Say that the lane has due emails. Returns at once and never fails: the sweeper makes good a lost ring."""
         ...
 
 

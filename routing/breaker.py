@@ -81,7 +81,9 @@ class Breaker:
             case Sign.ANSWERED:
                 return Breaker(throttled_until=self.throttled_until)
             case Sign.THROTTLED:
-                until = now + timedelta(seconds=DEFAULT_THROTTLE if retry_after is None else max(0.0, retry_after))
+                until = now + timedelta(
+                    seconds=DEFAULT_THROTTLE if retry_after is None else max(0.0, retry_after)
+                )
                 latest = until if self.throttled_until is None else max(until, self.throttled_until)
                 return Breaker(throttled_until=latest)
             case Sign.FAILED:

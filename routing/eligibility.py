@@ -67,6 +67,9 @@ def matching_rule(rules: Iterable[RuleSnapshot], submission: Submission) -> Rule
     return min(fitting, key=lambda r: (r.owner is None, r.priority, r.id), default=None)
 
 
+Reason = tuple[Because, str, datetime | None]
+
+
 def exclusion(
     provider: ProviderSnapshot,
     submission: Submission,
@@ -75,46 +78,66 @@ def exclusion(
     now: datetime,
 ) -> Exclusion | None:
     """The first reason, in the order of `Because`, that keeps the provider from carrying the email now."""
+    reason = (
+        _configuration(provider, rule)
+        or _email(provider, submission)
+        or _moment(provider, submission, tried, now)
+    )
+    return None if reason is None else Exclusion(provider.id, provider.name, *reason)
 
-    def because(reason: Because, detail: str, retry_at: datetime | None = None) -> Exclusion:
-        return Exclusion(provider.id, provider.name, reason, detail, retry_at)
 
-    wishes, quota, breaker = submission.wishes, provider.quota, provider.breaker
+def _configuration(provider: ProviderSnapshot, rule: RuleSnapshot | None) -> Reason | None:
+    """What an operator or a rule decided."""
     if not provider.active:
-        return because(Because.PAUSED, "paused by an operator")
+        return Because.PAUSED, "paused by an operator", None
     if provider.fault is not None:
-        return because(Because.FAULTY, provider.fault)
+        return Because.FAULTY, provider.fault, None
     if rule is not None and provider.id not in rule.providers:
-        return because(Because.RULE, "not named by the routing rule")
-    if wishes.pinned and provider.name not in wishes.pinned:
-        return because(Because.NOT_PINNED, "the email is pinned to other providers")
-    if provider.name in wishes.excluded:
-        return because(Because.EXCLUDED, "excluded by the email")
-    if wishes.max_cost is not None and provider.base_cost > wishes.max_cost:
-        return because(
-            Because.MAX_COST, f"costs {provider.base_cost:f} per recipient, more than {wishes.max_cost:f}"
-        )
-    if lacking := unsupported(provider.capabilities, submission):
-        return because(Because.UNSUPPORTED, "; ".join(lacking))
-    sender_retry = provider.refused_senders.get(submission.envelope.sender.domain)
-    if sender_retry is not None and now < sender_retry:
-        return because(Because.SENDER_NOT_VERIFIED, "the sender domain is not verified there", sender_retry)
-    if provider.id in tried:
-        return because(Because.TRIED, "already tried in this round")
-    if (spent := _quota_exclusion(quota, submission.recipient_count)) is not None:
-        return because(*spent)
-    if breaker.admission(now) is Admission.SHUT or (breaker.retry_at is not None and provider.probe_taken):
-        return because(
-            Because.BREAKER_OPEN, f"not answering: {breaker.cause or 'repeated failures'}", breaker.retry_at
-        )
-    if breaker.throttled(now):
-        return because(Because.RATE_LIMITED, "the provider asked to slow down", breaker.throttled_until)
-    if provider.rate_free_at is not None and now < provider.rate_free_at:
-        return because(Because.RATE_LIMITED, "its rate per second is spent", provider.rate_free_at)
+        return Because.RULE, "not named by the routing rule", None
     return None
 
 
-def _quota_exclusion(quota: QuotaLeft, recipients: int) -> tuple[Because, str, datetime | None] | None:
+def _email(provider: ProviderSnapshot, submission: Submission) -> Reason | None:
+    """What the email itself rules out, for good."""
+    wishes = submission.wishes
+    if wishes.pinned and provider.name not in wishes.pinned:
+        return Because.NOT_PINNED, "the email is pinned to other providers", None
+    if provider.name in wishes.excluded:
+        return Because.EXCLUDED, "excluded by the email", None
+    if wishes.max_cost is not None and provider.base_cost > wishes.max_cost:
+        dear = f"costs {provider.base_cost:f} per recipient, more than {wishes.max_cost:f}"
+        return Because.MAX_COST, dear, None
+    if lacking := unsupported(provider.capabilities, submission):
+        return Because.UNSUPPORTED, "; ".join(lacking), None
+    return None
+
+
+def _moment(
+    provider: ProviderSnapshot, submission: Submission, tried: frozenset[UUID], now: datetime
+) -> Reason | None:
+    """What passes with time."""
+    breaker = provider.breaker
+    sender_retry = provider.refused_senders.get(submission.envelope.sender.domain)
+    if sender_retry is not None and now < sender_retry:
+        return Because.SENDER_NOT_VERIFIED, "the sender domain is not verified there", sender_retry
+    if provider.id in tried:
+        return Because.TRIED, "already tried in this round", None
+    if (spent := _quota_exclusion(provider.quota, submission.recipient_count)) is not None:
+        return spent
+    if breaker.admission(now) is Admission.SHUT or (breaker.retry_at is not None and provider.probe_taken):
+        return (
+            Because.BREAKER_OPEN,
+            f"not answering: {breaker.cause or 'repeated failures'}",
+            breaker.retry_at,
+        )
+    if breaker.throttled(now):
+        return Because.RATE_LIMITED, "the provider asked to slow down", breaker.throttled_until
+    if provider.rate_free_at is not None and now < provider.rate_free_at:
+        return Because.RATE_LIMITED, "its rate per second is spent", provider.rate_free_at
+    return None
+
+
+def _quota_exclusion(quota: QuotaLeft, recipients: int) -> Reason | None:
     if quota.this_month is not None and quota.this_month < recipients:
         return Because.QUOTA_MONTH, f"{max(0, quota.this_month)} recipients left this month", quota.month_ends
     if quota.today is not None and quota.today < recipients:

@@ -66,7 +66,10 @@ def a_provider(name: str = "one", cost: str = "0.0004", **more: Any) -> Provider
 
 def a_rule(*providers: ProviderSnapshot, email_type: str = "transactional", **more: Any) -> RuleSnapshot:
     return RuleSnapshot(
-        id=more.pop("id", None) or new_id(), email_type=email_type, providers=tuple(p.id for p in providers), **more
+        id=more.pop("id", None) or new_id(),
+        email_type=email_type,
+        providers=tuple(p.id for p in providers),
+        **more,
     )
 
 
@@ -75,7 +78,10 @@ def a_snapshot(*providers: ProviderSnapshot, rules: tuple[RuleSnapshot, ...] = (
 
 
 def an_attempt(
-    provider: ProviderSnapshot, outcome: Outcome | None = Outcome.NOT_SENT, round: int = 0, error: str | None = None
+    provider: ProviderSnapshot,
+    outcome: Outcome | None = Outcome.NOT_SENT,
+    round: int = 0,
+    error: str | None = None,
 ) -> Attempt:
     return Attempt(new_id(), new_id(), provider.id, provider.name, round, outcome, error)
 

@@ -202,7 +202,11 @@ class Delivery:
         if not openings:
             return [], [route.parcel for _, route in routes]
         going = [(i, route) for i, route in routes if i in opened.attempts]
-        back = [r.parcel for i, r in routes if i not in opened.attempts and r.candidate.provider_id in opened.spent]
+        back = [
+            r.parcel
+            for i, r in routes
+            if i not in opened.attempts and r.candidate.provider_id in opened.spent
+        ]
         return going, back
 
     def _send(self, opened: Sequence[tuple[UUID, Route]], board: Board) -> list[Parcel]:
@@ -218,7 +222,9 @@ class Delivery:
             signals.append(_signal(route, reply.error))
             if isinstance(reply.error, SenderNotVerified):
                 until = self._now() + _SENDER_RETRY
-                board.refuse_sender(route.candidate.provider_id, route.parcel.submission.envelope.sender.domain, until)
+                board.refuse_sender(
+                    route.candidate.provider_id, route.parcel.submission.envelope.sender.domain, until
+                )
             parcel = _after(attempt_id, route, reply.error)
             step = after_attempt(parcel.case, reply.error, self._deps.knobs.patience)
             if isinstance(step, TryNext):
@@ -240,7 +246,9 @@ class Delivery:
         error: ProviderError | None = None
         sent: SendResult | None = None
         try:
-            sent = self._deps.fleet.adapter(route.candidate.provider_id).send(route.parcel.submission, attempt_id)
+            sent = self._deps.fleet.adapter(route.candidate.provider_id).send(
+                route.parcel.submission, attempt_id
+            )
         except ProviderError as known:
             error = known
         except Exception as surprise:  # an adapter's fault must never lose an email or send it twice
@@ -259,7 +267,9 @@ class Delivery:
         job_id, round_ = parcel.submission.id, parcel.case.round
         match step:
             case Finish(event, reason):
-                provider = route.candidate.provider_id if route is not None and event is Event.ACCEPTED else None
+                provider = (
+                    route.candidate.provider_id if route is not None and event is Event.ACCEPTED else None
+                )
                 return Close(job_id, advance(parcel.status, event), reason, attempt_id, provider)
             case Hold(delay, reason):
                 status = advance(parcel.status, Event.LOST_SIGHT)

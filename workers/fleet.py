@@ -18,7 +18,6 @@ log = structlog.get_logger(__name__)
 Build = Callable[[ProviderRow], Provider]
 
 
-
 class ConfiguredFleet:
     """workers.delivery.Fleet over the `providers` table. Adapters are kept until their row's version changes.
 
@@ -26,7 +25,9 @@ class ConfiguredFleet:
     with its fault, and hinders nobody else.
     """
 
-    def __init__(self, read: Callable[[], tuple[Sequence[ProviderRow], Sequence[RuleSnapshot]]], build: Build) -> None:
+    def __init__(
+        self, read: Callable[[], tuple[Sequence[ProviderRow], Sequence[RuleSnapshot]]], build: Build
+    ) -> None:
         self._read = read
         self._build = build
         self._lock = threading.Lock()
@@ -60,7 +61,8 @@ class ConfiguredFleet:
             self._drop(row.id)
         try:
             self._kept[row.id] = (row.version, self._build(row), None)
-        except Exception as error:  # one provider's bad configuration must not stop the others
+        # Whatever is wrong with one provider must not stop the others.
+        except Exception as error:  # noqa: BLE001
             log.warning("provider_faulty", provider=row.name, error=type(error).__name__)
             self._kept[row.id] = (row.version, None, f"its configuration cannot be used: {error}"[:300])
 

@@ -120,5 +120,3 @@ def _route(parcel: Parcel, board: Board, now: datetime, clock: Clock) -> tuple[D
         chosen = decision.chosen
         if chosen is None or board.give(chosen, parcel.submission.recipient_count, now):
             return decision, chosen
-
-

@@ -48,7 +48,8 @@ class Doorbell:
             for lane in sorted(lanes):
                 try:
                     self._publish(lane)
-                except Exception as error:  # any broker's fault; the row is in the database, the sweeper rings again
+                # Any broker's fault: the row is in the database, and the sweeper rings again.
+                except Exception as error:  # noqa: BLE001
                     self._complain(lane, error)
             self._clock.sleep(_GAP)
 

@@ -121,7 +121,8 @@ class Heart:
                     self._sweep()
                 except StorageUnavailable as error:
                     self._log.warning("heartbeat_without_database", error=str(error))
-                except Exception:  # the heart must not stop beating; what went wrong is in the log
+                # The heart must not stop beating; what went wrong is in the log.
+                except Exception:  # noqa: BLE001
                     self._log.exception("heartbeat_failed")
 
     def _renew(self) -> None:

@@ -33,7 +33,9 @@ from domain.delivery import (
 from domain.lifecycle import Status
 from domain.message import Lane
 
-SUSPECT = 2  # claims that did not end in order, after which a row is claimed alone (as the partial index has it)
+SUSPECT = (
+    2  # claims that did not end in order, after which a row is claimed alone (as the partial index has it)
+)
 _USERS_IN_TURN = 1000  # users that one claim looks at
 
 # A loose index scan: each step jumps to the next user's earliest row, however many rows the user has.
@@ -58,6 +60,7 @@ _TAKE = """
     RETURNING q.job_id, q.claims, q.round, q.held, j.status
 """
 
+# The two claims differ in what they pick; both take it in one way.
 _CLAIM = text(f"""
     WITH picked AS (
         SELECT own.job_id FROM unnest(CAST(:users AS uuid[])) AS u(user_id)
@@ -68,7 +71,7 @@ _CLAIM = text(f"""
         ) own
         LIMIT :limit
     ) {_TAKE}
-""")
+""")  # noqa: S608  # constants of this module only
 
 _CLAIM_SUSPECT = text(f"""
     WITH picked AS (
@@ -76,7 +79,7 @@ _CLAIM_SUSPECT = text(f"""
         WHERE lane = :lane AND run IS NULL AND due_at <= mm_now() AND claims >= {SUSPECT}
         ORDER BY due_at LIMIT 1 FOR UPDATE SKIP LOCKED
     ) {_TAKE}
-""")
+""")  # noqa: S608  # constants of this module only
 
 _JOBS = text("""
     SELECT j.*, c.text, c.html

@@ -25,7 +25,9 @@ _PROVIDERS = text("""
     ORDER BY p.id
 """)
 
-_REFUSED = text("SELECT provider_id, domain, retry_at FROM sender_domains WHERE NOT verified AND retry_at > mm_now()")
+_REFUSED = text(
+    "SELECT provider_id, domain, retry_at FROM sender_domains WHERE NOT verified AND retry_at > mm_now()"
+)
 
 _RULES = text("""
     SELECT r.id, r.user_id, r.email_type, r.priority,

@@ -58,7 +58,8 @@ class Bell:
 class House:
     def __init__(self, database_url: str, redis_url: str) -> None:
         self.engine = open_engine(database_url, pool_size=10)
-        self.clock, self.bell, self.adapters = MovableClock(), Bell(), {}
+        self.clock, self.bell = MovableClock(), Bell()
+        self.adapters: dict[str, memory.MemoryProvider] = {}
         self.redis = redis.Redis.from_url(redis_url, socket_timeout=1)
         self.pool = ThreadPoolExecutor(25)
         self.patience = Patience(unknown_ttl=1000, resend_after=60, give_up_after=5000)
@@ -73,7 +74,9 @@ class House:
             knobs=Knobs(patience=self.patience),
         )
         with self.engine.begin() as connection:
-            connection.execute(insert(models.User), {"id": USER, "email": "u@x.example", "password_hash": "-"})
+            connection.execute(
+                insert(models.User), {"id": USER, "email": "u@x.example", "password_hash": "-"}
+            )
 
     def units(self) -> SqlUnitOfWork:
         return SqlUnitOfWork(self.engine)
@@ -88,14 +91,20 @@ class House:
     def _build(self, row: ProviderRow) -> Any:
         return self.adapters[row.name]
 
-    def provider(self, name: str, cost: str = "0.0004", quota: dict[str, Any] | None = None, **answers: Any) -> Any:
+    def provider(
+        self, name: str, cost: str = "0.0004", quota: dict[str, Any] | None = None, **answers: Any
+    ) -> Any:
         """Configure a provider in memory; returns its adapter, which remembers what it took."""
         self.adapters[name] = adapter = memory.MemoryProvider(name, memory.Config(**answers))
         row = {"id": new_id(), "name": name, "kind": "memory", "api_key": "", "config": {}, "base_cost": cost}
         with self.engine.begin() as connection:
             connection.execute(insert(models.Provider), row)
             if quota is not None:
-                limits = {"id": new_id(), "provider_id": row["id"], "reset_at": datetime.now(UTC) + timedelta(days=1)}
+                limits = {
+                    "id": new_id(),
+                    "provider_id": row["id"],
+                    "reset_at": datetime.now(UTC) + timedelta(days=1),
+                }
                 connection.execute(insert(models.ProviderQuota), limits | quota)
         return adapter
 
@@ -132,7 +141,9 @@ class House:
             unit.commit()
         return run
 
-    def drain(self, lane: Lane = Lane.TRANSACTIONAL, run: LeasedRun | None = None, **knobs: Any) -> float | None:
+    def drain(
+        self, lane: Lane = Lane.TRANSACTIONAL, run: LeasedRun | None = None, **knobs: Any
+    ) -> float | None:
         dispatcher = replace(self.dispatcher, knobs=replace(self.dispatcher.knobs, **knobs))
         return drain(lane, run or self.run(), dispatcher)
 
@@ -206,5 +217,3 @@ def house(database_url: str, redis_url: str) -> Iterator[House]:
     built = House(database_url, redis_url)
     yield built
     built.close()
-
-

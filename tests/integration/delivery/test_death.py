@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from decimal import Decimal
 
 import pytest
 
@@ -24,7 +25,7 @@ def claim(house, run, limit=100):
 
 def an_opening(house, job, provider="one"):
     provider_id = house.one("SELECT id FROM providers WHERE name = :name", name=provider).id
-    return Opening(new_id(), job, provider_id, 0, 1, "0.0004", "USD", {})
+    return Opening(new_id(), job, provider_id, 0, 1, Decimal("0.0004"), "USD", {})
 
 
 def open_attempt(house, run, token, job):

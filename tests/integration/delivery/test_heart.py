@@ -12,6 +12,7 @@ import structlog
 
 from domain.message import Lane
 from tests.builders import new_id
+from workers.delivery import Dispatcher
 from workers.run import Heart
 from workers.tasks import drain_in_run
 
@@ -104,7 +105,10 @@ def test_many_hearts_do_no_harm(house):
 @dataclass
 class Deps:
     heart: Heart
-    dispatcher: Any
+    dispatcher: Dispatcher
+    queue: Any = None
+    units: Any = None
+    patience: Any = None
 
 
 def test_a_drain_that_breaks_off_abandons_its_run_so_that_its_claims_are_freed(house, heart):

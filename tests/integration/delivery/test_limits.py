@@ -53,7 +53,9 @@ def test_an_unknown_outcome_keeps_its_quota(house):
 
 
 def test_without_room_anywhere_emails_wait_for_the_next_day(house):
-    provider = house.provider("only", quota={"daily_quota": 1, "reset_at": datetime.now(UTC) + timedelta(hours=1)})
+    provider = house.provider(
+        "only", quota={"daily_quota": 1, "reset_at": datetime.now(UTC) + timedelta(hours=1)}
+    )
     first, second = house.accept(a_submission(), a_submission())
     house.drain()
     assert sorted([house.job(first).status, house.job(second).status]) == ["deferred", "sent"]
@@ -230,7 +232,11 @@ def test_any_mix_of_recipients_never_exceeds_the_quota(databases, asks, limit):
             provider = house.provider("only", quota={"daily_quota": limit})
             house.accept(*(a_submission(to=tuple(f"r{i}@x.example" for i in range(n))) for n in asks))
             house.drain()
-            assert sum(len(s.submission.envelope.recipients) for s in provider.sent) == used(house).used_today <= limit
+            assert (
+                sum(len(s.submission.envelope.recipients) for s in provider.sent)
+                == used(house).used_today
+                <= limit
+            )
         finally:
             house.close()
 

@@ -211,7 +211,7 @@ def test_users_take_turns(house):
 
 def test_an_adapter_that_breaks_leaves_a_doubt_and_stops_nobody(house):
     class Broken(MemoryProvider):
-        def send(self, submission, attempt_id):
+        def send(self, *_):
             raise KeyError("a bug")
 
     house.provider("cheap", "0.0001")

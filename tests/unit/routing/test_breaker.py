@@ -52,6 +52,7 @@ def test_while_a_probe_is_out_no_other_goes():
 def test_failed_probes_back_off_up_to_fifteen_seconds():
     breaker, waits, now = failed(TRIP_AFTER), [], NOW
     for _ in range(6):
+        assert breaker.retry_at is not None
         now = breaker.retry_at
         breaker = breaker.probing(now).after(Sign.FAILED, now + timedelta(milliseconds=1), probe=True)
         waits.append(breaker.backoff)

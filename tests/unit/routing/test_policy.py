@@ -44,6 +44,13 @@ from tests.builders import (
     chance,
 )
 
+
+def end(step: object) -> Event:
+    """The event of a step that must be an end."""
+    assert isinstance(step, Finish)
+    return step.event
+
+
 PATIENCE = Patience(unknown_ttl=1000, resend_after=60, give_up_after=5000)
 ONE = a_provider("one")
 
@@ -85,31 +92,33 @@ def test_on_resend_the_first_doubt_is_held_shortly_and_the_second_to_the_end():
 
 def test_a_held_email_is_never_sent_again_by_itself():
     step = before_sending(tried(Outcome.UNKNOWN, held=True), NOW, PATIENCE)
-    assert isinstance(step, Finish)
-    assert step.event is Event.LOST_SIGHT
+    assert end(step) is Event.LOST_SIGHT
 
 
 def test_a_held_email_is_resent_once_where_its_type_says_so():
     held = {"held": True, "on_unknown": OnUnknown.RESEND}
     assert before_sending(tried(Outcome.UNKNOWN, **held), NOW, PATIENCE) is None
-    assert before_sending(tried(Outcome.UNKNOWN, Outcome.UNKNOWN, **held), NOW, PATIENCE).event is Event.LOST_SIGHT
+    assert (
+        before_sending(tried(Outcome.UNKNOWN, Outcome.UNKNOWN, **held), NOW, PATIENCE).event
+        is Event.LOST_SIGHT
+    )
 
 
 def test_an_expired_email_is_not_sent():
-    assert before_sending(a_case(expires_at=NOW), NOW, PATIENCE).event is Event.EXPIRED
+    assert end(before_sending(a_case(expires_at=NOW), NOW, PATIENCE)) is Event.EXPIRED
     assert before_sending(a_case(expires_at=NOW + timedelta(seconds=1)), NOW, PATIENCE) is None
 
 
 def test_an_email_is_given_up_when_its_time_has_passed():
     late = NOW + timedelta(seconds=PATIENCE.give_up_after)
-    assert before_sending(a_case(), late, PATIENCE).event is Event.GAVE_UP
+    assert end(before_sending(a_case(), late, PATIENCE)) is Event.GAVE_UP
 
 
 @pytest.mark.parametrize("case", [a_case(expires_at=NOW), a_case(accepted_at=NOW - timedelta(days=9))])
 def test_no_end_claims_not_sent_where_a_try_is_in_doubt(case):
     doubtful = replace(case, attempts=(an_attempt(ONE, Outcome.UNKNOWN),))
-    assert before_sending(doubtful, NOW, PATIENCE).event is Event.LOST_SIGHT
-    assert after_attempt(doubtful, Rejected("one", "no"), PATIENCE).event is Event.LOST_SIGHT
+    assert end(before_sending(doubtful, NOW, PATIENCE)) is Event.LOST_SIGHT
+    assert end(after_attempt(doubtful, Rejected("one", "no"), PATIENCE)) is Event.LOST_SIGHT
 
 
 def without(case, *providers, submission=None, now=NOW):
@@ -139,8 +148,8 @@ def test_a_short_wait_for_a_rate_is_not_shown_as_deferred():
 
 
 def test_no_wait_goes_beyond_the_emails_end():
-    end = NOW + timedelta(seconds=3)
-    assert without(a_case(expires_at=end, round=4, attempts=(an_attempt(ONE, round=4),)), ONE).delay == 3.0
+    last = NOW + timedelta(seconds=3)
+    assert without(a_case(expires_at=last, round=4, attempts=(an_attempt(ONE, round=4),)), ONE).delay == 3.0
 
 
 def test_an_email_that_no_provider_may_ever_carry_fails_at_once_and_says_why():
@@ -173,8 +182,7 @@ def test_under_hold_nothing_is_tried_after_a_doubt_and_every_path_ends(errors, p
     fleet = a_snapshot(*(a_provider(f"p{i}") for i in range(providers)))
     case, now, rng, script = a_case(), NOW, chance(seed), iter(errors)
     for _ in range(2000):
-        end = before_sending(case, now, PATIENCE)
-        if end is not None:
+        if before_sending(case, now, PATIENCE) is not None:
             break
         decision = decide(a_submission(), fleet, case.tried_now(), now, rng)
         if decision.chosen is None:
@@ -188,10 +196,10 @@ def test_under_hold_nothing_is_tried_after_a_doubt_and_every_path_ends(errors, p
         provider = next(p for p in fleet.providers if p.id == decision.chosen.provider_id)
         outcome = Outcome.ACCEPTED if error is None else error.outcome
         case = replace(case, attempts=(*case.attempts, an_attempt(provider, outcome, case.round)))
-        step = after_attempt(case, error, PATIENCE)
-        if isinstance(step, Hold):
-            case, now = replace(case, held=True), now + timedelta(seconds=step.delay)
-        elif isinstance(step, Finish):
+        after = after_attempt(case, error, PATIENCE)
+        if isinstance(after, Hold):
+            case, now = replace(case, held=True), now + timedelta(seconds=after.delay)
+        elif isinstance(after, Finish):
             break
     else:
         raise AssertionError("the email never came to an end")

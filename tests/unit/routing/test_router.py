@@ -115,7 +115,10 @@ def test_each_exclusion_has_its_reason_and_its_end(because, provider, submission
 def test_a_quota_counts_recipients_not_emails():
     small = replace(CHEAP, quota=QuotaLeft(today=2, day_ends=SOON))
     assert chosen(a_submission(to=("a@x.example", "b@x.example")), a_snapshot(small)).chosen is not None
-    assert chosen(a_submission(to=("a@x.example", "b@x.example", "c@x.example")), a_snapshot(small)).chosen is None
+    assert (
+        chosen(a_submission(to=("a@x.example", "b@x.example", "c@x.example")), a_snapshot(small)).chosen
+        is None
+    )
 
 
 def test_an_open_breaker_admits_one_probe_when_its_time_has_come():
@@ -138,7 +141,11 @@ def test_it_is_hopeless_only_where_the_email_itself_rules_out_everybody():
     [
         ({"max_recipients": 1}, {"to": ("a@x.example", "b@x.example")}, "recipients"),
         ({"max_bytes": 5000}, {"text": "x" * 6000}, "bytes"),
-        ({"custom_headers": False}, {"message": Message("s", "t", headers=(("X-A", "1"),))}, "custom headers"),
+        (
+            {"custom_headers": False},
+            {"message": Message("s", "t", headers=(("X-A", "1"),))},
+            "custom headers",
+        ),
         (
             {"reserved_headers": frozenset({"x-a"})},
             {"message": Message("s", "t", headers=(("X-A", "1"),))},

@@ -98,10 +98,8 @@ def test_a_held_email_is_never_sent_again_by_itself():
 def test_a_held_email_is_resent_once_where_its_type_says_so():
     held = {"held": True, "on_unknown": OnUnknown.RESEND}
     assert before_sending(tried(Outcome.UNKNOWN, **held), NOW, PATIENCE) is None
-    assert (
-        before_sending(tried(Outcome.UNKNOWN, Outcome.UNKNOWN, **held), NOW, PATIENCE).event
-        is Event.LOST_SIGHT
-    )
+    twice = tried(Outcome.UNKNOWN, Outcome.UNKNOWN, **held)
+    assert end(before_sending(twice, NOW, PATIENCE)) is Event.LOST_SIGHT
 
 
 def test_an_expired_email_is_not_sent():

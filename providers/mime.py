@@ -64,7 +64,7 @@ def compose(submission: Submission, attempt_id: UUID, now: datetime) -> bytes:
     return "\r\n".join([*lines, *headers, "", ""]).encode("ascii") + body
 
 
-# -- the tree of parts ---------------------------------------------------------------------------------------------
+# -- the tree of parts ---------------------------------------------------------------------------------------
 
 
 def _content(submission: Submission, attempt_id: UUID) -> Part:
@@ -150,7 +150,7 @@ def _base64_lines(raw: bytes) -> bytes:
     return b"\r\n".join([encoded[i : i + _LINE] for i in range(0, len(encoded), _LINE)]) + b"\r\n"
 
 
-# -- header fields -------------------------------------------------------------------------------------------------
+# -- header fields -------------------------------------------------------------------------------------------
 
 
 def _text(name: str, value: str) -> str:

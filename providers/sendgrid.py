@@ -34,8 +34,9 @@ _EVENT_FIELDS = frozenset(
     {
         "asm_group_id", "attempt", "bounce_classification", "category", "cert_err", "email", "event", "ip",
         "newsletter", "pool", "reason", "response", "send_at", "sg_content_type", "sg_event_id",
-        "sg_machine_open", "sg_message_id", "sg_template_id", "sg_template_name", "singlesend_id", "smtp-id", "status", "timestamp", "tls", "type",
-        "unique_args", "url", "url_offset", "useragent", ATTEMPT, EMAIL,
+        "sg_machine_open", "sg_message_id", "sg_template_id", "sg_template_name", "singlesend_id",
+        "smtp-id", "status", "timestamp", "tls", "type", "unique_args", "url", "url_offset", "useragent", ATTEMPT,
+        EMAIL,
     }
 )  # fmt: skip
 

@@ -14,7 +14,7 @@ from providers.smtp_replies import Reply, Stage
 from providers.sockets import Deadline, PlainSocket, TLSSocket, dial, encrypt
 
 LONGEST_REPLY = 65_536  # bytes of all lines; RFC 5321 (4.5.3.1.5) allows 512 for one
-_REPLY_LINE = re.compile(rb"([2-5][0-9][0-9])([ -]?)(.*?)\r?\n\Z", re.DOTALL)
+_REPLY_LINE = re.compile(rb"([2-5][0-9][0-9])(?:([ -])(.*?))?\r?\n\Z", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -91,7 +91,7 @@ class _Dialogue(smtplib.SMTP):
             found = _REPLY_LINE.match(line)
             if found is None or size > LONGEST_REPLY:
                 raise NotSMTP
-            lines.append(found[3])
+            lines.append(found[3] or b"")
             if found[2] != b"-":
                 return int(found[1]), b"\n".join(lines)
 

@@ -41,7 +41,7 @@ def failure_of(provider: Provider, submission: Submission | None = None) -> Prov
     return caught.value
 
 
-# -- an email arrives as it was given ------------------------------------------------------------------------------
+# -- an email arrives as it was given ------------------------------------------------------------------------
 
 
 def test_every_part_of_an_email_arrives_as_it_was_given(driver: Driver, provider: Provider) -> None:
@@ -107,7 +107,7 @@ def test_connections_are_reused(wired: Driver) -> None:
     assert len(wired.received()) == 10
 
 
-# -- what went wrong, and could it have been accepted? ---------------------------------------------------------------
+# -- what went wrong, and could it have been accepted? -------------------------------------------------------
 
 
 @pytest.mark.parametrize("does", MEANINGS, ids=lambda d: d.name.lower())
@@ -210,7 +210,7 @@ def test_a_dripping_provider_does_not_hold_a_thread_beyond_the_total(wired: Driv
     assert 0.6 <= time.monotonic() - began < 1.5
 
 
-# -- before the wire -------------------------------------------------------------------------------------------------
+# -- before the wire -----------------------------------------------------------------------------------------
 
 
 def test_what_a_provider_cannot_express_is_refused_before_a_connection(
@@ -261,7 +261,7 @@ def test_what_could_become_a_header_or_a_recipient_is_refused_before_a_connectio
     assert driver.attempts_on_the_wire == 0
 
 
-# -- the connection check ----------------------------------------------------------------------------------------------
+# -- the connection check ------------------------------------------------------------------------------------
 
 
 def test_a_check_passes_and_sends_nothing(driver: Driver, provider: Provider) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from flask import Blueprint, Flask, Response, render_template
+from markupsafe import Markup
 
 from api.documents import build_document
 from api.errors import to_json
@@ -27,7 +29,9 @@ def register_documents(app: Flask, collected: dict[str, Any]) -> None:
     @routes.get("/docs")
     @public
     def docs() -> Response:
-        page = render_template("docs.html", document=document, resolve=_resolver(document))
+        page = render_template(
+            "docs.html", document=document, resolve=_resolver(document), pretty=_pretty, prose=_prose
+        )
         return Response(
             page,
             content_type="text/html; charset=utf-8",
@@ -46,3 +50,13 @@ def _resolver(document: dict[str, Any]) -> Any:
         return name, document["components"]["schemas"].get(name, schema)
 
     return resolve
+
+
+def _pretty(value: object) -> str:
+    return json.dumps(value, indent=2, ensure_ascii=False)
+
+
+def _prose(text: str) -> Markup:
+    """`code` between backticks; everything else as it stands."""
+    parts = text.split("`")
+    return Markup("").join(Markup("<code>{}</code>").format(p) if n % 2 else p for n, p in enumerate(parts))

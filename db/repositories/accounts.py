@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection, Row, text
@@ -62,7 +63,7 @@ class Accounts:
             row.id, row.key, row.user_id, row.role, frozenset(row.scopes), row.revoked, row.expired
         )
 
-    def list_keys(self, email: str | None = None) -> Sequence[Row[tuple[object, ...]]]:
+    def list_keys(self, email: str | None = None) -> Sequence[Row[Any]]:
         """All keys, or those of one user, oldest first; nothing of their secrets."""
         return self._connection.execute(_KEYS, {"email": email}).all()
 

@@ -57,7 +57,7 @@ def read_messages(body: bytes, *, account: str, message_id: str) -> list[Receive
     top = checks.object(data, "", TOP)
     if not isinstance(data, dict):
         raise InvalidBody([Problem("Bad Request", None)])
-    personalizations = _personalizations(checks, top)
+    personalizations = _personalizations(checks, data, top)
     text, html = _content(checks, data, top)
     common = Received(
         account=account,
@@ -120,9 +120,9 @@ def _reply_to(checks: Checks, top: Json) -> tuple[Mailbox, ...]:
     return listed
 
 
-def _personalizations(checks: Checks, top: Json) -> list[Json]:
+def _personalizations(checks: Checks, data: Json, top: Json) -> list[Json]:
     entries = top.get("personalizations", [])
-    if not entries:
+    if not entries and ("personalizations" in top or "personalizations" not in data):
         checks.wrong("personalizations", "You must have at least one personalization.")
     if len(entries) > 1000:
         checks.wrong("personalizations", wording.TOO_MANY_PERSONALIZATIONS.format(count=len(entries)))
@@ -133,6 +133,8 @@ def _personalizations(checks: Checks, top: Json) -> list[Json]:
     for index, entry in enumerate(entries):
         where = f"personalizations.{index}"
         known = checks.object(entry, where, PERSONALIZATION)
+        if not isinstance(entry, dict):
+            continue
         one: Json = {**known, "where": where}
         here: set[str] = set()
         for kind in ("to", "cc", "bcc"):
@@ -145,7 +147,7 @@ def _personalizations(checks: Checks, top: Json) -> list[Json]:
             for mailbox in mailboxes:
                 _check_duplicate(checks, mailbox.email, where, kind, here, seen)
         seen |= here
-        if not one["to"]:
+        if not one["to"] and ("to" in known or "to" not in entry):
             checks.wrong(f"{where}.to", wording.TO_REQUIRED)
         read.append(one)
     if total > _MAX_RECIPIENTS:

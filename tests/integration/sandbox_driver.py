@@ -38,7 +38,7 @@ class Driver:
         return next(account for account in self.known["accounts"] if account["name"] == name)
 
     def call(
-        self, port: int, method: str, path: str, body: Any = None, timeout: float = 5, **headers: str
+        self, port: int, method: str, path: str, body: Any = None, *, timeout: float = 5, **headers: Any
     ) -> Answer:
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout)
         try:
@@ -57,7 +57,7 @@ class Driver:
     def control_port(self) -> int:
         return int(self.sandbox.url.rsplit(":", 1)[1])
 
-    def get(self, path: str, **headers: str) -> Answer:
+    def get(self, path: str, **headers: Any) -> Answer:
         return self.call(self.control_port, "GET", path, **headers)
 
     def control(self, method: str, path: str, body: Any = None) -> Answer:
@@ -84,7 +84,7 @@ class Driver:
         account: str = "sandbox-sendgrid",
         key: str | None = None,
         timeout: float = PATIENCE,
-        **headers: str,
+        **headers: Any,
     ) -> Answer:
         known = self.account(account)
         key = known["credentials"]["api_key"] if key is None else key
@@ -139,7 +139,7 @@ def mail(to: str = "ada@example.com", **fields: Any) -> dict[str, Any]:
     }
 
 
-def mime(to: str = "ada@example.com", **headers: str) -> EmailMessage:
+def mime(to: str = "ada@example.com", **headers: Any) -> EmailMessage:
     message = EmailMessage()
     message["From"] = "The shop <shop@example.org>"
     message["To"] = to

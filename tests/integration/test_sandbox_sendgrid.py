@@ -7,6 +7,7 @@ import json
 import socket
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -123,7 +124,7 @@ def test_an_invalid_body_names_its_fields_and_is_not_recorded(driver: Driver) ->
 
 def test_scopes_answer_a_connection_check(driver: Driver) -> None:
     account = driver.account("sandbox-sendgrid")
-    right = {"Authorization": f"Bearer {account['credentials']['api_key']}"}
+    right: dict[str, Any] = {"Authorization": f"Bearer {account['credentials']['api_key']}"}
     answer = driver.call(account["port"], "GET", "/v3/scopes", **right)
     assert answer.status == 200
     assert "mail.send" in answer.json["scopes"]
@@ -310,7 +311,7 @@ def test_an_invalid_message_does_not_use_up_a_fault_that_takes_messages(driver: 
 
 def test_a_connection_check_meets_the_fault_without_using_it_up(driver: Driver) -> None:
     account = driver.account("sandbox-sendgrid")
-    right = {"Authorization": f"Bearer {account['credentials']['api_key']}"}
+    right: dict[str, Any] = {"Authorization": f"Bearer {account['credentials']['api_key']}"}
     driver.fail("sandbox-sendgrid", "unavailable", count=1)
     assert driver.call(account["port"], "GET", "/v3/scopes", **right).status == 503
     assert driver.send().status == 503

@@ -1,0 +1,262 @@
+"""The sandbox as a process: starts, signals, crashes, restarts; and the commands that talk to it."""
+
+import contextlib
+import http.client
+import json
+import os
+import re
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from cli.sandbox import MODES as TAUGHT_MODES
+from cli.sandbox import sandbox as command
+from sandbox.faults import MODES
+from tests.integration.sandbox_driver import eventually, mail
+
+ROOT = Path(__file__).parents[2]
+
+
+@contextmanager
+def process(directory: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """A sandbox process that is ready; killed at the end if it runs still."""
+    ready = directory / "endpoint"
+    ready.unlink(missing_ok=True)  # a killed sandbox leaves it
+    with subprocess.Popen(
+        [sys.executable, "-m", "sandbox", "--data-dir", str(directory), "--port", "0", *arguments],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as started:
+        try:
+            assert eventually(lambda: ready.exists() or started.poll() is not None, 10)
+            yield started
+        finally:
+            started.kill()
+
+
+def end(started: subprocess.Popen[str], number: int = signal.SIGTERM) -> tuple[int, float, str]:
+    """Exit code, seconds that it took, and what stood on stderr."""
+    began = time.monotonic()
+    started.send_signal(number)
+    _, errors = started.communicate(timeout=10)
+    return started.returncode, time.monotonic() - began, errors
+
+
+def accounts(directory: Path) -> dict[str, Any]:
+    return json.loads((directory / "accounts.json").read_text())  # type: ignore[no-any-return]
+
+
+def post(directory: Path, **fields: str) -> http.client.HTTPConnection:
+    """Sends a message; the answer is still to be read."""
+    account = accounts(directory)["accounts"][0]
+    connection = http.client.HTTPConnection("127.0.0.1", account["port"], timeout=5)
+    headers = {
+        "Authorization": f"Bearer {account['credentials']['api_key']}",
+        "Content-Type": "application/json",
+    }
+    connection.request("POST", "/v3/mail/send", json.dumps(mail(**fields)), headers)
+    return connection
+
+
+def status_of(directory: Path, **fields: str) -> int:
+    """Sends a message; the status of the answer."""
+    with contextlib.closing(post(directory, **fields)) as connection:
+        return connection.getresponse().status
+
+
+def mailmux(directory: Path, *arguments: str) -> Result:
+    """Runs `mailmux sandbox …` with `directory` as the data directory."""
+    return CliRunner().invoke(command, ["--data-dir", str(directory), *arguments])
+
+
+def messages(data: Path) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads(mailmux(data, "inbox", "--json").output)
+    return found
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_it_in_order_though_calls_hang(tmp_path: Path, number: int) -> None:
+    directory = tmp_path / "sandbox"
+    with process(directory) as started:
+        assert mailmux(tmp_path, "fail", "sandbox-sendgrid", "--mode", "hang").exit_code == 0
+        assert mailmux(tmp_path, "fail", "sandbox-sendgrid-eu", "--mode", "refuse").exit_code == 0
+        hanging = [post(directory) for _ in range(3)]
+        smtp = socket.create_connection(("127.0.0.1", accounts(directory)["accounts"][2]["port"]))
+        assert smtp.recv(3) == b"220"
+        assert eventually(lambda: '"struck": 3' in mailmux(tmp_path, "status", "--json").output)
+        code, seconds, errors = end(started, number)
+        assert (code, errors) == (0, "")
+        assert seconds < 2
+        for connection in hanging:
+            with pytest.raises(http.client.RemoteDisconnected):
+                connection.getresponse()
+            connection.close()
+        smtp.close()
+        assert not (directory / "endpoint").exists()
+
+
+def test_a_restart_keeps_ports_secrets_certificates_and_messages_and_heals(tmp_path: Path) -> None:
+    directory = tmp_path / "sandbox"
+    with process(directory) as started:
+        assert status_of(directory) == 202
+        mailmux(tmp_path, "fail", "sandbox-smtp", "--mode", "refuse")
+        before, inbox = accounts(directory), messages(tmp_path)
+        token = (directory / "control-token").read_text()
+        assert end(started)[0] == 0
+    with process(directory):
+        after = accounts(directory)
+        assert after["accounts"] == before["accounts"]
+        assert after["tls"] == before["tls"]
+        assert (directory / "control-token").read_text() == token
+        assert messages(tmp_path) == inbox
+        assert "refuse" not in mailmux(tmp_path, "status").output
+        assert status_of(directory) == 202
+        assert [message["seq"] for message in messages(tmp_path)] == [2, 1]
+
+
+def test_what_was_answered_survives_a_sigkill(tmp_path: Path) -> None:
+    directory = tmp_path / "sandbox"
+    with process(directory) as started:
+        assert status_of(directory) == 202
+        end(started, signal.SIGKILL)
+    with process(directory):
+        assert len(messages(tmp_path)) == 1
+
+
+def test_secrets_are_their_owners_alone(tmp_path: Path) -> None:
+    with process(tmp_path / "sandbox"):
+        for name in ("accounts.json", "control-token", "smtp-certificate.pem", "received.jsonl"):
+            assert stat.S_IMODE((tmp_path / "sandbox" / name).stat().st_mode) == 0o600, name
+
+
+def test_all_that_is_needed_to_register_the_accounts_is_in_one_file(tmp_path: Path) -> None:
+    with process(tmp_path / "sandbox") as started:
+        known = accounts(tmp_path / "sandbox")
+        by_name = {account["name"]: account for account in known["accounts"]}
+        assert list(by_name) == ["sandbox-sendgrid", "sandbox-sendgrid-eu", "sandbox-smtp"]
+        sendgrid, smtp = by_name["sandbox-sendgrid"], by_name["sandbox-smtp"]
+        assert sendgrid["base_url"] == f"http://127.0.0.1:{sendgrid['port']}"
+        assert re.fullmatch(r"SG\.[\w-]{22}\.[\w-]{43}", sendgrid["credentials"]["api_key"])
+        assert (smtp["host"], smtp["tls"]) == ("127.0.0.1", "starttls")
+        assert set(smtp["credentials"]) == {"username", "password"}
+        assert smtp["ca_pem"] == Path(smtp["ca_path"]).read_text() == known["tls"]["ca_pem"]
+        assert known["control"]["url"] == (tmp_path / "sandbox" / "endpoint").read_text().strip()
+        started.send_signal(signal.SIGTERM)
+        printed, _ = started.communicate(timeout=10)
+        assert sendgrid["base_url"] in printed
+        assert sendgrid["credentials"]["api_key"] not in printed
+
+
+def test_an_account_whose_port_was_taken_moves_to_another(tmp_path: Path) -> None:
+    directory = tmp_path / "sandbox"
+    with process(directory) as started:
+        port = accounts(directory)["accounts"][0]["port"]
+        end(started)
+    with contextlib.closing(socket.create_server(("127.0.0.1", port))), process(directory) as started:
+        moved = accounts(directory)["accounts"][0]["port"]
+        assert moved != port
+        assert status_of(directory) == 202
+        assert f"port {port} is taken" in end(started)[2]
+
+
+def test_a_taken_control_port_is_said_plainly(tmp_path: Path) -> None:
+    with contextlib.closing(socket.create_server(("127.0.0.1", 0))) as other:
+        port = str(other.getsockname()[1])
+        with process(tmp_path / "sandbox", "--port", port) as started:
+            _, errors = started.communicate(timeout=10)
+            assert started.returncode == 1
+            assert errors == f"sandbox: port {port} on 127.0.0.1 is taken; choose another with --port\n"
+
+
+def test_two_sandboxes_do_not_share_a_directory(tmp_path: Path) -> None:
+    with process(tmp_path / "sandbox"):
+        second = subprocess.run(
+            [sys.executable, "-m", "sandbox", "--data-dir", str(tmp_path / "sandbox"), "--port", "0"],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=False,
+        )
+        assert second.returncode == 1
+        assert "another sandbox uses" in second.stderr
+
+
+def test_accounts_come_from_a_file_on_the_ports_that_were_asked_for(tmp_path: Path) -> None:
+    with contextlib.closing(socket.create_server(("127.0.0.1", 0))) as probe:
+        first = probe.getsockname()[1]
+    file = tmp_path / "accounts"
+    credentials = {"api_key": "SG.mine"}
+    file.write_text(json.dumps([{"name": "one", "dialect": "sendgrid", "credentials": credentials}]))
+    with process(tmp_path / "sandbox", "--accounts", str(file), "--first-account-port", str(first)):
+        (account,) = accounts(tmp_path / "sandbox")["accounts"]
+        assert (account["name"], account["port"], account["credentials"]) == ("one", first, credentials)
+
+
+# mailmux sandbox
+
+
+def test_the_help_teaches_every_mode_in_its_order() -> None:
+    assert list(TAUGHT_MODES) == list(MODES)
+    output = CliRunner().invoke(command, ["fail", "--help"]).output
+    for mode in MODES:
+        assert re.search(rf"^ +{mode} +\S", output, re.MULTILINE), mode
+
+
+def test_without_a_sandbox_the_commands_say_how_to_start_it(tmp_path: Path) -> None:
+    with contextlib.closing(socket.create_server(("127.0.0.1", 0))) as probe:
+        url = f"http://127.0.0.1:{probe.getsockname()[1]}"
+    result = mailmux(tmp_path, "--url", url, "status")
+    assert result.exit_code == 1
+    assert f"no sandbox answers at {url}" in result.output
+    assert f"python -m sandbox --data-dir {tmp_path / 'sandbox'}" in result.output
+
+
+def test_fail_status_heal_and_inbox(tmp_path: Path) -> None:
+    with process(tmp_path / "sandbox"):
+        assert "Nothing received" in mailmux(tmp_path, "inbox").output
+        failed = mailmux(tmp_path, "fail", "sandbox-sendgrid", "--mode", "unavailable", "--count", "2")
+        assert "sandbox-sendgrid now fails with unavailable, 2 times" in failed.output
+        assert "unavailable ×2" in mailmux(tmp_path, "status").output
+        assert status_of(tmp_path / "sandbox") == 503
+        assert "sandbox-sendgrid: healthy" in mailmux(tmp_path, "heal", "sandbox-sendgrid").output
+        assert status_of(tmp_path / "sandbox") == 202
+        assert re.search(
+            r"1 .* sandbox-sendgrid +ada@example.com +Your order", mailmux(tmp_path, "inbox").output
+        )
+        mailmux(tmp_path, "fail", "sandbox-smtp", "--mode", "refuse")
+        assert mailmux(tmp_path, "heal", "--all").exit_code == 0
+        assert "refuse" not in mailmux(tmp_path, "status").output
+
+        unknown = mailmux(tmp_path, "fail", "nobody", "--mode", "hang")
+        assert unknown.exit_code == 1
+        assert "there are sandbox-sendgrid, sandbox-sendgrid-eu, sandbox-smtp" in unknown.output
+        assert mailmux(tmp_path, "heal").exit_code == 2
+        assert mailmux(tmp_path, "heal", "sandbox-smtp", "--all").exit_code == 2
+        assert mailmux(tmp_path, "fail", "sandbox-smtp", "--mode", "explode").exit_code == 2
+        assert (
+            "cannot be counted"
+            in mailmux(tmp_path, "fail", "sandbox-smtp", "--mode", "refuse", "--count", "1").output
+        )
+        os.unlink(tmp_path / "sandbox" / "control-token")
+        assert "cannot read" in mailmux(tmp_path, "heal", "--all").output
+
+
+def test_an_email_cannot_drive_the_readers_terminal(tmp_path: Path) -> None:
+    with process(tmp_path / "sandbox"):
+        assert status_of(tmp_path / "sandbox", subject="\x1b[2J[bold]hi[/]") == 202
+        output = mailmux(tmp_path, "inbox").output
+        assert "\x1b" not in output
+        assert "[bold]hi[/]" in output

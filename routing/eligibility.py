@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -74,13 +74,16 @@ def exclusion(
     provider: ProviderSnapshot,
     submission: Submission,
     rule: RuleSnapshot | None,
-    tried: frozenset[UUID],
+    tried: Mapping[UUID, bool],
     now: datetime,
 ) -> Exclusion | None:
-    """The first reason, in the order of `Because`, that keeps the provider from carrying the email now."""
+    """The first reason, in the order of `Because`, that keeps the provider from carrying the email now.
+
+    `tried`: the providers that have not taken it in this round; true where theirs could not express it.
+    """
     reason = (
         _configuration(provider, rule)
-        or _email(provider, submission)
+        or _email(provider, submission, tried)
         or _moment(provider, submission, tried, now)
     )
     return None if reason is None else Exclusion(provider.id, provider.name, *reason)
@@ -97,7 +100,7 @@ def _configuration(provider: ProviderSnapshot, rule: RuleSnapshot | None) -> Rea
     return None
 
 
-def _email(provider: ProviderSnapshot, submission: Submission) -> Reason | None:
+def _email(provider: ProviderSnapshot, submission: Submission, tried: Mapping[UUID, bool]) -> Reason | None:
     """What the email itself rules out, for good."""
     wishes = submission.wishes
     if wishes.pinned and provider.name not in wishes.pinned:
@@ -109,11 +112,13 @@ def _email(provider: ProviderSnapshot, submission: Submission) -> Reason | None:
         return Because.MAX_COST, dear, None
     if lacking := unsupported(provider.capabilities, submission):
         return Because.UNSUPPORTED, "; ".join(lacking), None
+    if tried.get(provider.id):
+        return Because.UNSUPPORTED, "its adapter could not express the email", None
     return None
 
 
 def _moment(
-    provider: ProviderSnapshot, submission: Submission, tried: frozenset[UUID], now: datetime
+    provider: ProviderSnapshot, submission: Submission, tried: Mapping[UUID, bool], now: datetime
 ) -> Reason | None:
     """What passes with time."""
     breaker = provider.breaker

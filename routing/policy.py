@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from domain.attempt import Attempt, Outcome
-from domain.errors import OutcomeUnknown, ProviderError, Rejected
+from domain.errors import OutcomeUnknown, ProviderError, Rejected, Unsupported
 from domain.lifecycle import Event
 from domain.message import OnUnknown
 from routing.router import Decision
@@ -76,8 +76,12 @@ class Case:
         return sum(a.outcome is Outcome.UNKNOWN for a in self.attempts)
 
     def tried_now(self) -> list[Attempt]:
-        """The tries of this round that rule their provider out for the rest of it."""
-        return [a for a in self.attempts if a.round == self.round and a.outcome is Outcome.NOT_SENT]
+        """The tries that rule their provider out now: those of this round, and those that it could not express."""
+        return [
+            a
+            for a in self.attempts
+            if a.outcome is Outcome.NOT_SENT and (a.round == self.round or a.error == Unsupported.code)
+        ]
 
 
 def before_sending(case: Case, now: datetime, patience: Patience) -> Finish | None:

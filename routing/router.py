@@ -11,6 +11,7 @@ from typing import Any
 from uuid import UUID
 
 from domain.attempt import Attempt
+from domain.errors import Unsupported
 from domain.message import Submission
 from routing.breaker import Admission
 from routing.eligibility import Because, Exclusion, exclusion, matching_rule, visible
@@ -103,11 +104,15 @@ def decide(
 ) -> Decision:
     """Rank the providers that may carry the email now.
 
-    `history` is what was tried in this round over the providers. Providers of a rule come in the rule's
-    order; without a rule the cheapest comes first, then the more reliable; equals are shuffled by `chance`.
+    `history` is what rules providers out: the tries of this round, and earlier ones that could not be
+    expressed. Providers of a rule come in the rule's order; without a rule the cheapest comes first, then
+    the more reliable; equals are shuffled by `chance`.
     """
     rule = matching_rule(snapshot.rules, submission)
-    tried = frozenset(a.provider_id for a in history)
+    tried: dict[UUID, bool] = {}
+    for attempt in history:
+        unexpressed = attempt.error == Unsupported.code
+        tried[attempt.provider_id] = tried.get(attempt.provider_id, False) or unexpressed
     exclusions: list[Exclusion] = []
     eligible: list[ProviderSnapshot] = []
     for provider in visible(snapshot.providers, submission.user_id):

@@ -221,3 +221,13 @@ def test_an_adapter_that_breaks_leaves_a_doubt_and_stops_nobody(house):
     (attempt,) = house.ledger(job)
     assert (attempt.outcome, attempt.error) == (Outcome.UNKNOWN, "outcome_unknown")
     assert "KeyError" in attempt.detail
+
+
+def test_an_email_that_no_adapter_can_express_fails_at_once_instead_of_waiting(house):
+    house.provider("cheap", "0.0001", answer=Answer.UNSUPPORTED)
+    house.provider("dear", "0.0020", answer=Answer.UNSUPPORTED)
+    (job,) = house.accept()
+    house.drain()
+    assert house.job(job).status == "failed"
+    assert "could not express" in house.job(job).status_reason
+    assert len(house.ledger(job)) == 2

@@ -65,15 +65,16 @@ def reset(connection: socket.socket) -> None:
 
 
 @pytest.mark.parametrize("stage", ["GREETING", "EHLO", "MAIL", "RCPT", "DATA"])
-@pytest.mark.parametrize("loss", [close, reset, "hang", "drip"])
-def test_a_connection_lost_before_the_final_dot_is_not_sent(
-    plain: SMTPDriver, stage: str, loss: Callable[[socket.socket], None] | str
-) -> None:
-    hang = lambda _: plain.server.stopping.wait()  # noqa: E731
-    drip = lambda connection: plain.server.drip(connection, b"250-wait\r\n")  # noqa: E731
-    plain.server.replies[stage] = (
-        {"hang": hang, "drip": drip}.get(loss, loss) if isinstance(loss, str) else loss
-    )
+@pytest.mark.parametrize("loss", ["close", "reset", "hang", "drip"])
+def test_a_connection_lost_before_the_final_dot_is_not_sent(plain: SMTPDriver, stage: str, loss: str) -> None:
+    def hang(_: socket.socket) -> None:
+        plain.server.stopping.wait()
+
+    def drip(connection: socket.socket) -> None:
+        plain.server.drip(connection, b"250-wait\r\n")
+
+    losses: dict[str, Answer] = {"close": close, "reset": reset, "hang": hang, "drip": drip}
+    plain.server.replies[stage] = losses[loss]
     error = error_of(plain.provider(a_world(Timeouts(0.5, 0.25, 0.35))))
     assert type(error) is ProviderUnavailable
     assert plain.server.emails == 0

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import UUID
 
 from flask import Flask
-from sqlalchemy import Engine, text
+from sqlalchemy import Connection, Engine, event, text
 from werkzeug.test import TestResponse
 
 from api import keys
@@ -58,7 +59,7 @@ class CheckedProvider:
     error: ProviderError | None = None
     capabilities: Capabilities = Capabilities()
 
-    def send(self, submission: object, attempt_id: UUID) -> Any:
+    def send(self, *_: object) -> Any:
         raise AssertionError("the API sends nothing by itself")
 
     def check(self) -> None:
@@ -84,6 +85,16 @@ class World:
         with self.engine.begin() as connection:
             result = connection.execute(text(statement), values)
             return result.all() if result.returns_rows else []
+
+    @contextmanager
+    def locked(self, table: str) -> Iterator[None]:
+        """Another transaction holds the table, and nobody waits long for it."""
+        with self.engine.connect() as connection:
+            connection.execute(text(f"LOCK TABLE {table}"))
+            event.listen(self.engine, "begin", _hurry)
+            yield
+            event.remove(self.engine, "begin", _hurry)
+            connection.rollback()
 
     def user(self, role: str = "member", scopes: Sequence[str] = keys.SCOPES) -> Caller:
         """A new user with a key."""
@@ -115,6 +126,13 @@ class Caller:
     user_id: UUID
     public_id: str
     key: str
+
+    def provider(self, name: str, **changes: Any) -> UUID:
+        """A provider of this caller; operators make it for all."""
+        body = {"name": name, "kind": "memory", "base_cost": "0.0004", **changes}
+        answer = self.post("/v1/providers", body)
+        assert answer.status_code == 201, answer.text
+        return UUID(answer.get_json()["id"])
 
     def ask(self, method: str, path: str, **options: Any) -> TestResponse:
         headers = {"Authorization": f"Bearer {self.key}", **options.pop("headers", {})}
@@ -164,3 +182,13 @@ EMAIL: dict[str, Any] = {
     "subject": "Your order",
     "text": "It is on its way.",
 }
+
+
+def _hurry(connection: Connection) -> None:
+    connection.exec_driver_sql("SET LOCAL statement_timeout = '300ms'")
+
+
+def fields(answer: TestResponse) -> set[str]:
+    """What a problem says is wrong: pointers, parameters and headers."""
+    errors = answer.get_json().get("errors", ())
+    return {e.get("pointer", e.get("parameter", e.get("header"))) for e in errors}

@@ -61,7 +61,8 @@ def compose(submission: Submission, attempt_id: UUID, now: datetime) -> bytes:
         lines.append(_text(name, value))
     lines += [f"X-Mailmux-Attempt: {attempt_id}", f"X-Mailmux-Email: {submission.id}", "MIME-Version: 1.0"]
     headers, body = _content(submission, attempt_id)
-    return "\r\n".join([*lines, *headers, "", ""]).encode("ascii") + body
+    end = b"" if body.endswith(b"\r\n") else b"\r\n"
+    return "\r\n".join([*lines, *headers, "", ""]).encode("ascii") + body + end
 
 
 # -- the tree of parts ---------------------------------------------------------------------------------------
@@ -98,16 +99,14 @@ def _multipart(kind: str, boundary: str, parts: Iterable[Part], more: str = "") 
     pieces: list[bytes] = []
     for headers, body in parts:
         pieces.append("\r\n".join([f"--{boundary}", *headers, "", ""]).encode("ascii"))
-        pieces.append(body if body.endswith(b"\r\n") else body + b"\r\n")
-    pieces.append(f"--{boundary}--\r\n".encode("ascii"))
+        pieces += (body, b"\r\n")  # this line end belongs to the boundary (RFC 2046, 5.1.1)
+    pieces.append(f"--{boundary}--".encode("ascii"))
     return [f'Content-Type: multipart/{kind}; boundary="{boundary}"{more}'], b"".join(pieces)
 
 
 def _text_part(kind: str, text: str) -> Part:
     """The text with its line ends made one. 7bit where it is, else the shorter of the two encodings."""
     text = _LINE_END.sub("\n", text)
-    if not text.endswith("\n"):
-        text += "\n"
     if text.isascii() and not _UNSAFE_IN_7BIT.search(text) and _longest_line(text) <= _LONGEST_LINE:
         return _text_headers(kind, "us-ascii", "7bit"), text.replace("\n", "\r\n").encode("ascii")
     raw = text.encode("utf-8")
@@ -147,7 +146,7 @@ def _file_part(attachment: Attachment) -> Part:
 
 def _base64_lines(raw: bytes) -> bytes:
     encoded = b2a_base64(raw, newline=False)
-    return b"\r\n".join([encoded[i : i + _LINE] for i in range(0, len(encoded), _LINE)]) + b"\r\n"
+    return b"\r\n".join([encoded[i : i + _LINE] for i in range(0, len(encoded), _LINE)])
 
 
 # -- header fields -------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import entry_points
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
@@ -133,13 +133,26 @@ def build(name: str, label: str, config: BaseModel, credentials: BaseModel, worl
     return kind(name).build(label, config, credentials, world)
 
 
-@cache
-def _of_others() -> dict[str, ProviderKind[Any, Any]]:
+class EntryPoint(Protocol):
+    @property
+    def name(self) -> str: ...
+
+    def load(self) -> Any: ...
+
+
+def load(entries: Iterable[EntryPoint]) -> dict[str, ProviderKind[Any, Any]]:
+    """The kinds that others offer, without those whose names are ours. Raises TypeError for anything else."""
     found: dict[str, ProviderKind[Any, Any]] = {}
-    for entry in entry_points(group=ENTRY_POINTS):
+    for entry in entries:
         loaded = entry.load()
-        offered = loaded if isinstance(loaded, ProviderKind) else loaded()
+        offered = loaded() if callable(loaded) else loaded
         if not isinstance(offered, ProviderKind):
             raise TypeError(f"the entry point {entry.name} of {ENTRY_POINTS} does not name a ProviderKind")
-        found[offered.name] = offered
+        if offered.name not in KINDS:
+            found[offered.name] = offered
     return found
+
+
+@cache
+def _of_others() -> dict[str, ProviderKind[Any, Any]]:
+    return load(entry_points(group=ENTRY_POINTS))

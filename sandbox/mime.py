@@ -5,7 +5,7 @@ import email.header
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from email import message_from_bytes, policy
+from email import message_from_bytes
 from email.message import Message
 from email.utils import getaddresses
 from typing import Any
@@ -28,7 +28,7 @@ class ParsedMime:
 
 
 def parse_mime(raw: bytes) -> ParsedMime:
-    message = message_from_bytes(raw, policy=policy.default)
+    message = message_from_bytes(raw)
     defects: list[str] = []
     raw_headers = [(name, "".join(str(value).splitlines())) for name, value in message.raw_items()]
     headers = tuple((name, _decode(value)) for name, value in raw_headers)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import zoneinfo
 from decimal import Decimal
 from typing import Annotated, Any, Literal
@@ -17,9 +18,12 @@ from db.repositories.providers import QuotaLimits
 _INT4 = 2_147_483_647
 
 
+_time_zones = functools.cache(zoneinfo.available_timezones)
+
+
 def _time_zone(name: str) -> str:
     # Only whole names of the database: a path or an abbreviation may mean something else elsewhere.
-    if name != "UTC" and name not in zoneinfo.available_timezones():
+    if name != "UTC" and name not in _time_zones():
         raise PydanticCustomError("time_zone", "no time zone of the IANA database has this name")
     return name
 

@@ -1,4 +1,4 @@
-"""The API on a real database of each test's own."""
+"""The API on a real database."""
 
 from __future__ import annotations
 
@@ -6,14 +6,23 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.conftest import Databases
 from tests.integration.api.world import Caller, World, make_world
 
 
+@pytest.fixture(scope="module")
+def module_world(databases: Databases) -> Iterator[World]:
+    """One database for a module: its tests keep apart by having users of their own."""
+    with databases.clone() as url:
+        made = make_world(url)
+        yield made
+        made.engine.dispose()
+
+
 @pytest.fixture
-def world(database_url: str) -> Iterator[World]:
-    made = make_world(database_url)
-    yield made
-    made.engine.dispose()
+def world(module_world: World) -> World:
+    module_world.forget()
+    return module_world
 
 
 @pytest.fixture

@@ -86,6 +86,26 @@ class World:
             result = connection.execute(text(statement), values)
             return result.all() if result.returns_rows else []
 
+    def forget(self) -> None:
+        """As if nothing had been rung or built, and nothing were broken."""
+        self.bell.rings.clear()
+        self.bell.broken = False
+        self.built.clear()
+        self.check_error.clear()
+
+    def count(self, table: str, owner: Caller) -> int:
+        """The rows of one user."""
+        found = self.sql(f"SELECT count(*) FROM {table} WHERE user_id = :id", id=owner.user_id)
+        return int(found[0][0])
+
+    @contextmanager
+    def later(self, interval: str) -> Iterator[None]:
+        """The database's clock is ahead."""
+        now = "CREATE OR REPLACE FUNCTION mm_now() RETURNS timestamptz LANGUAGE sql STABLE AS $$ SELECT {} $$"
+        self.sql(now.format(f"statement_timestamp() + interval '{interval}'"))
+        yield
+        self.sql(now.format("statement_timestamp()"))
+
     @contextmanager
     def locked(self, table: str) -> Iterator[None]:
         """Another transaction holds the table, and nobody waits long for it."""

@@ -1,0 +1,182 @@
+"""Every route × every kind of caller. The table is held against the application's own routes."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from uuid import UUID
+
+import pytest
+
+from api import keys
+from tests.builders import new_id
+from tests.integration.api.world import EMAIL, Caller, World
+
+EMAIL_ID, PROVIDER_ID, RULE_ID = "<uuid:email_id>", "<uuid:provider_id>", "<uuid:rule_id>"
+
+# (method, rule) → scope; None: public.
+ROUTES = {
+    ("POST", "/v1/emails"): "emails:send",
+    ("GET", "/v1/emails"): "emails:read",
+    ("GET", f"/v1/emails/{EMAIL_ID}"): "emails:read",
+    ("POST", f"/v1/emails/{EMAIL_ID}/cancel"): "emails:send",
+    ("GET", "/v1/provider-kinds"): "providers:read",
+    ("POST", "/v1/providers"): "providers:write",
+    ("GET", "/v1/providers"): "providers:read",
+    ("GET", f"/v1/providers/{PROVIDER_ID}"): "providers:read",
+    ("PATCH", f"/v1/providers/{PROVIDER_ID}"): "providers:write",
+    ("DELETE", f"/v1/providers/{PROVIDER_ID}"): "providers:write",
+    ("POST", f"/v1/providers/{PROVIDER_ID}/test"): "providers:write",
+    ("POST", f"/v1/providers/{PROVIDER_ID}/pause"): "providers:write",
+    ("POST", f"/v1/providers/{PROVIDER_ID}/resume"): "providers:write",
+    ("POST", "/v1/routing-rules"): "rules:write",
+    ("GET", "/v1/routing-rules"): "rules:read",
+    ("GET", f"/v1/routing-rules/{RULE_ID}"): "rules:read",
+    ("PUT", f"/v1/routing-rules/{RULE_ID}"): "rules:write",
+    ("PATCH", f"/v1/routing-rules/{RULE_ID}"): "rules:write",
+    ("DELETE", f"/v1/routing-rules/{RULE_ID}"): "rules:write",
+    ("GET", "/healthz"): None,
+    ("GET", "/readyz"): None,
+    ("GET", "/openapi.json"): None,
+    ("GET", "/docs"): None,
+}
+GUARDED = sorted(route for route, scope in ROUTES.items() if scope)
+OF_ONE = [route for route in GUARDED if "<" in route[1]]
+
+# Bodies that would be accepted, so that only the caller can be what is wrong.
+BODIES = {
+    ("POST", "/v1/emails"): EMAIL,
+    ("POST", "/v1/providers"): {"name": "p", "kind": "memory", "base_cost": "1"},
+    ("PATCH", f"/v1/providers/{PROVIDER_ID}"): {"name": "renamed"},
+    ("POST", "/v1/routing-rules"): {"email_type": "transactional", "default_provider": "p"},
+    ("PUT", f"/v1/routing-rules/{RULE_ID}"): {"email_type": "transactional", "default_provider": "p"},
+    ("PATCH", f"/v1/routing-rules/{RULE_ID}"): {"priority": 5},
+}
+
+
+def path_of(rule: str, email: object = None, provider: object = None, routing_rule: object = None) -> str:
+    ids = {EMAIL_ID: email, PROVIDER_ID: provider, RULE_ID: routing_rule}
+    for placeholder, found in ids.items():
+        rule = rule.replace(placeholder, str(found or new_id()))
+    return rule
+
+
+def test_the_table_names_every_route_with_its_scope(world: World) -> None:
+    found = {
+        (method, rule.rule): getattr(world.app.view_functions[rule.endpoint], "scope", None)
+        for rule in world.app.url_map.iter_rules()
+        for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
+    }
+    assert found == ROUTES
+
+
+@pytest.mark.parametrize(("method", "rule"), GUARDED)
+def test_without_a_key_nothing_is_done(world: World, method: str, rule: str) -> None:
+    answer = world.app.test_client().open(path_of(rule), method=method, json=BODIES.get((method, rule)))
+    assert answer.status_code == 401
+    assert answer.headers["WWW-Authenticate"].startswith("Bearer")
+    assert answer.get_json()["type"] == "/problems/unauthorized"
+
+
+@pytest.mark.parametrize(("method", "rule"), GUARDED)
+def test_a_key_without_the_scope_is_told_which_it_lacks(world: World, method: str, rule: str) -> None:
+    scope = ROUTES[method, rule]
+    caller = world.user("operator", [s for s in keys.SCOPES if s != scope])
+    answer = caller.ask(method, path_of(rule), json=BODIES.get((method, rule)))
+    assert (answer.status_code, answer.get_json()["scope"]) == (403, scope)
+    assert str(scope) in answer.get_json()["detail"]
+
+
+@pytest.mark.parametrize(("method", "rule"), GUARDED)
+def test_the_scope_alone_suffices(world: World, method: str, rule: str) -> None:
+    owner = world.user()
+    mine = things(owner)
+    caller = world.key(owner.user_id, [str(ROUTES[method, rule])])
+    body = dict(BODIES.get((method, rule), {})) or None
+    if body and body.get("name") == "p":
+        body["name"] = "q"
+    if method == "DELETE" and "providers" in rule:
+        owner.delete(path_of(f"/v1/routing-rules/{RULE_ID}", *mine))
+    answer = caller.ask(method, path_of(rule, *mine), json=body)
+    assert answer.status_code in (200, 201, 202, 204), answer.text
+
+
+@pytest.mark.parametrize("role", ["member", "operator"])
+@pytest.mark.parametrize(("method", "rule"), OF_ONE)
+def test_what_belongs_to_others_is_not_there(world: World, method: str, rule: str, role: str) -> None:
+    theirs = things(world.user())
+    caller = world.user(role)
+    caller.provider("p")
+    for ids in (theirs, (None, None, None)):
+        answer = caller.ask(method, path_of(rule, *ids), json=BODIES.get((method, rule)))
+        assert (answer.status_code, answer.get_json()["type"]) == (404, "/problems/not-found")
+
+
+@pytest.mark.parametrize("rule", ["/v1/emails", "/v1/providers", "/v1/routing-rules"])
+def test_lists_show_nothing_of_others(world: World, member: Caller, rule: str) -> None:
+    theirs = {str(thing) for thing in things(world.user())}
+    shown = {item["id"] for item in member.get(rule, query_string={"limit": 100}).get_json()["data"]}
+    assert not theirs & shown
+
+
+def things(owner: Caller) -> tuple[UUID, UUID, UUID]:
+    """An email, a provider and a rule of this user."""
+    email = owner.post("/v1/emails", EMAIL).get_json()["id"]
+    provider = owner.provider("p")
+    rule = owner.post("/v1/routing-rules", BODIES["POST", "/v1/routing-rules"]).get_json()["id"]
+    return UUID(email), provider, UUID(rule)
+
+
+# Keys
+
+
+def test_revoked_and_expired_keys_are_refused(world: World, member: Caller) -> None:
+    brief = world.key(member.user_id, lifetime=60)
+    assert brief.get("/v1/emails").status_code == 200
+    with world.later("61 seconds"):
+        expired = brief.get("/v1/emails")
+        assert member.get("/v1/emails").status_code == 200
+    assert (expired.status_code, "expired" in expired.get_json()["detail"]) == (401, True)
+    with world.deps.units() as unit:
+        unit.accounts.revoke_key(brief.public_id)
+        unit.commit()
+    revoked = brief.get("/v1/emails")
+    assert (revoked.status_code, "revoked" in revoked.get_json()["detail"]) == (401, True)
+
+
+def test_a_key_of_the_right_form_but_another_secret_is_refused(world: World, member: Caller) -> None:
+    forged = keys.ApiKey(member.public_id, keys.mint().secret)
+    unknown = keys.mint()
+    for key in (forged, unknown):
+        answer = Caller(world.app, member.user_id, "", key.reveal()).get("/v1/emails")
+        assert (answer.status_code, "not known" in answer.get_json()["detail"]) == (401, True)
+        assert 'error="invalid_token"' in answer.headers["WWW-Authenticate"]
+
+
+@pytest.mark.parametrize(
+    "header", ["Basic abc", "Bearer", "Bearer x", "Bearer mx_live_ü", "mx_live_x", "Bearer \0"]
+)
+def test_what_is_no_key_is_refused(world: World, header: str) -> None:
+    value = header.encode().decode("latin-1")
+    answer = world.app.test_client().get("/v1/emails", headers={"Authorization": value})
+    assert answer.status_code == 401
+
+
+def test_a_key_is_checked_before_the_body_is_read(world: World) -> None:
+    answer = world.app.test_client().post("/v1/emails", data=b"{", content_type="application/json")
+    assert answer.status_code == 401
+
+
+def test_expiry_is_reckoned_by_the_database(world: World, member: Caller) -> None:
+    with world.deps.units() as unit:
+        key = keys.mint()
+        lifetime = timedelta(days=2).total_seconds()
+        ends = unit.accounts.add_key(
+            new_id(), member.user_id, key.public_id, key.hash, ["emails:read"], lifetime=lifetime
+        )
+        unit.commit()
+    [row] = world.sql(
+        "SELECT expires_at, mm_now() + interval '2 days' - expires_at AS off FROM api_keys WHERE public_id = :id",
+        id=key.public_id,
+    )
+    assert row.expires_at == ends
+    assert abs(row.off) < timedelta(seconds=5)

@@ -72,7 +72,7 @@ class EmbeddedPostgres:
         uid = identity.service_uid(self._home)
         self._home = identity.reachable_home(self._home, uid)
         binaries = _find_binaries(uid)
-        clear_leftover(self._pid_file, signal.SIGQUIT)
+        clear_leftover(self._pid_file)
         data = self._home / "data"
         if not data.exists():
             self._create(data, binaries, uid)
@@ -101,7 +101,9 @@ class EmbeddedPostgres:
             uid=uid,
             ready=self._answers,
             stop_signal=signal.SIGINT,  # "fast": https://www.postgresql.org/docs/current/server-shutdown.html
+            kill_signal=signal.SIGQUIT,  # "immediate": recovers at the next start
             orphan_signal=signal.SIGINT,
+            echo=False,
         )
         return self._program
 

@@ -23,6 +23,7 @@ from typing import IO, Final
 
 _PR_SET_PDEATHSIG: Final = 1
 _POLL_SECONDS: Final = 0.02
+_KILL_SECONDS: Final = 5.0
 _libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
 
@@ -43,7 +44,9 @@ class Program:
     ready_seconds: float = 60.0
     stop_signal: signal.Signals = signal.SIGTERM
     stop_seconds: float = 25.0
+    kill_signal: signal.Signals = signal.SIGKILL  # when it has not obeyed by then
     orphan_signal: signal.Signals = signal.SIGKILL  # what it gets when its parent has died (Linux)
+    echo: bool = True  # whether a supervisor shows its output, beside keeping it
 
 
 def spawn(program: Program, pid_file: Path, output: int | IO[bytes]) -> subprocess.Popen[bytes]:
@@ -65,7 +68,13 @@ def spawn(program: Program, pid_file: Path, output: int | IO[bytes]) -> subproce
         # Runs after the change of user, which would clear it.
         preexec_fn=partial(_die_with, os.getpid(), int(program.orphan_signal)) if _libc else None,
     )
-    write_private(pid_file, json.dumps({"pid": child.pid, "born": birth(child.pid), "name": program.name}))
+    note = {
+        "pid": child.pid,
+        "born": birth(child.pid),
+        "program": str(program.argv[0]),
+        "stop": int(program.stop_signal),
+    }
+    write_private(pid_file, json.dumps(note))
     return child
 
 
@@ -80,8 +89,22 @@ def stop(child: subprocess.Popen[bytes], program: Program, pid_file: Path) -> in
     """Stop the child and whatever it started; returns its exit code. Kills after `stop_seconds`."""
     if child.poll() is None:
         child.send_signal(program.stop_signal)
+    return reap(child, program, pid_file, program.stop_seconds)
+
+
+def kill(child: subprocess.Popen[bytes], program: Program, pid_file: Path) -> int:
+    """Stop the child at once; returns its exit code."""
+    return reap(child, program, pid_file, 0.0)
+
+
+def reap(child: subprocess.Popen[bytes], program: Program, pid_file: Path, seconds: float) -> int:
+    """Wait for a child that was told to stop, kill it when the time is over, and clear what it leaves."""
+    try:
+        child.wait(seconds)
+    except subprocess.TimeoutExpired:
+        child.send_signal(program.kill_signal)
         try:
-            child.wait(program.stop_seconds)
+            child.wait(_KILL_SECONDS)
         except subprocess.TimeoutExpired:
             child.kill()
     code = child.wait()
@@ -90,15 +113,16 @@ def stop(child: subprocess.Popen[bytes], program: Program, pid_file: Path) -> in
     return code
 
 
-def clear_leftover(pid_file: Path, stop_signal: signal.Signals, seconds: float = 10.0) -> bool:
+def clear_leftover(pid_file: Path, seconds: float = 10.0) -> bool:
     """Stop what an earlier, killed supervisor left running. Returns whether there was something."""
     try:
         noted = json.loads(pid_file.read_text())
-        pid, born = int(noted["pid"]), str(noted["born"])
+        pid, born, program = int(noted["pid"]), noted["born"], str(noted["program"])
+        stop_signal = signal.Signals(noted["stop"])
     except (FileNotFoundError, ValueError, KeyError, TypeError):
         pid_file.unlink(missing_ok=True)
         return False
-    found = birth(pid) == born
+    found = born is not None and birth(pid) == born
     if found:
         _signal_quietly(pid, stop_signal)
         deadline = time.monotonic() + seconds
@@ -106,9 +130,30 @@ def clear_leftover(pid_file: Path, stop_signal: signal.Signals, seconds: float =
             time.sleep(_POLL_SECONDS)
         if birth(pid) == born:
             _signal_group(pid, signal.SIGKILL)
-            while birth(pid) == born:
-                time.sleep(_POLL_SECONDS)
+        while birth(pid) == born:
+            time.sleep(_POLL_SECONDS)
+    for member in _members(pid, program):
+        _signal_quietly(member, signal.SIGKILL)
+        found = True
     pid_file.unlink(missing_ok=True)
+    return found
+
+
+def _members(pgid: int, program: str) -> list[int]:
+    """The processes of a dead leader's group that run the leader's program: workers without their master (Linux)."""
+    if birth(pgid) is not None or _libc is None:
+        return []
+    found = []
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdecimal():
+            continue
+        try:
+            group = entry.joinpath("stat").read_text().rpartition(")")[2].split()[2]
+            argv = entry.joinpath("cmdline").read_text(errors="replace").split("\0")
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if int(group) == pgid and argv[0] == program:
+            found.append(int(entry.name))
     return found
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import secrets
 import shutil
+import signal
 import subprocess
 from importlib import import_module
 from importlib.util import find_spec
@@ -62,9 +63,13 @@ class EmbeddedValkey:
         """Clear leftovers, write the configuration, and say how to run the server. Raises ServiceFailed."""
         self._home.mkdir(parents=True, exist_ok=True, mode=0o700)
         program = Program(
-            name="valkey", argv=[_find_binary(), self._home / "valkey.conf"], ready=self._answers
+            name="valkey",
+            argv=[_find_binary(), self._home / "valkey.conf"],
+            ready=self._answers,
+            orphan_signal=signal.SIGTERM,
+            echo=False,
         )
-        clear_leftover(self._pid_file, program.stop_signal)
+        clear_leftover(self._pid_file)
         if not (self._home / "password").is_file():
             write_private(self._home / "password", secrets.token_hex(24))
         self._port = kept_port(self._home / "port")

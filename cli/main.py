@@ -1,0 +1,69 @@
+"""The command `mailmux`. Subcommands are imported when they are called, so that `mailmux --help` is quick."""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib import import_module
+from typing import Final
+
+import click
+
+# Each command: where it lives, and its line in the help.
+_COMMANDS: Final = {
+    "up": ("cli.up:up", "Start the whole service on this machine."),
+    "sandbox": (
+        "cli.sandbox:sandbox",
+        "Make the sandbox's providers fail, heal them, see what they received.",
+    ),
+    "keys": ("cli.keys:keys", "Make, list and revoke API keys."),
+    "migrate": ("cli.migrate:migrate", "Bring the database to this version's schema."),
+}
+
+
+class _LazyGroup(click.Group):
+    def list_commands(self, _: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in _COMMANDS:
+            return super().get_command(ctx, name)
+        module, _, attribute = _COMMANDS[name][0].partition(":")
+        command = getattr(import_module(module), attribute)
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, _: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in _COMMANDS.items()])
+
+
+@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="mailmux", prog_name="mailmux")
+def mailmux() -> None:
+    """One API in front of many email providers."""
+
+
+def main() -> None:
+    """The entry of the console script. Errors that a user can mend are one clear text and exit code 1 or 2."""
+    try:
+        mailmux(prog_name="mailmux")
+    except _mendable() as error:
+        click.echo(f"mailmux: {error}", err=True)
+        sys.exit(1)
+    except BrokenPipeError:  # `mailmux … | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+
+
+def _mendable() -> tuple[type[Exception], ...]:
+    """The errors whose message says what to do. Looked up when something has gone wrong already."""
+    found: list[type[Exception]] = []
+    for module, name in (
+        ("wiring.settings", "SettingsError"),
+        ("wiring.embedded.processes", "ServiceFailed"),
+        ("cli.supervisor", "AlreadyRunning"),
+    ):
+        if module in sys.modules:
+            found.append(getattr(sys.modules[module], name))
+    return tuple(found)

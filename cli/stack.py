@@ -1,0 +1,226 @@
+"""The programs that make up the service, and the order in which they start."""
+
+from __future__ import annotations
+
+import base64
+import http.client
+import os
+import secrets
+import signal
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+import wiring
+from cli.supervisor import Supervisor
+from cli.welcome import Ready
+from wiring.embedded.postgres import EmbeddedPostgres
+from wiring.embedded.processes import Program, ServiceFailed, free_port, write_private
+from wiring.embedded.valkey import EmbeddedValkey
+from wiring.ready import ready_file
+from wiring.redis_check import check_redis
+from wiring.secret import Secret
+from wiring.settings import LEFT_BY_UP, Settings, StartSettings
+
+_ROOT: Final = Path(wiring.__file__).parent.parent
+_PORTS_TRIED: Final = 50
+_LANES: Final = ("transactional", "bulk")
+_UPKEEP: Final = "upkeep"  # celeryconfig.task_default_queue
+
+
+class Stack:
+    """Databases → schema and first data → sandbox → API, workers and beat."""
+
+    def __init__(
+        self, folder: Path, settings: StartSettings, environ: Mapping[str, str], supervisor: Supervisor
+    ) -> None:
+        self._folder, self._given, self._supervisor = folder, settings, supervisor
+        self._ports: set[int] = set()
+        self._environ = {**environ, "PYTHONUNBUFFERED": "1", "MAILMUX_DATA_DIR": str(folder)}
+
+    def start(self, sandbox_port: int | None, workers: int) -> Ready:
+        """Start everything. Raises ServiceFailed, or StopAsked when the user does not want to wait."""
+        began = time.monotonic()
+        given, supervisor = self._given, self._supervisor
+        port = self._choose_port(given.api_host, given.api_port, "the API")
+        postgres = None if given.database_url else EmbeddedPostgres(self._folder / "postgres")
+        valkey = None if given.redis_url else EmbeddedValkey(self._folder / "valkey")
+        first = [service.prepare() for service in (postgres, valkey) if service is not None]
+        if sandbox_port is not None:
+            first.append(self._sandbox(sandbox_port))
+        supervisor.launch(*first)
+        provision = import_module("wiring.provision")  # takes a second, in which the servers start
+        supervisor.wait()
+        self._leave("database_url", given.database_url or Secret(postgres.url if postgres else ""))
+        self._leave("redis_url", given.redis_url or Secret(valkey.url if valkey else ""))
+        self._leave_keys()
+        sandbox_url = self._endpoint.read_text().strip() if sandbox_port is not None else given.sandbox_url
+        if sandbox_url:
+            self._leave("sandbox_url", Secret(sandbox_url))
+        settings = Settings.from_env(self._environ)
+        check_redis(settings.redis_url)
+        provision.prepare(
+            settings, None if sandbox_port is None else self._endpoint.with_name("accounts.json")
+        )
+        supervisor.check()
+        supervisor.launch(self._api(port), *self._workers(workers), self._beat())
+        supervisor.wait()
+        user = provision.first_user(settings)  # last, so that a start that fails does not swallow its key
+        return Ready(
+            api_url=_url(given.api_host, port),
+            data_dir=str(self._folder),
+            pids={"mailmux": os.getpid(), **supervisor.pids},
+            seconds=time.monotonic() - began,
+            database_url=settings.database_url.reveal(),
+            redis_url=settings.redis_url.reveal(),
+            sandbox_url=sandbox_url,
+            email=user.email if user else None,
+            password=user.password if user else None,
+            api_key=user.key if user else None,
+        )
+
+    def withdraw(self) -> None:
+        """Take back what tells other commands where the services are."""
+        for field in ("database_url", "redis_url", "sandbox_url"):
+            (self._folder / LEFT_BY_UP[field]).unlink(missing_ok=True)
+
+    def _leave(self, field: str, value: Secret) -> None:
+        """Hand a value to the children, and to `mailmux keys` and its like, by a file that only we can read."""
+        file = self._folder / LEFT_BY_UP[field]
+        write_private(file, value.reveal() + "\n")
+        self._point_to(field, file)
+
+    def _leave_keys(self) -> None:
+        if self._given.encryption_keys is not None:
+            return
+        file = self._folder / LEFT_BY_UP["encryption_keys"]
+        if not file.exists():
+            write_private(file, f"k1:{base64.b64encode(secrets.token_bytes(32)).decode()}\n")
+        self._point_to("encryption_keys", file)
+
+    def _point_to(self, field: str, file: Path) -> None:
+        name = {
+            "database_url": "DATABASE_URL",
+            "redis_url": "REDIS_URL",
+            "sandbox_url": "MAILMUX_SANDBOX_URL",
+            "encryption_keys": "MAILMUX_ENCRYPTION_KEYS",
+        }[field]
+        self._environ.pop(name, None)
+        self._environ[f"{name}_FILE"] = str(file)
+
+    @property
+    def _endpoint(self) -> Path:
+        return self._folder / "sandbox" / "endpoint"
+
+    def _sandbox(self, port: int) -> Program:
+        self._endpoint.unlink(missing_ok=True)
+        port = self._choose_port("127.0.0.1", port, "the sandbox")
+        argv = [
+            sys.executable,
+            "-m",
+            "sandbox",
+            "--data-dir",
+            str(self._folder / "sandbox"),
+            "--port",
+            str(port),
+        ]
+        return self._program("sandbox", argv, ready=self._endpoint.is_file)
+
+    def _api(self, port: int) -> Program:
+        given = self._given
+        threads = str(given.api_threads)
+        argv = [sys.executable, "-m", "granian", "--interface", "wsgi", "--no-ws", "--log-level", "error"]
+        argv += ["--host", given.api_host, "--port", str(port), "--workers", str(given.api_workers)]
+        argv += ["--blocking-threads", threads, "--backpressure", threads, "--respawn-failed-workers"]
+        argv += ["wiring.wsgi:app"]
+        address = _url(given.api_host, port)
+        return self._program(
+            "api",
+            argv,
+            ready=lambda: _answers(f"{address}/readyz"),
+            orphan_signal=signal.SIGTERM,  # killed, it would leave its own children behind
+        )
+
+    def _workers(self, count: int) -> list[Program]:
+        # Upkeep is short, and a worker that is busy with a campaign must not keep it waiting.
+        lanes = {"transactional": ("transactional", _UPKEEP)}
+        names = ["all-lanes", *(f"all-lanes-{number}" for number in range(2, count + 1))]
+        queues: dict[str, tuple[str, ...]] = {**lanes, **dict.fromkeys(names, (*_LANES, _UPKEEP))}
+        return [self._worker(name, taken) for name, taken in queues.items()]
+
+    def _worker(self, name: str, queues: Sequence[str]) -> Program:
+        ready = ready_file(self._folder, name)
+        ready.unlink(missing_ok=True)
+        argv: list[str | Path] = [*_celery(), "worker", "-Q", ",".join(queues), "-n", f"{name}@%h", "-c", "1"]
+        argv += ["--without-mingle", "--without-gossip", "--include", "wiring.ready"]
+        argv += ["-l", self._given.log_level]
+        # It may be in the middle of a drain, and then waits for its provider.
+        grace = self._given.delivery.drain_seconds + self._given.provider.read_seconds
+        return self._program(name, argv, ready=ready.is_file, stop_seconds=grace)
+
+    def _beat(self) -> Program:
+        schedule = self._folder / "run" / "beat-schedule"
+        return self._program(
+            "beat", [*_celery(), "beat", "-s", schedule, "--pidfile=", "-l", self._given.log_level]
+        )
+
+    def _program(
+        self,
+        name: str,
+        argv: Sequence[str | Path],
+        ready: Callable[[], bool] = lambda: True,
+        stop_seconds: float = 15.0,
+        orphan_signal: signal.Signals = signal.SIGKILL,
+    ) -> Program:
+        return Program(
+            name=name,
+            argv=argv,
+            env=self._environ,
+            cwd=_ROOT,
+            ready=ready,
+            stop_seconds=stop_seconds,
+            orphan_signal=orphan_signal,
+        )
+
+    def _choose_port(self, host: str, wanted: int, whom: str) -> int:
+        """The wanted port, or the next one that is free. 0: any."""
+        for port in range(wanted, min(wanted + _PORTS_TRIED, 65536)) if wanted else (0,):
+            if port in self._ports:
+                continue
+            try:
+                found = free_port(port, host)
+            except OSError as error:
+                raise ServiceFailed(f"{whom} cannot listen on {host}: {error.strerror}") from error
+            if port in (0, found):
+                self._ports.add(found)
+                if port not in (0, wanted):
+                    self._supervisor.say(f"port {wanted} is taken: {whom} listens on {port}")
+                return found
+        raise ServiceFailed(f"no port from {wanted} on is free for {whom}")
+
+
+def _celery() -> list[str | Path]:
+    # As root (in a container, say) Celery warns at length. Its reason is pickle, and we take JSON only.
+    quiet = "ignore:You're running the worker with superuser privileges"
+    return [sys.executable, "-W", quiet, "-m", "celery", "-q", "-A", "wiring.worker"]
+
+
+def _url(host: str, port: int) -> str:
+    shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104
+    return f"http://{shown}:{port}"
+
+
+def _answers(url: str) -> bool:
+    parts = urlsplit(url)
+    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=5)
+    try:
+        connection.request("GET", parts.path)
+        return connection.getresponse().status == http.HTTPStatus.OK
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()

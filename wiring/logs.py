@@ -9,6 +9,10 @@ import structlog
 from structlog.typing import Processor
 
 
+# Lines per task or per tick that say nothing of an email; shown at DEBUG.
+_CHATTY = ("celery.worker.strategy", "celery.app.trace", "celery.beat", "alembic.runtime.migration")
+
+
 def configure_logs(level: str = "INFO") -> None:
     """Send structlog's and the standard library's records the same way."""
     shared: list[Processor] = [
@@ -31,6 +35,8 @@ def configure_logs(level: str = "INFO") -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
+    for name in _CHATTY:
+        logging.getLogger(name).setLevel(logging.DEBUG if level == "DEBUG" else logging.WARNING)
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),

@@ -3,7 +3,6 @@
 import contextlib
 import http.client
 import json
-import os
 import re
 import signal
 import socket
@@ -22,7 +21,8 @@ from click.testing import CliRunner, Result
 from cli.sandbox import MODES as TAUGHT_MODES
 from cli.sandbox import sandbox as command
 from sandbox.faults import MODES
-from tests.integration.sandbox_driver import eventually, mail
+from sandbox.server import AlreadyRunning, Options, Sandbox
+from tests.integration.sandbox_driver import eventually, mail, running
 
 ROOT = Path(__file__).parents[2]
 
@@ -114,7 +114,11 @@ def test_a_restart_keeps_ports_secrets_certificates_and_messages_and_heals(tmp_p
         mailmux(tmp_path, "fail", "sandbox-smtp", "--mode", "refuse")
         before, inbox = accounts(directory), messages(tmp_path)
         token = (directory / "control-token").read_text()
-        assert end(started)[0] == 0
+        started.send_signal(signal.SIGTERM)
+        printed, _ = started.communicate(timeout=10)
+        assert started.returncode == 0
+        assert before["accounts"][0]["base_url"] in printed
+        assert before["accounts"][0]["credentials"]["api_key"] not in printed
     with process(directory):
         after = accounts(directory)
         assert after["accounts"] == before["accounts"]
@@ -135,40 +139,42 @@ def test_what_was_answered_survives_a_sigkill(tmp_path: Path) -> None:
         assert len(messages(tmp_path)) == 1
 
 
-def test_secrets_are_their_owners_alone(tmp_path: Path) -> None:
-    with process(tmp_path / "sandbox"):
-        for name in ("accounts.json", "control-token", "smtp-certificate.pem", "received.jsonl"):
-            assert stat.S_IMODE((tmp_path / "sandbox" / name).stat().st_mode) == 0o600, name
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The data directory of a running sandbox."""
+    data = tmp_path_factory.mktemp("data")
+    with process(data / "sandbox"):
+        yield data
 
 
-def test_all_that_is_needed_to_register_the_accounts_is_in_one_file(tmp_path: Path) -> None:
-    with process(tmp_path / "sandbox") as started:
-        known = accounts(tmp_path / "sandbox")
-        by_name = {account["name"]: account for account in known["accounts"]}
-        assert list(by_name) == ["sandbox-sendgrid", "sandbox-sendgrid-eu", "sandbox-smtp"]
-        sendgrid, smtp = by_name["sandbox-sendgrid"], by_name["sandbox-smtp"]
-        assert sendgrid["base_url"] == f"http://127.0.0.1:{sendgrid['port']}"
-        assert re.fullmatch(r"SG\.[\w-]{22}\.[\w-]{43}", sendgrid["credentials"]["api_key"])
-        assert (smtp["host"], smtp["tls"]) == ("127.0.0.1", "starttls")
-        assert set(smtp["credentials"]) == {"username", "password"}
-        assert smtp["ca_pem"] == Path(smtp["ca_path"]).read_text() == known["tls"]["ca_pem"]
-        assert known["control"]["url"] == (tmp_path / "sandbox" / "endpoint").read_text().strip()
-        started.send_signal(signal.SIGTERM)
-        printed, _ = started.communicate(timeout=10)
-        assert sendgrid["base_url"] in printed
-        assert sendgrid["credentials"]["api_key"] not in printed
+def test_secrets_are_their_owners_alone(shared: Path) -> None:
+    for name in ("accounts.json", "control-token", "smtp-certificate.pem", "received.jsonl"):
+        assert stat.S_IMODE((shared / "sandbox" / name).stat().st_mode) == 0o600, name
 
 
-def test_an_account_whose_port_was_taken_moves_to_another(tmp_path: Path) -> None:
-    directory = tmp_path / "sandbox"
-    with process(directory) as started:
-        port = accounts(directory)["accounts"][0]["port"]
-        end(started)
-    with contextlib.closing(socket.create_server(("127.0.0.1", port))), process(directory) as started:
-        moved = accounts(directory)["accounts"][0]["port"]
+def test_all_that_is_needed_to_register_the_accounts_is_in_one_file(shared: Path) -> None:
+    known = accounts(shared / "sandbox")
+    by_name = {account["name"]: account for account in known["accounts"]}
+    assert list(by_name) == ["sandbox-sendgrid", "sandbox-sendgrid-eu", "sandbox-smtp"]
+    sendgrid, smtp = by_name["sandbox-sendgrid"], by_name["sandbox-smtp"]
+    assert sendgrid["base_url"] == f"http://127.0.0.1:{sendgrid['port']}"
+    assert re.fullmatch(r"SG\.[\w-]{22}\.[\w-]{43}", sendgrid["credentials"]["api_key"])
+    assert (smtp["host"], smtp["tls"]) == ("127.0.0.1", "starttls")
+    assert set(smtp["credentials"]) == {"username", "password"}
+    assert smtp["ca_pem"] == Path(smtp["ca_path"]).read_text() == known["tls"]["ca_pem"]
+    assert known["control"]["url"] == (shared / "sandbox" / "endpoint").read_text().strip()
+
+
+def test_an_account_whose_port_was_taken_moves_to_another(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with running(tmp_path) as driver:
+        port = driver.account("sandbox-sendgrid")["port"]
+    with contextlib.closing(socket.create_server(("127.0.0.1", port))), running(tmp_path) as driver:
+        moved = driver.account("sandbox-sendgrid")["port"]
         assert moved != port
-        assert status_of(directory) == 202
-        assert f"port {port} is taken" in end(started)[2]
+        assert driver.send().status == 202
+    assert caplog.messages[0] == f"port {port} is taken: sandbox-sendgrid moves to {moved}"
 
 
 def test_a_taken_control_port_is_said_plainly(tmp_path: Path) -> None:
@@ -181,17 +187,8 @@ def test_a_taken_control_port_is_said_plainly(tmp_path: Path) -> None:
 
 
 def test_two_sandboxes_do_not_share_a_directory(tmp_path: Path) -> None:
-    with process(tmp_path / "sandbox"):
-        second = subprocess.run(
-            [sys.executable, "-m", "sandbox", "--data-dir", str(tmp_path / "sandbox"), "--port", "0"],
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            timeout=10,
-            check=False,
-        )
-        assert second.returncode == 1
-        assert "another sandbox uses" in second.stderr
+    with running(tmp_path), pytest.raises(AlreadyRunning):
+        Sandbox(Options(tmp_path, port=0))
 
 
 def test_accounts_come_from_a_file_on_the_ports_that_were_asked_for(tmp_path: Path) -> None:
@@ -200,8 +197,8 @@ def test_accounts_come_from_a_file_on_the_ports_that_were_asked_for(tmp_path: Pa
     file = tmp_path / "accounts"
     credentials = {"api_key": "SG.mine"}
     file.write_text(json.dumps([{"name": "one", "dialect": "sendgrid", "credentials": credentials}]))
-    with process(tmp_path / "sandbox", "--accounts", str(file), "--first-account-port", str(first)):
-        (account,) = accounts(tmp_path / "sandbox")["accounts"]
+    with running(tmp_path / "sandbox", accounts_file=file, first_account_port=first) as driver:
+        (account,) = driver.known["accounts"]
         assert (account["name"], account["port"], account["credentials"]) == ("one", first, credentials)
 
 
@@ -224,39 +221,40 @@ def test_without_a_sandbox_the_commands_say_how_to_start_it(tmp_path: Path) -> N
     assert f"python -m sandbox --data-dir {tmp_path / 'sandbox'}" in result.output
 
 
-def test_fail_status_heal_and_inbox(tmp_path: Path) -> None:
-    with process(tmp_path / "sandbox"):
-        assert "Nothing received" in mailmux(tmp_path, "inbox").output
-        failed = mailmux(tmp_path, "fail", "sandbox-sendgrid", "--mode", "unavailable", "--count", "2")
-        assert "sandbox-sendgrid now fails with unavailable, 2 times" in failed.output
-        assert "unavailable ×2" in mailmux(tmp_path, "status").output
-        assert status_of(tmp_path / "sandbox") == 503
-        assert "sandbox-sendgrid: healthy" in mailmux(tmp_path, "heal", "sandbox-sendgrid").output
-        assert status_of(tmp_path / "sandbox") == 202
-        assert re.search(
-            r"1 .* sandbox-sendgrid +ada@example.com +Your order", mailmux(tmp_path, "inbox").output
-        )
-        mailmux(tmp_path, "fail", "sandbox-smtp", "--mode", "refuse")
-        assert mailmux(tmp_path, "heal", "--all").exit_code == 0
-        assert "refuse" not in mailmux(tmp_path, "status").output
+def test_fail_status_heal_and_inbox(shared: Path) -> None:
+    assert "Nothing received" in mailmux(shared, "inbox").output
+    failed = mailmux(shared, "fail", "sandbox-sendgrid", "--mode", "unavailable", "--count", "2")
+    assert "sandbox-sendgrid now fails with unavailable, 2 times" in failed.output
+    assert "unavailable ×2" in mailmux(shared, "status").output
+    assert status_of(shared / "sandbox") == 503
+    assert "sandbox-sendgrid: healthy" in mailmux(shared, "heal", "sandbox-sendgrid").output
+    assert status_of(shared / "sandbox") == 202
+    assert re.search(r"1 .* sandbox-sendgrid +ada@example.com +Your order", mailmux(shared, "inbox").output)
+    mailmux(shared, "fail", "sandbox-smtp", "--mode", "refuse")
+    assert mailmux(shared, "heal", "--all").exit_code == 0
+    assert "refuse" not in mailmux(shared, "status").output
 
-        unknown = mailmux(tmp_path, "fail", "nobody", "--mode", "hang")
-        assert unknown.exit_code == 1
-        assert "there are sandbox-sendgrid, sandbox-sendgrid-eu, sandbox-smtp" in unknown.output
-        assert mailmux(tmp_path, "heal").exit_code == 2
-        assert mailmux(tmp_path, "heal", "sandbox-smtp", "--all").exit_code == 2
-        assert mailmux(tmp_path, "fail", "sandbox-smtp", "--mode", "explode").exit_code == 2
-        assert (
-            "cannot be counted"
-            in mailmux(tmp_path, "fail", "sandbox-smtp", "--mode", "refuse", "--count", "1").output
-        )
-        os.unlink(tmp_path / "sandbox" / "control-token")
-        assert "cannot read" in mailmux(tmp_path, "heal", "--all").output
+    unknown = mailmux(shared, "fail", "nobody", "--mode", "hang")
+    assert unknown.exit_code == 1
+    assert "there are sandbox-sendgrid, sandbox-sendgrid-eu, sandbox-smtp" in unknown.output
+    assert mailmux(shared, "heal").exit_code == 2
+    assert mailmux(shared, "heal", "sandbox-smtp", "--all").exit_code == 2
+    assert mailmux(shared, "fail", "sandbox-smtp", "--mode", "explode").exit_code == 2
+    assert (
+        "cannot be counted"
+        in mailmux(shared, "fail", "sandbox-smtp", "--mode", "refuse", "--count", "1").output
+    )
 
 
-def test_an_email_cannot_drive_the_readers_terminal(tmp_path: Path) -> None:
-    with process(tmp_path / "sandbox"):
-        assert status_of(tmp_path / "sandbox", subject="\x1b[2J[bold]hi[/]") == 202
-        output = mailmux(tmp_path, "inbox").output
-        assert "\x1b" not in output
-        assert "[bold]hi[/]" in output
+def test_without_the_token_nothing_can_be_changed(shared: Path, tmp_path: Path) -> None:
+    url = (shared / "sandbox" / "endpoint").read_text().strip()
+    result = mailmux(tmp_path, "--url", url, "heal", "--all")
+    assert result.exit_code == 1
+    assert f"cannot read {tmp_path / 'sandbox' / 'control-token'}" in result.output
+
+
+def test_an_email_cannot_drive_the_readers_terminal(shared: Path) -> None:
+    assert status_of(shared / "sandbox", subject="\x1b[2J[bold]hi[/]") == 202
+    output = mailmux(shared, "inbox").output
+    assert "\x1b" not in output
+    assert "[bold]hi[/]" in output

@@ -7,6 +7,7 @@ whether a byte of the request had gone when something failed (`wire`), and becau
 from __future__ import annotations
 
 import http.client
+import io
 import re
 import socket
 import ssl
@@ -57,6 +58,16 @@ class Response:
 @dataclass(slots=True)
 class _Line:
     sock: PlainSocket
+
+
+class _WholeLines(io.BufferedReader):
+    """The stream of an answer, in which a head that breaks off is no head. http.client takes it for complete."""
+
+    def readline(self, size: int | None = -1, /) -> bytes:
+        line = super().readline(size)
+        if not line.endswith(b"\n") and len(line) != size:
+            raise http.client.IncompleteRead(line)
+        return line
 
 
 class Origin:
@@ -158,6 +169,7 @@ class Origin:
     @staticmethod
     def _read(sock: socket.socket, method: str) -> tuple[Response, bool]:
         answer = http.client.HTTPResponse(sock, method=method)
+        answer.fp = _WholeLines(answer.fp.detach())
         try:
             answer.begin()
             parts, size = [], 0

@@ -1,0 +1,434 @@
+"""SendGrid's form of an email, and HTTP's ways to fail."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jsonschema  # type: ignore[import-untyped]
+import pytest
+
+from domain.errors import (
+    Misconfigured,
+    NotAccepted,
+    OutcomeUnknown,
+    ProviderError,
+    ProviderUnavailable,
+    Rejected,
+    Unsupported,
+)
+from domain.message import Address, Attachment, Disposition, Submission, Tracking
+from domain.ports import Provider
+from providers import exchange, registry
+from providers.world import Timeouts
+from tests.contract.certificates import Authority
+from tests.contract.drivers import SECRET
+from tests.contract.emails import a_rich_email, a_world, an_email, new_id
+from tests.contract.servers import Headers, Listener, SendGridServer
+
+CONTRACTS = Path(
+    os.environ.get("MAILMUX_CONTRACTS") or Path(__file__).resolve().parents[2] / ".." / "shared" / "contracts"
+)
+SAMPLES = sorted((CONTRACTS / "requests" / "sendgrid").glob("*.json"))
+SPEC = CONTRACTS / "specs" / "sendgrid.json"
+
+
+@pytest.fixture
+def server() -> Iterator[SendGridServer]:
+    running = SendGridServer(SECRET)
+    yield running
+    running.stop()
+
+
+def build(server: Listener, timeouts: Timeouts | None = None, **config: Any) -> Provider:
+    settings = {"base_url": f"http://127.0.0.1:{server.port}", **config}
+    valid = registry.validate("sendgrid", settings, {"api_key": SECRET})
+    return registry.build("sendgrid", "the-sendgrid", *valid, a_world(timeouts or Timeouts(1, 2, 4)))
+
+
+def payload_of(server: SendGridServer, submission: Submission, **config: Any) -> dict[str, Any]:
+    provider = build(server, **config)
+    provider.send(submission, new_id())
+    provider.close()
+    return server.payloads[-1]
+
+
+# -- the form --------------------------------------------------------------------------------------------
+
+
+def test_what_was_not_asked_for_is_not_mentioned(server: SendGridServer) -> None:
+    """So that the account's own settings hold."""
+    payload = payload_of(server, an_email())
+    assert set(payload) == {"personalizations", "from", "subject", "content"}
+    assert set(payload["personalizations"][0]) == {"to", "custom_args"}
+    assert set(payload["personalizations"][0]["custom_args"]) == {"mailmux_attempt", "mailmux_email"}
+
+
+@pytest.mark.parametrize(
+    ("tracking", "settings"),
+    [
+        (Tracking(opens=True), {"open_tracking": {"enable": True}}),
+        (Tracking(clicks=False), {"click_tracking": {"enable": False}}),
+        (Tracking(False, True), {"open_tracking": {"enable": False}, "click_tracking": {"enable": True}}),
+    ],
+)
+def test_tracking_is_switched_as_wished(
+    server: SendGridServer, tracking: Tracking, settings: dict[str, object]
+) -> None:
+    assert payload_of(server, an_email(tracking=tracking))["tracking_settings"] == settings
+
+
+def test_tags_become_categories_where_all_of_them_fit(server: SendGridServer) -> None:
+    assert payload_of(server, an_email(tags=("a", "b", "a")))["categories"] == ["a", "b"]
+    assert "categories" not in payload_of(server, an_email(tags=tuple(f"t{n}" for n in range(11))))
+    assert "categories" not in payload_of(server, an_email(tags=("x" * 256, "y")))
+
+
+def test_metadata_travels_where_it_fits_and_never_hides_our_ids(server: SendGridServer) -> None:
+    def args(**metadata: str) -> dict[str, str]:
+        found: dict[str, str] = payload_of(server, an_email(metadata=metadata))["personalizations"][0][
+            "custom_args"
+        ]
+        return found
+
+    assert args(order="17")["order"] == "17"
+    assert args(mailmux_attempt="forged")["mailmux_attempt"] != "forged"
+    assert "event" not in args(event="delivered", order="17")  # it would write over the event's own field
+    assert set(args(order="x" * 10_001)) == {"mailmux_attempt", "mailmux_email"}
+
+
+def test_sandbox_mode_validates_and_delivers_nothing(server: SendGridServer) -> None:
+    payload = payload_of(server, an_email(), sandbox_mode=True)
+    assert payload["mail_settings"] == {"sandbox_mode": {"enable": True}}
+
+
+@pytest.mark.parametrize(
+    "submission",
+    [
+        an_email(to=(Address("a@recipient.example"),), cc=(Address("A@Recipient.example"),)),
+        an_email(to=(), bcc=(Address("a@recipient.example"),)),
+        an_email(subject=""),
+        an_email(text="", html=None),
+        an_email(headers=(("X-A", "1"), ("x-a", "2"))),
+        an_email(headers=(("X-SG-EID", "1"),)),
+        an_email(attachments=(Attachment("empty.txt", "text/plain", b""),)),
+        an_email(to=tuple(Address(f"r{n}@recipient.example") for n in range(1001))),
+        an_email(attachments=(Attachment("big.bin", "application/octet-stream", bytes(32_000_000)),)),
+    ],
+    ids=["twice", "no-to", "no-subject", "no-body", "header-twice", "reserved", "empty-file", "1001", "32MB"],
+)
+def test_what_sendgrid_cannot_express_is_refused_before_the_wire(
+    server: SendGridServer, submission: Submission
+) -> None:
+    provider = build(server)
+    with pytest.raises(Unsupported):
+        provider.send(submission, new_id())
+    provider.close()
+    assert server.connections == 0
+
+
+# -- recorded requests and the official document -----------------------------------------------------------
+
+
+def is_comparable(sample: dict[str, Any]) -> bool:
+    """What is not an email of ours: merging, scheduling at the provider, parts without a type of text or a name."""
+    message = sample["message"]
+    foreign = set(message) - {
+        "class", "subject", "body", "from_email", "to", "cc", "bcc", "reply_to", "content_subtype", "extra_headers",
+        "alternatives", "attachments", "tags", "metadata", "track_clicks", "track_opens",
+    }  # fmt: skip
+    kinds = [a["mimetype"] for a in message.get("alternatives", [])]
+    mime_parts = any("mime_part" in a for a in message.get("attachments", []))
+    sent = bool(sample["http"]) and "json" in sample["http"][0].get("request", {})
+    return sent and not foreign and kinds in ([], ["text/html"]) and not mime_parts and "message-id" not in {
+        n.lower() for n in message.get("extra_headers", {})
+    }  # fmt: skip
+
+
+def as_submission(message: dict[str, Any]) -> Submission:
+    from base64 import b64decode
+    from email.utils import getaddresses, parseaddr
+
+    def people(values: list[str]) -> tuple[Address, ...]:
+        # One of the samples lacks its closing bracket, which its maker's parser forgives.
+        return tuple(
+            Address(email, name)
+            for name, email in getaddresses([v + ">" * ("<" in v and ">" not in v) for v in values])
+        )
+
+    headers = dict(message.get("extra_headers", {}))
+    reply_to = message.get("reply_to") or [v for n, v in headers.items() if n.lower() == "reply-to"]
+    is_html = message.get("content_subtype") == "html"
+    alternatives = message.get("alternatives", [])
+    html = message["body"] if is_html else alternatives[0]["content"] if alternatives else None
+    sender = parseaddr(message["from_email"])
+    return an_email(
+        sender=Address(sender[1], sender[0]),
+        to=people(message.get("to", [])),
+        cc=people(message.get("cc", [])),
+        bcc=people(message.get("bcc", [])),
+        reply_to=people(reply_to),
+        subject=message["subject"],
+        text=None if is_html else message["body"],
+        html=html,
+        headers=tuple((n, str(v)) for n, v in headers.items() if n.lower() != "reply-to"),
+        attachments=tuple(
+            Attachment(a["filename"], a["mimetype"], b64decode(a["content"]["$bytes_base64"]))
+            for a in message.get("attachments", [])
+        ),
+        tags=tuple(message.get("tags", [])),
+        metadata={k: str(v) for k, v in message.get("metadata", {}).items()},
+        tracking=Tracking(message.get("track_opens"), message.get("track_clicks")),
+    )  # fmt: skip
+
+
+def canonical(payload: dict[str, Any]) -> dict[str, Any]:
+    """Without the ids that each side sets on purpose."""
+    for one in payload["personalizations"]:
+        args = {
+            k: v
+            for k, v in one.pop("custom_args", {}).items()
+            if k not in ("anymail_id", "mailmux_attempt", "mailmux_email")
+        }
+        if args:
+            one["custom_args"] = args
+    return payload
+
+
+@pytest.mark.skipif(not SAMPLES, reason=f"no recorded requests in {CONTRACTS}")
+@pytest.mark.parametrize("path", SAMPLES, ids=lambda p: p.stem.split(".", 1)[-1])
+def test_a_request_equals_the_recorded_one(server: SendGridServer, path: Path) -> None:
+    sample = json.loads(path.read_text())
+    if not is_comparable(sample):
+        pytest.skip("the sample is no email of ours")
+    payload = payload_of(server, as_submission(sample["message"]))
+    assert canonical(payload) == canonical(sample["http"][0]["request"]["json"])
+    headers = server.requests[-1][2]
+    assert headers["content-type"] == headers["accept"] == "application/json"
+
+
+@pytest.mark.skipif(not SAMPLES, reason=f"no recorded requests in {CONTRACTS}")
+def test_enough_of_the_recorded_requests_are_compared() -> None:
+    comparable = [path for path in SAMPLES if is_comparable(json.loads(path.read_text()))]
+    assert len(comparable) >= min(len(SAMPLES) // 2, 8)
+
+
+@pytest.mark.skipif(not SPEC.exists(), reason=f"no official document in {CONTRACTS}")
+@pytest.mark.parametrize(
+    "submission",
+    [
+        an_email(),
+        a_rich_email(),
+        an_email(
+            html="<p>x</p>", text=None, tracking=Tracking(True, False), tags=("a", "b"), metadata={"a": "b"}
+        ),
+        an_email(attachments=(Attachment("x.png", "image/png", b"1", Disposition.INLINE, "x"),)),
+    ],
+    ids=["plain", "rich", "html", "inline"],
+)
+@pytest.mark.parametrize("sandbox_mode", [False, True])
+def test_a_request_is_valid_by_the_official_document(
+    server: SendGridServer, submission: Submission, sandbox_mode: bool
+) -> None:
+    document = json.loads(SPEC.read_text())
+    body = document["components"]["requestBodies"]["PostMailSend"]["content"]["application/json"]["schema"]
+    schema = {"$ref": "#/body", "body": body, "components": document["components"]}
+    payload = payload_of(server, submission, sandbox_mode=sandbox_mode)
+    validator = jsonschema.Draft202012Validator(schema, format_checker=jsonschema.FormatChecker())
+    assert [e.message for e in validator.iter_errors(payload)] == []
+    known = set(body["properties"])
+    assert set(payload) <= known
+    assert set(payload["personalizations"][0]) <= set(
+        body["properties"]["personalizations"]["items"]["properties"]
+    )
+
+
+# -- the wire ------------------------------------------------------------------------------------------------
+
+
+class RawServer(Listener):
+    """Reads a whole request, then does `reaction`. `seen` are the requests."""
+
+    def __init__(self, *reactions: bytes) -> None:
+        self.reactions = list(reactions)
+        self.seen = 0
+        super().__init__()
+
+    def serve(self, connection: socket.socket) -> None:
+        with connection.makefile("rb") as stream:
+            while True:
+                length = 0
+                if not stream.readline():
+                    return
+                while (line := stream.readline()) not in (b"\r\n", b""):
+                    if line.lower().startswith(b"content-length:"):
+                        length = int(line.split(b":")[1])
+                stream.read(length)
+                self.seen += 1
+                if not self.reactions:
+                    return
+                connection.sendall(self.reactions.pop(0))
+                if not self.reactions:
+                    return
+
+
+def outcome(*reactions: bytes, sends: int = 1) -> tuple[list[type[ProviderError] | None], RawServer]:
+    server = RawServer(*reactions)
+    provider = build(server, Timeouts(1, 0.4, 1))
+    outcomes: list[type[ProviderError] | None] = []
+    for _ in range(sends):
+        try:
+            provider.send(an_email(), new_id())
+            outcomes.append(None)
+        except ProviderError as error:
+            outcomes.append(type(error))
+    provider.close()
+    server.stop()
+    return outcomes, server
+
+
+@pytest.mark.parametrize(
+    ("answer", "meaning"),
+    [
+        (b"HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n", None),
+        (b"HTTP/1.1 202 Accepted\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", None),
+        (b"HTTP/1.0 202 Accepted\r\n\r\n", None),
+        (b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n", None),
+        (b"HTTP/1.1 202 Accepted\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab", OutcomeUnknown),
+        (b"HTTP/1.1 202 Accepted\r\nContent-Length: 9\r\n\r\n", OutcomeUnknown),
+        (b"HTTP/1.1 202 Accepted\r\nContent-Le", OutcomeUnknown),
+        (b"HTTP/1.1 202", OutcomeUnknown),
+        (b"SSH-2.0-OpenSSH_9.2\r\n", OutcomeUnknown),
+        (b"HTTP/1.1 abc\r\n\r\n", OutcomeUnknown),
+        (b"HTTP/1.1 202 Accepted\r\n" + b"X: y\r\n" * 200 + b"\r\n", OutcomeUnknown),
+        (b"HTTP/1.1 202 Accepted\r\nX: " + b"y" * 100_000 + b"\r\n\r\n", OutcomeUnknown),
+        (b"HTTP/1.1 301 Moved\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n", Misconfigured),
+        (b"HTTP/1.1 400 Bad\r\nContent-Length: 0\r\n\r\n", Rejected),
+        (b"HTTP/1.1 400 Bad\r\nContent-Length: 5\r\n\r\n{", OutcomeUnknown),
+        (b"", OutcomeUnknown),
+    ],
+)
+def test_an_answer_counts_only_when_it_is_whole(answer: bytes, meaning: type[ProviderError] | None) -> None:
+    outcomes, server = outcome(answer)
+    assert outcomes == [meaning]
+    assert server.seen == 1
+
+
+def test_a_redirect_is_not_followed_and_the_key_goes_nowhere_else(server: SendGridServer) -> None:
+    moved = f"HTTP/1.1 307 Moved\r\nLocation: http://127.0.0.1:{server.port}/v3/mail/send\r\nContent-Length: 0\r\n\r\n"
+    outcomes, _ = outcome(moved.encode())
+    assert outcomes == [Misconfigured]
+    assert server.requests == []
+
+
+def test_a_server_that_answers_without_reading_is_heard(server: SendGridServer) -> None:
+    class Impatient(Listener):
+        def serve(self, connection: socket.socket) -> None:
+            connection.recv(100)
+            body = b'{"errors":[{"message":"content too large"}]}'
+            head = b"HTTP/1.1 413 Too Large\r\nConnection: close\r\nContent-Length: %d\r\n\r\n" % len(body)
+            connection.sendall(head + body)
+            connection.shutdown(socket.SHUT_WR)
+            while connection.recv(65_536):
+                pass
+
+    listener = Impatient()
+    provider = build(listener)
+    files = (Attachment("x.bin", "application/octet-stream", bytes(8_000_000)),)
+    with pytest.raises(Rejected, match="content too large"):
+        provider.send(an_email(attachments=files), new_id())
+    provider.close()
+    listener.stop()
+
+
+def test_a_server_that_stops_reading_holds_nobody_beyond_the_total() -> None:
+    class Deaf(Listener):
+        def serve(self, connection: socket.socket) -> None:
+            connection.recv(100)
+            self.stopping.wait()
+
+    listener = Deaf()
+    provider = build(listener, Timeouts(1, 0.3, 0.6))
+    files = (Attachment("x.bin", "application/octet-stream", bytes(16_000_000)),)
+    began = time.monotonic()
+    with pytest.raises(OutcomeUnknown):
+        provider.send(an_email(attachments=files), new_id())
+    assert time.monotonic() - began < 1.5
+    provider.close()
+    listener.stop()
+
+
+def test_a_kept_connection_that_closes_as_we_write_leaves_a_doubt() -> None:
+    """The server may have read the request before it went: nobody can say, so nobody sends it again."""
+    accepted = b"HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n"
+    outcomes, server = outcome(accepted, b"", sends=2)
+    assert outcomes == [None, OutcomeUnknown]
+    assert server.connections == 1
+
+
+def test_a_connection_is_not_kept_where_the_server_will_close_it() -> None:
+    accepted = b"HTTP/1.1 202 Accepted\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+    server = RawServer(accepted, accepted, accepted)
+    provider = build(server)
+    provider.send(an_email(), new_id())
+    provider.send(an_email(), new_id())
+    provider.close()
+    server.stop()
+    assert server.connections == 2
+
+
+def test_a_huge_answer_costs_no_more_memory_than_its_limit() -> None:
+    size = exchange.LARGEST_ANSWER + 1
+    outcomes, _ = outcome(b"HTTP/1.1 202 Accepted\r\nContent-Length: %d\r\n\r\n" % size + bytes(size))
+    assert outcomes == [OutcomeUnknown]
+
+
+def test_surroundings_do_not_redirect_the_traffic(
+    server: SendGridServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A proxy or a .netrc of the machine must not see the key."""
+    (tmp_path / ".netrc").write_text("machine 127.0.0.1 login x password y\n")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    payload_of(server, an_email())
+    assert server.requests[-1][2]["authorization"] == f"Bearer {SECRET}"
+
+
+def test_a_key_without_the_right_to_send_is_found_by_the_check() -> None:
+    class ReadOnly(SendGridServer):
+        def answer(self, *_: object) -> tuple[int, Headers, bytes]:
+            return 200, {"Content-Type": "application/json"}, b'{"scopes":["alerts.read"]}'
+
+    server = ReadOnly(SECRET)
+    provider = build(server)
+    with pytest.raises(Misconfigured, match=r"mail\.send"):
+        provider.check()
+    provider.close()
+    server.stop()
+
+
+def test_a_base_url_may_have_a_path_before_the_api(server: SendGridServer) -> None:
+    provider = build(server, base_url=f"http://127.0.0.1:{server.port}/relay/")
+    with pytest.raises(NotAccepted):
+        provider.send(an_email(), new_id())
+    provider.close()
+    assert server.requests[-1][1] == "/relay/v3/mail/send"
+
+
+def test_a_wrong_host_name_ends_before_the_email(authority: Authority) -> None:
+    server = SendGridServer(SECRET, authority.server_context())
+    valid = registry.validate(
+        "sendgrid", {"base_url": f"https://127.0.0.2:{server.port}"}, {"api_key": SECRET}
+    )
+    provider = registry.build("sendgrid", "x", *valid, a_world(ca_file=authority.ca))
+    with pytest.raises(ProviderUnavailable):
+        provider.send(an_email(), new_id())
+    provider.close()
+    server.stop()
+    assert server.requests == []

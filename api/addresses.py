@@ -34,7 +34,7 @@ def check_email(text: str) -> str:
         )
     try:
         valid = validate_email(
-            text, check_deliverability=False, globally_deliverable=False, allow_smtputf8=False
+            text, check_deliverability=False, globally_deliverable=False, allow_smtputf8=False, strict=True
         )
     except EmailNotValidError as error:
         raise PydanticCustomError("address", "not an email address: {why}", {"why": str(error)}) from None

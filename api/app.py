@@ -50,7 +50,6 @@ def create_app(deps: Dependencies) -> Flask:
     )
     app.extensions["mailmux"] = deps
     app.extensions["mailmux.answers"] = _ANSWERS
-    app.config["MAX_CONTENT_LENGTH"] = deps.limits.max_body_bytes
     app.url_map.strict_slashes = True
     app.url_map.merge_slashes = False
     _name_requests(app, deps)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -163,11 +164,12 @@ def _answer_storage(error: StorageUnavailable) -> Response:
 
 
 def _answer_unforeseen(error: Exception) -> Response:
-    """A defect of ours. The log gets the trace and the request's id; never its body."""
+    """A defect of ours. The log says where it happened, and not its words: they may quote addresses and bodies."""
     log.error(
         "unforeseen error",
         request_id=g.get("request_id"),
         error=type(error).__name__,
-        exc_info=error,
+        code=getattr(getattr(error, "orig", None), "pgcode", None),
+        trace="".join(traceback.format_tb(error.__traceback__)),
     )
     return answer_problem(Problem(500, "This is a defect of ours; the request's id finds it in the log"))

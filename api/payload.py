@@ -33,7 +33,11 @@ def read_object(request: Request, max_bytes: int) -> dict[str, Any]:
         raise Problem(415, "A compressed body is not accepted")
     if request.content_length is not None and request.content_length > max_bytes:
         raise Problem(413, f"The body has {request.content_length} bytes; {max_bytes} are accepted")
-    value = _parse(request.get_data(cache=False))
+    request.max_content_length = max_bytes + 1  # a body of unknown length is cut there, and so is found out
+    raw = request.get_data(cache=False)
+    if len(raw) > max_bytes:
+        raise Problem(413, f"The body has more than {max_bytes} bytes")
+    value = _parse(raw)
     if not isinstance(value, dict):
         raise invalid([FieldError("pointer", "", "not_an_object", "the body must be a JSON object")])
     return value
@@ -62,6 +66,17 @@ def text_errors(value: object, path: tuple[str | int, ...] = ()) -> list[FieldEr
         for index, item in enumerate(value):
             found.extend(text_errors(item, (*path, index)))
     return found
+
+
+def without_surrogates(value: Any) -> Any:
+    """The same, with ? for each lone surrogate, so that the rest of it can still be checked."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode()
+    if isinstance(value, dict):
+        return {without_surrogates(name): without_surrogates(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [without_surrogates(item) for item in value]
+    return value
 
 
 def text_problem(text: str) -> str | None:
@@ -125,7 +140,7 @@ def _int(digits: str) -> int:
 
 def _check_depth(value: object) -> None:
     level = [value]
-    for _ in range(MAX_DEPTH + 1):
+    for _ in range(MAX_DEPTH):
         level = [
             inner
             for item in level

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, get_origin, get_type_hints
 
 from flask import Response, current_app, g, request
@@ -15,7 +16,7 @@ from pydantic import BaseModel, ValidationError
 
 from api.deps import Dependencies
 from api.errors import FieldError, invalid, pointer
-from api.payload import fingerprint, read_object, text_errors
+from api.payload import fingerprint, read_object, text_errors, without_surrogates
 
 View = Callable[..., Response]
 
@@ -115,8 +116,9 @@ def _read_body(model: type[BaseModel], errors: list[FieldError]) -> BaseModel:
     limits = dependencies().limits
     body = read_object(request, limits.max_body_bytes)
     g.body = body
-    errors.extend(text_errors(body))
-    return model.model_validate(body, context=limits)
+    found = text_errors(body)
+    errors.extend(replace(error, name=without_surrogates(error.name)) for error in found)
+    return model.model_validate(without_surrogates(body) if found else body, context=limits)
 
 
 def _field_errors(error: ValidationError, where: str) -> list[FieldError]:

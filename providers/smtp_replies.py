@@ -43,10 +43,13 @@ _ENHANCED = re.compile(r"([245])\.(\d{1,3})\.(\d{1,3})\b")
 # (learn.microsoft.com, SMTP AUTH client submission). Mailtrap: 535 5.7.8 "Too many connections".
 # Amazon SES: 454 "Throttling failure: Maximum sending rate exceeded" (docs.aws.amazon.com, SES SMTP responses).
 _RATE = re.compile(
-    r"too (?:many|fast|quickly|frequent)|rate.?limit|throttl|(?:sending|message|messages|daily|hourly|quota|rate|"
-    r"connections?|per second|per day|per hour) ?(?:limit|quota|rate)?.{0,20}exceeded|slow down|limit exceeded",
+    r"throttl|rate.?limit|slow down|too (?:fast|quickly|frequent)"
+    r"|too many (?:\S+ ){0,3}?(?:connections|sessions|logins?|attempts|messages|e-?mails|requests)"
+    r"|(?:sending|daily|hourly|monthly|messages?|relay|thread|connections?) (?:\S+ ){0,2}"
+    r"(?:limit|quota|rate) (?:has been |was )?(?:exceeded|reached)",
     re.IGNORECASE,
 )
+_OTHER_LIMIT = re.compile(r"\bsize\b|mailbox|storage|too (?:big|large)", re.IGNORECASE)
 # SendGrid: 550 "The from address does not match a verified Sender Identity". Amazon SES: 554 "Email address is not
 # verified". Microsoft: 550 5.7.60 and 554 5.2.252 SendAsDenied. Postfix: 553 5.7.1 "Sender address rejected".
 _SENDER = re.compile(
@@ -85,7 +88,7 @@ def meaning(reply: Reply, stage: Stage) -> type[NotAccepted]:
     enhanced = reply.enhanced
     if enhanced == (5, 3) and stage is Stage.RCPT:
         return Unsupported  # more recipients than this server takes at once (RFC 3463, X.5.3)
-    if _RATE.search(reply.text) or (enhanced == (4, 5) and reply.code >= 500):
+    if _is_rate(reply, stage):
         return RateLimited
     if reply.code < 500:
         return _temporary(reply, stage)
@@ -105,11 +108,23 @@ def meaning(reply: Reply, stage: Stage) -> type[NotAccepted]:
     return Rejected
 
 
+def _is_rate(reply: Reply, stage: Stage) -> bool:
+    """Whether the account is too fast. That a recipient gets too much (X.1, X.2 at RCPT) is not the account's."""
+    enhanced = reply.enhanced
+    if stage is Stage.RCPT and enhanced is not None and enhanced[0] in (1, 2):
+        return False
+    if enhanced == (4, 5) and reply.code >= 500:
+        return True
+    return bool(_RATE.search(reply.text)) and not _OTHER_LIMIT.search(reply.text)
+
+
 def _temporary(reply: Reply, stage: Stage) -> type[NotAccepted]:
     if reply.code == 421:
         return ProviderUnavailable  # the server closes (RFC 5321, 3.8)
     if stage is Stage.AUTH and reply.code == 432:
         return Misconfigured  # a password transition is needed (RFC 4954, 4.4.1)
+    if stage is Stage.MAIL and reply.enhanced is not None and reply.enhanced[0] == 1:
+        return Transient  # the sender's domain cannot be looked up just now
     if stage is Stage.RCPT:
         # A full or greylisted mailbox is the recipient's, not the provider's; the system's own trouble is X.3 and X.4.
         of_system = reply.enhanced is not None and reply.enhanced[0] in (3, 4)

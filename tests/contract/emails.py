@@ -27,7 +27,7 @@ from providers.world import Timeouts, World
 
 PNG = bytes(range(256)) * 9
 PDF = b"%PDF-1.7\n\r\n\x00\xff" + b"\r.\n.\r\n..\n" * 41
-QUICK = Timeouts(connect=1.0, read=0.3, total=0.8)
+QUICK = Timeouts(connect=1.0, read=0.2, total=0.5)
 
 
 class RealClock:

@@ -58,7 +58,7 @@ class ProviderCreate(Body):
                     "name": "sendgrid-main",
                     "kind": "sendgrid",
                     "config": {},
-                    "credentials": {"api_key": "SG.…"},
+                    "credentials": {"api_key": "SG.your-key"},
                     "base_cost": "0.0004",
                     "quota": {"daily": 10000, "time_zone": "Europe/Berlin"},
                 }

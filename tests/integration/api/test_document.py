@@ -1,0 +1,149 @@
+"""The OpenAPI document: valid, complete, readable, and true: cases generated from it get the answers it names."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from typing import Any
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, Phase, given, settings
+from openapi_spec_validator import validate
+from schemathesis import GenerationMode
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+from tests.integration.api.test_access import GUARDED, ROUTES, things
+from tests.integration.api.world import Caller, World
+
+CASES = {GenerationMode.POSITIVE: 8, GenerationMode.NEGATIVE: 20}  # of each operation
+CHECKS = [
+    status_code_conformance,
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+]
+
+
+@pytest.fixture
+def document(world: World) -> dict[str, Any]:
+    answer = world.app.test_client().get("/openapi.json")
+    assert answer.content_type == "application/json"
+    found: dict[str, Any] = answer.get_json()
+    return found
+
+
+def operations(document: dict[str, Any]) -> dict[tuple[str, str], dict[str, Any]]:
+    return {
+        (method.upper(), path): operation
+        for path, methods in document["paths"].items()
+        for method, operation in methods.items()
+    }
+
+
+def test_the_document_is_valid_openapi_3_1(document: dict[str, Any]) -> None:
+    assert document["openapi"].startswith("3.1")
+    validate(document)
+
+
+def test_every_route_is_described_with_its_scope(document: dict[str, Any]) -> None:
+    described = operations(document)
+    expected = {
+        (method, re.sub(r"<uuid:(\w+)>", r"{\1}", rule)): scope
+        for (method, rule), scope in ROUTES.items()
+        if rule not in ("/openapi.json", "/docs")
+    }
+    assert {
+        route: (operation["security"][0]["key"][0] if operation["security"] else None)
+        for route, operation in described.items()
+    } == expected
+    names = [operation["operationId"] for operation in described.values()]
+    assert len(set(names)) == len(names)
+    assert all(operation["summary"] and operation["description"] for operation in described.values())
+
+
+def test_every_error_is_described_as_a_problem(document: dict[str, Any]) -> None:
+    for (method, path), operation in operations(document).items():
+        for status, answer in operation["responses"].items():
+            if status >= "4" and path != "/readyz":
+                assert list(answer["content"]) == ["application/problem+json"], (method, path, status)
+
+
+def test_the_idempotency_key_is_described(document: dict[str, Any]) -> None:
+    create = document["paths"]["/v1/emails"]["post"]
+    assert [p["name"] for p in create["parameters"]] == ["Idempotency-Key"]
+    assert {"Location", "Idempotent-Replayed"} <= create["responses"]["202"]["headers"].keys()
+
+
+def test_the_examples_of_the_document_are_accepted(
+    world: World, member: Caller, document: dict[str, Any]
+) -> None:
+    member.provider("smtp-relay")
+    for path, name in (
+        ("providers", "ProviderCreate"),
+        ("routing-rules", "RuleCreate"),
+        ("emails", "EmailCreate"),
+    ):
+        for example in document["components"]["schemas"][name]["examples"]:
+            answer = member.post(f"/v1/{path}", example)
+            assert answer.status_code in (201, 202), answer.text
+
+
+def test_the_page_shows_every_route_and_loads_nothing_from_elsewhere(
+    world: World, document: dict[str, Any]
+) -> None:
+    answer = world.app.test_client().get("/docs")
+    page = answer.text
+    assert answer.content_type == "text/html; charset=utf-8"
+    for (_, path), operation in operations(document).items():
+        assert f'id="{operation["operationId"]}"' in page
+        assert f"<code>{path}</code>" in page
+    anchors = set(re.findall(r'href="#([^"]+)"', page))
+    assert anchors <= set(re.findall(r'id="([^"]+)"', page))
+    assert not re.search(r"<script|<link|src=|https?://(?!127\.0\.0\.1)[^\s<\"]+\.(js|css)", page)
+    assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
+
+
+# A route that takes nothing cannot be asked wrongly.
+TO_ASK = [
+    (method, rule, mode)
+    for method, rule in GUARDED
+    for mode in CASES
+    if rule != "/v1/provider-kinds" or mode is GenerationMode.POSITIVE
+]
+
+
+@pytest.mark.parametrize(
+    ("method", "rule", "mode"), TO_ASK, ids=[f"{m.value}-{method}-{rule}" for method, rule, m in TO_ASK]
+)
+def test_generated_requests_get_only_answers_that_the_document_names(
+    world: World, method: str, rule: str, mode: GenerationMode
+) -> None:
+    owner = world.user()
+    ids = dict(zip(("email_id", "provider_id", "rule_id"), things(owner), strict=True))
+    schema = schemathesis.openapi.from_wsgi("/openapi.json", world.app)
+    schema.config.generation.update(with_security_parameters=False)
+    operation = schema[re.sub(r"<uuid:(\w+)>", r"{\1}", rule)][method]
+    turns = itertools.count()
+
+    @settings(
+        max_examples=CASES[mode],
+        deadline=None,
+        derandomize=True,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(case=operation.as_strategy(generation_mode=mode))
+    def ask(case: schemathesis.Case[Any]) -> None:
+        if case.path_parameters and next(turns) % 3:  # else the generated id, which is nobody's
+            case.path_parameters = {name: str(ids[name]) for name in case.path_parameters}
+        answer = case.call(headers={"Authorization": f"Bearer {owner.key}"})
+        assert answer.status_code < 500, answer.text
+        case.validate_response(answer, checks=CHECKS)
+
+    ask()

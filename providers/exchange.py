@@ -63,10 +63,13 @@ class _Line:
 class _WholeLines(io.BufferedReader):
     """The stream of an answer, in which a head that breaks off is no head. http.client takes it for complete."""
 
+    begun = False
+
     def readline(self, size: int | None = -1, /) -> bytes:
         line = super().readline(size)
-        if not line.endswith(b"\n") and len(line) != size:
+        if not line.endswith(b"\n") and len(line) != size and (line or self.begun):
             raise http.client.IncompleteRead(line)
+        self.begun = True
         return line
 
 

@@ -215,9 +215,11 @@ def _custom_args(submission: Submission, attempt_id: UUID) -> dict[str, str]:
 
 
 def _categories(submission: Submission) -> list[str]:
-    """The tags, where they fit all: they are ours to keep, so SendGrid need not."""
+    """The tags, where they fit all (ASCII only): they are ours to keep, so SendGrid need not."""
     tags = list(dict.fromkeys(submission.tags))
-    fits = len(tags) <= _MOST_CATEGORIES and all(1 <= len(t) <= _LONGEST_CATEGORY for t in tags)
+    fits = len(tags) <= _MOST_CATEGORIES and all(
+        1 <= len(t) <= _LONGEST_CATEGORY and t.isascii() for t in tags
+    )
     return tags if fits else []
 
 

@@ -87,6 +87,7 @@ def test_tags_become_categories_where_all_of_them_fit(server: SendGridServer) ->
     assert payload_of(server, an_email(tags=("a", "b", "a")))["categories"] == ["a", "b"]
     assert "categories" not in payload_of(server, an_email(tags=tuple(f"t{n}" for n in range(11))))
     assert "categories" not in payload_of(server, an_email(tags=("x" * 256, "y")))
+    assert "categories" not in payload_of(server, an_email(tags=("första", "y")))
 
 
 def test_metadata_travels_where_it_fits_and_never_hides_our_ids(server: SendGridServer) -> None:
@@ -361,6 +362,16 @@ def test_a_server_that_stops_reading_holds_nobody_beyond_the_total() -> None:
     assert time.monotonic() - began < 1.5
     provider.close()
     listener.stop()
+
+
+def test_no_answer_and_a_broken_one_are_told_apart() -> None:
+    for answer, told in ((b"", "closed without an answer"), (b"HTTP/1.1 202", "broke off")):
+        server = RawServer(answer)
+        provider = build(server)
+        with pytest.raises(OutcomeUnknown, match=told):
+            provider.send(an_email(), new_id())
+        provider.close()
+        server.stop()
 
 
 def test_a_kept_connection_that_closes_as_we_write_leaves_a_doubt() -> None:

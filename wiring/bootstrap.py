@@ -63,7 +63,8 @@ def build_sealer(settings: Settings) -> Sealer:
 
 def build_world(settings: Settings, clock: SystemClock) -> World:
     """What adapters are given of the world."""
-    timeouts = Timeouts(connect=settings.provider.connect_seconds, read=settings.provider.read_seconds)
+    limits = settings.provider
+    timeouts = Timeouts(limits.connect_seconds, limits.read_seconds, limits.total_seconds)
     return World(clock=clock, wall_time=lambda: datetime.now(UTC), timeouts=timeouts)
 
 

@@ -8,7 +8,6 @@ import sys
 import structlog
 from structlog.typing import Processor
 
-
 # Lines per task or per tick that say nothing of an email; shown at DEBUG.
 _CHATTY = ("celery.worker.strategy", "celery.app.trace", "celery.beat", "alembic.runtime.migration")
 

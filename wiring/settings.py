@@ -173,6 +173,11 @@ class ProviderTimeouts(_Group):
         "How long a provider may be silent; then the outcome is unknown.",
         10.0,
     )
+    total_seconds: Positive = _env(
+        "MAILMUX_PROVIDER_TOTAL_SECONDS",
+        "How long one send may take in all; an SMTP server has so long to answer the end of an email.",
+        30.0,
+    )
 
 
 class _FromEnvironment(_Group):

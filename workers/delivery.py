@@ -101,14 +101,18 @@ def drain(lane: Lane, run: Run, deps: Dispatcher) -> float | None:
     Returns the seconds until the lane's next email is due (0 or less: more is due now), None where it is
     empty. Raises LeaseLost when the run has died, StorageUnavailable when the database stays away.
     """
-    stop = deps.clock.monotonic() + deps.knobs.drain_seconds
-    while run.alive() and not deps.stopping() and deps.clock.monotonic() < stop:
+    end = deps.clock.monotonic() + deps.knobs.drain_seconds
+
+    def enough() -> bool:
+        return deps.stopping() or deps.clock.monotonic() >= end
+
+    while run.alive() and not enough():
         with deps.units() as unit:
             claim = unit.delivery.claim(lane, run.id, deps.knobs.batch, deps.clock.chance.shuffle)
             unit.commit()
         if not claim.jobs:
             break
-        Delivery(claim, run, deps).deliver()
+        Delivery(claim, run, deps, enough).deliver()
     with deps.units() as unit:
         return unit.delivery.next_due(lane)
 
@@ -116,7 +120,8 @@ def drain(lane: Lane, run: Run, deps: Dispatcher) -> float | None:
 class Delivery:
     """One claim's way through."""
 
-    def __init__(self, claim: Claim, run: Run, deps: Dispatcher) -> None:
+    def __init__(self, claim: Claim, run: Run, deps: Dispatcher, enough: Callable[[], bool]) -> None:
+        self._enough = enough
         self._claim = claim
         self._run = run
         self._deps = deps
@@ -125,11 +130,11 @@ class Delivery:
         self._moves: list[Move] = []
 
     def deliver(self) -> None:
-        """Carry every claimed email to its next rest: an end, a wait, a hold."""
+        """Carry every claimed email to its next rest: an end, a wait, a hold, or back when it is enough for now."""
         waiting = deque(self._load())
         board = self._board()
         while waiting or self._endings or self._moves:
-            if self._deps.stopping():
+            if self._enough():
                 self._moves += [Release(p.submission.id, 0.0, p.case.round, p.case.held) for p in waiting]
                 waiting.clear()
             window = [waiting.popleft() for _ in range(min(self._deps.knobs.window, len(waiting)))]

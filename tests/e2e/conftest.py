@@ -8,12 +8,22 @@ from tests.e2e.client import Service
 from tests.e2e.stack import Stack as Stack
 from tests.e2e.stack import data_folder, remove
 
+# Short times, so that faults end soon.
+QUICK = {
+    "MAILMUX_LEASE_SECONDS": "3",
+    "MAILMUX_HEARTBEAT_SECONDS": "1",
+    "MAILMUX_SWEEP_SECONDS": "1",
+    "MAILMUX_PROVIDER_CONNECT_SECONDS": "2",
+    "MAILMUX_PROVIDER_READ_SECONDS": "1",
+    "MAILMUX_PROVIDER_TOTAL_SECONDS": "3",
+}
+
 
 @pytest.fixture(scope="session")
 def stack() -> Iterator[Stack]:
     """The running service, shared by the tests; at the end it must stop in order and leave nothing behind."""
     folder = data_folder()
-    stack = Stack(folder)
+    stack = Stack(folder, environ=QUICK)
     try:
         stack.start()
         yield stack
@@ -23,10 +33,13 @@ def stack() -> Iterator[Stack]:
         remove(folder)
 
 
-@pytest.fixture(scope="session")
-def service(stack: Stack) -> Service:
-    """A user of the running service, with the first key."""
+@pytest.fixture
+def service(stack: Stack) -> Iterator[Service]:
+    """A user of the running service, with the first key. All providers are healthy again."""
     ready = stack.ready
-    return Service(
+    user = Service(
         ready["api_url"], ready["api_key"], ready["sandbox_url"], ready["data_dir"], ready["redis_url"]
     )
+    user.heal()
+    yield user
+    user.http.close()

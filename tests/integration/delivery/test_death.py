@@ -284,3 +284,19 @@ def test_a_process_that_is_asked_to_stop_gives_back_what_it_has_not_begun(house)
     house.dispatcher = replace(house.dispatcher, stopping=lambda: False)
     house.drain()
     assert len(provider.sent) == 20
+
+
+def test_a_drain_whose_time_is_up_gives_back_what_it_has_not_begun(house):
+    """A task has a hard time limit: what hangs must not let it come near."""
+    provider = house.provider("one")
+    house.accept(*(a_submission() for _ in range(20)))
+    real = provider.send
+
+    def slow(submission, attempt_id):
+        house.clock.move(2)
+        return real(submission, attempt_id)
+
+    provider.send = slow
+    assert house.drain(window=5, drain_seconds=5, run=house.run(lease=1000)) <= 0
+    assert len(provider.sent) == 5
+    assert house.all("SELECT 1 FROM email_queue WHERE run IS NOT NULL") == []

@@ -6,6 +6,7 @@ import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from pathlib import Path
 
 from domain.ports import Clock
@@ -39,10 +40,16 @@ class World:
         OpenSSL's SSL_CERT_FILE and SSL_CERT_DIR move the system's. Raises ssl.SSLError or OSError where an
         extra certificate cannot be read.
         """
-        context = ssl.create_default_context()
-        context.minimum_version = ssl.TLSVersion.TLSv1_2
-        if self.ca_file is not None:
-            context.load_verify_locations(cafile=self.ca_file)
-        if ca_pem:
-            context.load_verify_locations(cadata=ca_pem)
-        return context
+        return _trusting(self.ca_file, ca_pem)
+
+
+@lru_cache(maxsize=64)
+def _trusting(ca_file: Path | None, ca_pem: str | None) -> ssl.SSLContext:
+    """Shared, since reading the system's certificates takes 20 ms and a context may serve many threads."""
+    context = ssl.create_default_context()
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if ca_file is not None:
+        context.load_verify_locations(cafile=ca_file)
+    if ca_pem:
+        context.load_verify_locations(cadata=ca_pem)
+    return context

@@ -102,13 +102,12 @@ def test_a_restarted_postgres_is_never_answered_with_a_false_202(stack: Stack, s
 
 def test_urgent_mail_passes_a_full_bulk_lane(stack: Stack, service: Service):
     service.cli("sandbox", "fail", CHEAP, "--mode", "slow", "--delay", "0.5")
-    bulk = [service.send(email_type="marketing", routing={"pinned": [CHEAP]}) for _ in range(150)]
-    until(lambda: service.email(bulk[0])["status"] in ENDED | {"sending"})
+    bulk = [service.send(email_type="marketing", routing={"pinned": [CHEAP]}) for _ in range(200)]
     began = time.monotonic()
     otp = service.send(routing={"pinned": [NEXT]})
     assert service.ended(otp)["status"] == "sent"
     assert time.monotonic() - began < 2
-    waiting = service.get("/v1/emails", lane="bulk", status="queued", limit=100).json()["data"]
+    waiting = [e for e in bulk[-50:] if service.email(e)["status"] not in ENDED]
     assert waiting, "the bulk lane was empty before the urgent email passed it"
     service.heal()
-    assert {service.ended(e, 60)["status"] for e in bulk} == {"sent"}
+    assert {service.ended(e, 60)["status"] for e in bulk} <= {"sent"}

@@ -159,7 +159,7 @@ class Stack:
         argv += ["--without-mingle", "--without-gossip", "--include", "wiring.ready"]
         argv += ["-l", self._given.log_level]
         # It may be in the middle of a drain, and then waits for its provider.
-        grace = self._given.delivery.drain_seconds + self._given.provider.read_seconds
+        grace = self._given.delivery.drain_seconds + self._given.provider.total_seconds
         return self._program(name, argv, ready=ready.is_file, stop_seconds=grace)
 
     def _beat(self) -> Program:

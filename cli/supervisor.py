@@ -27,7 +27,7 @@ _SHORTEST_RESTART: Final = 1.0  # seconds before a crashed program is started ag
 _LONGEST_RESTART: Final = 30.0  # … up to this
 _STEADY_SECONDS: Final = 60.0  # a program that ran for so long starts over with the shortest
 _LOG_BYTES: Final = 10_000_000
-_LOGS_KEPT: Final = 3
+_LOGS_KEPT: Final = 3  # beside the one that is written to
 _COLOURS: Final = (
     "cyan",
     "magenta",
@@ -48,15 +48,15 @@ class StopAsked(Exception):
     """The user asked to stop while something was being started."""
 
 
-class _Log:
-    """A file that is renamed to `NAME.1` when it is full; the oldest are deleted."""
+class RotatingLog:
+    """A file that is renamed to `NAME.1` when it has `limit` bytes; the oldest are deleted."""
 
-    def __init__(self, file: Path) -> None:
-        self._file = file
+    def __init__(self, file: Path, limit: int = _LOG_BYTES) -> None:
+        self._file, self._limit = file, limit
         self._stream = file.open("ab")
 
     def write(self, line: bytes) -> None:
-        if self._stream.tell() > _LOG_BYTES:
+        if self._stream.tell() >= self._limit:
             self._stream.close()
             for number in range(_LOGS_KEPT - 1, 0, -1):
                 older = self._file.with_name(f"{self._file.name}.{number}")
@@ -91,7 +91,7 @@ class _Child:
     def _pump(self, process: subprocess.Popen[bytes]) -> None:
         """Pass on what the process prints, until it and all that it started have closed their end."""
         assert process.stdout is not None
-        log = _Log(self.log_file)
+        log = RotatingLog(self.log_file)
         with process.stdout:
             for line in process.stdout:
                 log.write(line)

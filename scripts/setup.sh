@@ -113,7 +113,7 @@ install_lock() { # lock
     log=$VENV/.setup.log
     : >"$log"
     if "$VENV/bin/python" -m pip install -q --require-hashes -r "$ROOT/requirements-uv.lock" >>"$log" 2>&1 &&
-        "$VENV/bin/uv" --system-certs pip install -q --python "$VENV/bin/python" --require-hashes -r "$ROOT/$1" \
+        "$VENV/bin/uv" --system-certs pip install -q --compile-bytecode --python "$VENV/bin/python" --require-hashes -r "$ROOT/$1" \
             >>"$log" 2>&1; then
         return 0
     fi

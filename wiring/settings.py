@@ -123,7 +123,7 @@ class Delivery(_Group):
     )
     heartbeat_seconds: Positive = _env(
         "MAILMUX_HEARTBEAT_SECONDS",
-        "How often a worker process renews its lease; a third of it or less.",
+        "How often a worker process renews its lease; at most half of it, a third is good.",
         5.0,
     )
     window: int = _env(

@@ -83,7 +83,7 @@ def reachable_home(home: Path, uid: int | None) -> Path:
             home.unlink()  # its target is gone, and with it the data
         home.parent.mkdir(parents=True, exist_ok=True)
         home.mkdir(mode=0o711)
-    if _can_enter(home, uid):
+    if _can_enter(home.resolve(), uid):  # where the link points to, not the way through the link
         return home.resolve()
     if any(home.iterdir()):
         raise ServiceFailed(

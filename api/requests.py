@@ -19,6 +19,8 @@ from api.errors import FieldError, invalid, pointer
 from api.payload import fingerprint, read_object, text_errors, without_surrogates
 
 View = Callable[..., Response]
+# Given a body and the pointers that are wrong in it: what more is wrong, which only a look elsewhere can tell.
+Review = Callable[[dict[str, Any], frozenset[str]], list[FieldError]]
 
 
 def dependencies() -> Dependencies:
@@ -26,11 +28,14 @@ def dependencies() -> Dependencies:
     return found
 
 
-def scoped(scope: str) -> Callable[[View], View]:
-    """A route that needs an API key with this scope."""
+def scoped(scope: str, review: Review | None = None) -> Callable[[View], View]:
+    """A route that needs an API key with this scope.
+
+    `review` is asked only about requests that are refused anyway, so that all is said in one answer.
+    """
 
     def decorate(view: View) -> View:
-        checked = _checked(view)
+        checked = _checked(view, review)
         checked.scope = scope  # type: ignore[attr-defined]
         return checked
 
@@ -61,21 +66,23 @@ def body_hash() -> bytes:
     return fingerprint(g.body)
 
 
-def _checked(view: View) -> View:
+def _checked(view: View, review: Review | None = None) -> View:
     hints: dict[str, type[BaseModel]] = {}
 
     @functools.wraps(view)
     def checked(**parts: Any) -> Response:
         if not hints:
             hints.update(get_type_hints(view))
-        return view(**_read(hints, parts))
+        return view(**_read(hints, parts, review))
 
     # flask-openapi3 documents the annotations, and leaves the reading to us.
     checked.__delay_validate_request__ = True  # type: ignore[attr-defined]
     return checked
 
 
-def _read(hints: Mapping[str, type[BaseModel]], parts: Mapping[str, Any]) -> dict[str, Any]:
+def _read(
+    hints: Mapping[str, type[BaseModel]], parts: Mapping[str, Any], review: Review | None
+) -> dict[str, Any]:
     found: dict[str, Any] = {}
     errors: list[FieldError] = []
     if "path" in hints:
@@ -88,6 +95,8 @@ def _read(hints: Mapping[str, type[BaseModel]], parts: Mapping[str, Any]) -> dic
                 where = {"query": "parameter", "header": "header", "body": "pointer"}[name]
                 known = {e.name for e in errors if e.where == where}
                 errors.extend(e for e in _field_errors(error, where) if e.name not in known)
+    if errors and review is not None:
+        errors.extend(review(g.body, frozenset(e.name for e in errors if e.where == "pointer")))
     if errors:
         raise invalid(errors)
     return found

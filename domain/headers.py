@@ -20,6 +20,8 @@ RESERVED = frozenset(
         "dkim-signature", "arc-seal", "arc-message-signature", "arc-authentication-results",
         "authentication-results", "resent-from", "resent-to", "resent-cc", "resent-bcc", "resent-date",
         "resent-message-id", "resent-sender", "x-mailmux-attempt", "x-mailmux-email",
+        # SendGrid's and SparkPost's SMTP relays take recipients from these, past To, Cc and Bcc.
+        "x-smtpapi", "x-msys-api",
     }
 )  # fmt: skip
 

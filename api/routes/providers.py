@@ -48,12 +48,20 @@ def list_kinds() -> Response:
     return answer(KindList(data=[_kind(kind) for kind in registry.kinds()]))
 
 
+def _review(body: dict[str, Any], wrong: frozenset[str]) -> list[FieldError]:
+    """What the kind says to the settings of a provider that is wrong in other fields."""
+    kind, config, credentials = body.get("kind"), body.get("config", {}), body.get("credentials", {})
+    if not isinstance(kind, str) or not isinstance(config, dict) or not isinstance(credentials, dict):
+        return []
+    return [error for error in _wrong_settings(kind, config, credentials) if error.name not in wrong]
+
+
 @blueprint.post(
     "/providers",
     summary="Add a provider",
     responses={201: ProviderOut, **problems(409, 413, 415, 422)},
 )
-@scoped("providers:write")
+@scoped("providers:write", _review)
 def create(body: ProviderCreate) -> Response:
     """Adds an account, which is used from then on. Its credentials are stored encrypted."""
     deps, asker = dependencies(), caller()
@@ -248,17 +256,21 @@ def _open(row: RowMapping) -> dict[str, str]:
 
 
 def _check_settings(kind: str, config: Mapping[str, Any], credentials: Mapping[str, str]) -> None:
+    if errors := _wrong_settings(kind, config, credentials):
+        raise invalid(errors)
+
+
+def _wrong_settings(kind: str, config: Mapping[str, Any], credentials: Mapping[str, Any]) -> list[FieldError]:
     try:
         registry.validate(kind, config, credentials)
     except registry.UnknownKind as error:
-        raise invalid([FieldError("pointer", "/kind", "unknown_kind", str(error))]) from error
+        return [FieldError("pointer", "/kind", "unknown_kind", str(error))]
     except registry.InvalidSettings as error:
-        raise invalid(
-            [
-                FieldError("pointer", pointer(p.path.split(".")), "provider_settings", p.message)
-                for p in error.problems
-            ]
-        ) from error
+        return [
+            FieldError("pointer", pointer(p.path.split(".")), "provider_settings", p.message)
+            for p in error.problems
+        ]
+    return []
 
 
 def _check_time_zone(unit: SqlUnitOfWork, name: str) -> None:

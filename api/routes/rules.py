@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 from uuid import UUID
 
 from flask import Response
@@ -33,8 +34,30 @@ blueprint = APIBlueprint(
 )
 
 
+def _review(body: dict[str, Any], wrong: frozenset[str]) -> list[FieldError]:
+    """What the database says to those fields of a wrong rule that are right in themselves."""
+    default, fallbacks = body.get("default_provider"), body.get("fallback_providers")
+    refs: list[tuple[tuple[str | int, ...], str]] = []
+    if isinstance(default, str):
+        refs.append((("default_provider",), default))
+    if isinstance(fallbacks, list):
+        refs.extend(
+            (("fallback_providers", n), name) for n, name in enumerate(fallbacks) if isinstance(name, str)
+        )
+    email_type = body.get("email_type")
+    owner = None if body.get("shared") is True else caller().user_id
+    with dependencies().units() as unit:
+        _, found = _find(
+            unit,
+            owner,
+            email_type if isinstance(email_type, str) and "/email_type" not in wrong else None,
+            [(path, name) for path, name in refs if pointer(path) not in wrong],
+        )
+    return found
+
+
 @blueprint.post("", summary="Add a routing rule", responses={201: RuleOut, **problems(413, 415, 422)})
-@scoped("rules:write")
+@scoped("rules:write", _review)
 def create(body: RuleCreate) -> Response:
     """Where several rules are for one type, the one with the lowest priority number holds."""
     deps, asker = dependencies(), caller()
@@ -81,7 +104,7 @@ def get(path: RulePath) -> Response:
     summary="Replace a routing rule",
     responses={200: RuleOut, **problems(404, 413, 415, 422)},
 )
-@scoped("rules:write")
+@scoped("rules:write", _review)
 def replace(path: RulePath, body: RuleReplace) -> Response:
     """All of it but its owner; what is left out gets its default."""
     asker = caller()
@@ -103,7 +126,7 @@ def replace(path: RulePath, body: RuleReplace) -> Response:
     summary="Change a routing rule",
     responses={200: RuleOut, **problems(404, 413, 415, 422)},
 )
-@scoped("rules:write")
+@scoped("rules:write", _review)
 def change(path: RulePath, body: RuleChange) -> Response:
     """What is left out stays."""
     asker, given = caller(), body.model_fields_set
@@ -150,32 +173,42 @@ def _resolve(
     priority: int,
 ) -> Rule:
     """The rule with its providers found. Raises Problem that names every wrong field."""
-    refs = [("default_provider",), *(("fallback_providers", index) for index in range(len(fallbacks)))]
-    names = [default, *fallbacks]
-    found = unit.rules.find_providers(owner, names)
+    refs: list[tuple[tuple[str | int, ...], str]] = [(("default_provider",), default)]
+    refs.extend((("fallback_providers", index), name) for index, name in enumerate(fallbacks))
+    found, errors = _find(unit, owner, email_type, refs)
+    if errors:
+        raise invalid(errors)
+    return Rule(owner, email_type, found[default], tuple(found[name] for name in fallbacks), priority)
+
+
+def _find(
+    unit: SqlUnitOfWork,
+    owner: UUID | None,
+    email_type: str | None,
+    refs: Sequence[tuple[tuple[str | int, ...], str]],
+) -> tuple[dict[str, UUID], list[FieldError]]:
+    """The providers that are named, and what is wrong. `email_type` None: not asked."""
+    found = unit.rules.find_providers(owner, [name for _, name in refs])
     errors = []
-    if not unit.rules.is_declared(owner, email_type):
+    if email_type is not None and not unit.rules.is_declared(owner, email_type):
         errors.append(
             FieldError(
                 "pointer", "/email_type", "undeclared_type", f"no email type {email_type!r} is declared"
             )
         )
     seen: set[UUID] = set()
-    for path, name in zip(refs, names, strict=True):
-        provider_id = found.get(name)
-        if provider_id is None:
+    for path, name in refs:
+        if name not in found:
             errors.append(
                 FieldError("pointer", pointer(path), "unknown_provider", f"there is no provider {name!r}")
             )
-        elif provider_id in seen:
+        elif found[name] in seen:
             errors.append(
                 FieldError("pointer", pointer(path), "repeated", "the rule named this provider before")
             )
         else:
-            seen.add(provider_id)
-    if errors:
-        raise invalid(errors)
-    return Rule(owner, email_type, found[default], tuple(found[name] for name in fallbacks), priority)
+            seen.add(found[name])
+    return found, errors
 
 
 def _rule(row: RowMapping | None) -> RuleOut:

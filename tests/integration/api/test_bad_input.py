@@ -35,6 +35,8 @@ WRONG_FIELDS: list[tuple[dict[str, Any], set[str]]] = [
     ({"headers": {"Bcc": "eve@example.com"}}, {"/headers/Bcc"}),
     ({"headers": {"bCC": "x", "Content-Type": "x", "X-Mailmux-Attempt": "x", "DKIM-Signature": "x"}},
      {"/headers/bCC", "/headers/Content-Type", "/headers/X-Mailmux-Attempt", "/headers/DKIM-Signature"}),
+    ({"headers": {"X-SMTPAPI": '{"to":["eve@example.com"]}', "X-MSYS-API": "{}"}},
+     {"/headers/X-SMTPAPI", "/headers/X-MSYS-API"}),
     ({"headers": {"X-A": "1", "x-a": "2"}}, {"/headers"}),
     ({"headers": {f"X-{n}": "x" for n in range(51)}}, {"/headers"}),
     ({"headers": {"X" * 77: "x"}}, {"/headers/" + "X" * 77}),
@@ -155,12 +157,41 @@ def test_all_that_is_wrong_is_said_at_once(member: Caller) -> None:
             "metadata": {"k": 1},
             "surprise": "\0",
             "cc": ["y"],
+            # These are right in themselves; the database knows better.
+            "email_type": "undeclared",
+            "send_at": "2020-01-01T00:00:00Z",
+            "routing": {"pinned": ["nowhere"]},
         },
         headers={"Idempotency-Key": "with blank"},
     )
     assert answer.status_code == 422
     assert fields(answer) == {
         "/from", "/to/0", "/subject", "/html", "/tags", "/metadata/k", "/surprise", "/cc/0", "Idempotency-Key",
+        "/email_type", "/send_at", "/routing/pinned",
+    }  # fmt: skip
+
+
+def test_wrong_providers_and_rules_are_told_all_at_once_too(member: Caller) -> None:
+    provider = {
+        "kind": "sendgrid",
+        "config": {"base_url": "nonsense"},
+        "base_cost": 1,
+        "quota": {"daily": -1},
+    }
+    answer = member.post("/v1/providers", provider)
+    assert fields(answer) == {
+        "/name", "/base_cost", "/quota/daily", "/config/base_url", "/credentials/api_key",
+    }  # fmt: skip
+    member.provider("a")
+    rule = {
+        "email_type": "undeclared",
+        "default_provider": "a",
+        "fallback_providers": ["a", 7, "b\0"],
+        "priority": "1",
+    }
+    answer = member.post("/v1/routing-rules", rule)
+    assert fields(answer) == {
+        "/email_type", "/fallback_providers/0", "/fallback_providers/1", "/fallback_providers/2", "/priority",
     }  # fmt: skip
 
 

@@ -9,7 +9,7 @@ from flask import Blueprint, Flask, Response, render_template
 from markupsafe import Markup
 
 from api.documents import build_document
-from api.errors import to_json
+from api.errors import TITLES, to_json
 from api.requests import public
 
 PAGE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
@@ -30,7 +30,12 @@ def register_documents(app: Flask, collected: dict[str, Any]) -> None:
     @public
     def docs() -> Response:
         page = render_template(
-            "docs.html", document=document, resolve=_resolver(document), pretty=_pretty, prose=_prose
+            "docs.html",
+            document=document,
+            resolve=_resolver(document),
+            pretty=_pretty,
+            prose=_prose,
+            problems=TITLES,
         )
         return Response(
             page,

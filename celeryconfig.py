@@ -41,9 +41,14 @@ task_publish_retry = False
 task_default_queue = "upkeep"
 timezone = "UTC"
 
+# A duty that was not done in time is done by the next one; without workers they would pile up.
+_duties = {
+    "sweep": _settings.delivery.sweep_seconds,
+    "open_quota_windows": 60.0,
+    "recompute_reliability": 60.0,
+    "forget_idempotency_keys": 3600.0,
+}
 beat_schedule = {
-    "sweep": {"task": "mailmux.sweep", "schedule": _settings.delivery.sweep_seconds},
-    "open-quota-windows": {"task": "mailmux.open_quota_windows", "schedule": 60.0},
-    "recompute-reliability": {"task": "mailmux.recompute_reliability", "schedule": 60.0},
-    "forget-idempotency-keys": {"task": "mailmux.forget_idempotency_keys", "schedule": 3600.0},
+    name: {"task": f"mailmux.{name}", "schedule": seconds, "options": {"expires": 2 * seconds}}
+    for name, seconds in _duties.items()
 }

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import cast
 from uuid import UUID
 
 import redis
@@ -32,6 +33,7 @@ from workers.fleet import ConfiguredFleet
 from workers.queue import DRAIN_TASK, Doorbell
 from workers.run import Heart
 
+_UNHEARD_RINGS = 8  # in a lane's queue, after which no more are added
 _LIVE_TIMEOUT = 0.05  # seconds that a decision waits for Redis
 
 
@@ -75,10 +77,17 @@ def build_provider(row: ProviderRow, sealer: Sealer, world: World) -> Provider:
     return registry.kind(row.kind).build(row.name, config, secrets, world)
 
 
-def build_doorbell(app: Celery, clock: SystemClock) -> Doorbell:
-    """The bell that drains are rung with. `app` may be configured for publishing only."""
+def build_doorbell(settings: Settings, app: Celery, clock: SystemClock) -> Doorbell:
+    """The bell that drains are rung with. `app` may be configured for publishing only.
+
+    Rings that nobody has heard yet are as good as a new one; without this bound they would fill Redis while
+    the workers are away.
+    """
+    client = redis.Redis.from_url(settings.redis_url.reveal(), socket_timeout=1, socket_connect_timeout=1)
 
     def publish(lane: Lane) -> None:
+        if cast("int", client.llen(lane.value)) >= _UNHEARD_RINGS:
+            return
         app.send_task(DRAIN_TASK, args=(lane.value,), queue=lane.value, retry=False, ignore_result=True)
 
     return Doorbell(publish, clock)
@@ -132,7 +141,7 @@ def build_worker(settings: Settings, app: Celery, stopping: Callable[[], bool]) 
         return found
 
     fleet = ConfiguredFleet(read, lambda row: build_provider(row, sealer, world))
-    queue = build_doorbell(app, clock)
+    queue = build_doorbell(settings, app, clock)
     pool = ThreadPoolExecutor(knobs.window, thread_name_prefix="mailmux-send")
     heart = Heart(
         units, queue, clock, new_id, log,

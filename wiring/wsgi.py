@@ -55,7 +55,7 @@ def build_api(settings: Settings) -> Dependencies:
 
     return Dependencies(
         units=unit_factory(engine),
-        queue=build_doorbell(publishing_app(settings), clock),
+        queue=build_doorbell(settings, publishing_app(settings), clock),
         ids=new_id,
         sealer=build_sealer(settings),
         clock=clock,

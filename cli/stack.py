@@ -52,6 +52,7 @@ class Stack:
         first = [service.prepare() for service in (postgres, valkey) if service is not None]
         if sandbox_port is not None:
             first.append(self._sandbox(sandbox_port))
+        self._tell_of_moved_data()
         supervisor.launch(*first)
         provision = import_module("wiring.provision")  # takes a second, in which the servers start
         supervisor.wait()
@@ -82,6 +83,13 @@ class Stack:
             password=user.password if user else None,
             api_key=user.key if user else None,
         )
+
+    def _tell_of_moved_data(self) -> None:
+        place = self._folder / "postgres"
+        if place.is_symlink():
+            self._supervisor.say(
+                f"PostgreSQL's data are in {place.resolve()}: its user cannot enter {self._folder}"
+            )
 
     def withdraw(self) -> None:
         """Take back what tells other commands where the services are."""

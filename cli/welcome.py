@@ -87,5 +87,5 @@ def _command() -> str:
     command = Path(sys.argv[0]).absolute()
     if command.name != "mailmux":
         command = Path(sys.executable).with_name("mailmux")
-    here = Path.cwd()
-    return str(command.relative_to(here)) if command.is_relative_to(here) else str(command)
+    at_home = Path.cwd() == command.parent.parent.parent
+    return str(command.relative_to(Path.cwd()) if at_home else command)

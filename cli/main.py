@@ -17,6 +17,7 @@ _COMMANDS: Final = {
         "Make the sandbox's providers fail, heal them, see what they received.",
     ),
     "keys": ("cli.keys:keys", "Make, list and revoke API keys."),
+    "init": ("cli.init:init", "Make a database ready: its schema, the first user and its key."),
     "migrate": ("cli.migrate:migrate", "Bring the database to this version's schema."),
 }
 

@@ -34,9 +34,15 @@ class Check:
 
 class BuildProvider(Protocol):
     def __call__(
-        self, kind: str, name: str, config: Mapping[str, Any], credentials: Mapping[str, str]
+        self,
+        kind: str,
+        name: str,
+        config: Mapping[str, Any],
+        credentials: Mapping[str, str],
+        *,
+        trusted: bool,
     ) -> Provider:
-        """The adapter of an account; opens no connection."""
+        """The adapter of an account; opens no connection. One that is not `trusted` reaches public hosts only."""
         ...
 
 

@@ -132,7 +132,7 @@ class Origin:
 
     def _open(self, deadline: Deadline) -> _Line:
         connect = self._world.timeouts.connect
-        sock = dial(self._host, self._port, deadline, connect)
+        sock = dial(self._host, self._port, deadline, connect, self._world.may_reach)
         if self._trust is not None:
             try:
                 sock = encrypt(sock, self._trust, self._host, deadline, connect)

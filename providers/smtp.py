@@ -113,6 +113,7 @@ class SMTPProvider:
             world.trust(config.ca_pem) if config.tls != "none" else None,
             credentials.username or "",
             credentials.password.get_secret_value() if credentials.password else "",
+            world.may_reach,
         )
         self._kept: Kept[Session] = Kept(world.clock, MAX_IDLE, config.max_connections, Session.end)
         self._turns = threading.BoundedSemaphore(config.max_connections)

@@ -7,9 +7,11 @@ import re
 import smtplib
 import ssl
 from base64 import b64encode
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+from providers.reach import anywhere
 from providers.smtp_replies import Reply, Stage
 from providers.sockets import Deadline, PlainSocket, TLSSocket, dial, encrypt
 
@@ -28,6 +30,7 @@ class Account:
     trust: ssl.SSLContext | None
     username: str = ""
     password: str = ""
+    may_reach: Callable[[str], bool] = anywhere
 
     @property
     def plain(self) -> str:
@@ -183,7 +186,7 @@ def open_session(account: Account, deadline: Deadline, connect: float) -> Sessio
     session = Session(dialogue)
     stage = Stage.CONNECT
     try:
-        sock = dial(account.host, account.port, deadline, connect)
+        sock = dial(account.host, account.port, deadline, connect, account.may_reach)
         dialogue.sock = sock
         if account.tls == "implicit":
             stage = Stage.TLS

@@ -73,14 +73,22 @@ class TLSSocket(PlainSocket, ssl.SSLSocket):  # type: ignore[misc]  # the two di
     """The same over TLS."""
 
 
-def dial(host: str, port: int, deadline: Deadline, connect: float) -> PlainSocket:
+class OutOfReach(OSError):
+    """The account's host has no address that this account may be at."""
+
+
+def dial(
+    host: str, port: int, deadline: Deadline, connect: float, may_reach: Callable[[str], bool]
+) -> PlainSocket:
     """Open a TCP connection, trying the host's addresses in turn within `connect` seconds for all of them.
 
-    Raises OSError; no byte of ours has gone then. The look-up of the name is bounded by the system's resolver
-    only.
+    The name is looked up once, bounded by the system's resolver only, and only addresses that `may_reach`
+    admits are connected to. Raises OSError; no byte of ours has gone then.
     """
-    failure: OSError = OSError(f"{host} has no address")
-    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    failure = OSError("no address")
+    found = [f for f in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM) if may_reach(str(f[4][0]))]
+    if not found:
+        raise OutOfReach("not a public address")
     for place, (family, kind, protocol, _, address) in enumerate(found, start=1):
         sock = PlainSocket(family, kind, protocol)
         try:

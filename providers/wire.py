@@ -46,6 +46,7 @@ TABLE: dict[str, Says] = {
         NotADirectoryError=_N, PermissionError=_N, ProcessLookupError=_N,
     ),
     **_table("socket", gaierror=_U, herror=_U),
+    **_table("providers.sockets", OutOfReach=_O),
     **_table(
         "ssl",
         SSLError=_N, SSLCertVerificationError=_U, SSLEOFError=_N, SSLSyscallError=_N, SSLWantReadError=_N,
@@ -140,6 +141,7 @@ def describe(error: BaseException) -> str:
         "builtins.BrokenPipeError": "connection closed while writing",
         "builtins.TimeoutError": "timed out",
         "socket.gaierror": "the host name was not found",
+        "providers.sockets.OutOfReach": "the host is not at a public address, and only an operator's may be elsewhere",
         "http.client.RemoteDisconnected": "connection closed without an answer",
         "http.client.IncompleteRead": "the answer broke off",
         "smtplib.SMTPServerDisconnected": "connection closed",

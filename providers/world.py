@@ -10,6 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from domain.ports import Clock
+from providers.reach import anywhere
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,12 +28,14 @@ class Timeouts:
 class World:
     """`clock` serves durations; `wall_time` (aware) stamps what leaves the house, such as the Date header,
     and is never used to decide. `ca_file`: PEM certificates to trust beside the system's.
+    `may_reach`: whether an account may be at an IP address.
     """
 
     clock: Clock
     wall_time: Callable[[], datetime]
     timeouts: Timeouts = Timeouts()
     ca_file: Path | None = None
+    may_reach: Callable[[str], bool] = anywhere
 
     def trust(self, ca_pem: str | None = None) -> ssl.SSLContext:
         """A TLS context that verifies certificate and host name, with the system's trust and the extra ones.

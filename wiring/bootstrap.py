@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import cast
+from typing import Any, cast
 from uuid import UUID
 
 import redis
@@ -24,6 +24,7 @@ from db.uow import SqlUnitOfWork, open_engine
 from domain.message import Lane
 from domain.ports import Provider
 from providers import registry
+from providers.reach import public_only
 from providers.world import Timeouts, World
 from routing.policy import Patience
 from routing.snapshot import RuleSnapshot
@@ -63,18 +64,27 @@ def build_sealer(settings: Settings) -> Sealer:
     return Sealer(settings.encryption_keys, settings.encryption_keys.current)
 
 
-def build_world(settings: Settings, clock: SystemClock) -> World:
-    """What adapters are given of the world."""
-    limits = settings.provider
-    timeouts = Timeouts(limits.connect_seconds, limits.read_seconds, limits.total_seconds)
-    return World(clock=clock, wall_time=lambda: datetime.now(UTC), timeouts=timeouts)
+class Foundry:
+    """Makes adapters. A member's accounts must be at public addresses; an operator's may be anywhere."""
 
+    def __init__(self, settings: Settings, clock: SystemClock) -> None:
+        limits = settings.provider
+        timeouts = Timeouts(limits.connect_seconds, limits.read_seconds, limits.total_seconds)
+        self._trusted = World(clock=clock, wall_time=lambda: datetime.now(UTC), timeouts=timeouts)
+        self._public = replace(self._trusted, may_reach=public_only)
 
-def build_provider(row: ProviderRow, sealer: Sealer, world: World) -> Provider:
-    """The adapter of a configured provider. Raises where its kind, settings or credentials cannot be used."""
-    credentials = sealer.open(row.sealed, owner=row.owner, kind=row.kind, row=row.id)
-    config, secrets = registry.validate(row.kind, row.config, credentials)
-    return registry.kind(row.kind).build(row.name, config, secrets, world)
+    def build(
+        self,
+        kind: str,
+        name: str,
+        config: Mapping[str, Any],
+        credentials: Mapping[str, str],
+        *,
+        trusted: bool,
+    ) -> Provider:
+        """The adapter of an account. Raises where its kind, settings or credentials cannot be used."""
+        checked, secrets = registry.validate(kind, config, credentials)
+        return registry.build(kind, name, checked, secrets, self._trusted if trusted else self._public)
 
 
 def build_doorbell(settings: Settings, app: Celery, clock: SystemClock) -> Doorbell:
@@ -127,7 +137,7 @@ def build_worker(settings: Settings, app: Celery, stopping: Callable[[], bool]) 
     log = structlog.get_logger("mailmux.worker")
     engine = open_engine(settings.database_url.reveal(), pool_size=4, application="mailmux-worker")
     units = unit_factory(engine)
-    sealer, world = build_sealer(settings), build_world(settings, clock)
+    sealer, foundry = build_sealer(settings), Foundry(settings, clock)
     patience = Patience(knobs.unknown_ttl_seconds, knobs.resend_after_seconds, knobs.give_up_after_seconds)
     client = redis.Redis.from_url(
         settings.redis_url.reveal(), socket_timeout=_LIVE_TIMEOUT, socket_connect_timeout=_LIVE_TIMEOUT
@@ -140,7 +150,11 @@ def build_worker(settings: Settings, app: Celery, stopping: Callable[[], bool]) 
             unit.commit()
         return found
 
-    fleet = ConfiguredFleet(read, lambda row: build_provider(row, sealer, world))
+    def build(row: ProviderRow) -> Provider:
+        credentials = sealer.open(row.sealed, owner=row.owner, kind=row.kind, row=row.id)
+        return foundry.build(row.kind, row.name, row.config, credentials, trusted=row.trusted)
+
+    fleet = ConfiguredFleet(read, build)
     queue = build_doorbell(settings, app, clock)
     pool = ThreadPoolExecutor(knobs.window, thread_name_prefix="mailmux-send")
     heart = Heart(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -17,13 +17,11 @@ from sqlalchemy.exc import SQLAlchemyError
 from api.app import create_app
 from api.deps import Check, Dependencies, Limits
 from db.uow import open_engine
-from domain.ports import Provider
-from providers import registry
 from wiring.bootstrap import (
+    Foundry,
     SystemClock,
     build_doorbell,
     build_sealer,
-    build_world,
     new_id,
     publishing_app,
     unit_factory,
@@ -45,21 +43,13 @@ def build_api(settings: Settings) -> Dependencies:
     engine = open_engine(
         settings.database_url.reveal(), pool_size=settings.api_threads, application="mailmux-api"
     )
-    world = build_world(settings, clock)
-
-    def build_provider(
-        kind: str, name: str, config: Mapping[str, Any], credentials: Mapping[str, str]
-    ) -> Provider:
-        checked, secrets = registry.validate(kind, config, credentials)
-        return registry.build(kind, name, checked, secrets, world)
-
     return Dependencies(
         units=unit_factory(engine),
         queue=build_doorbell(settings, publishing_app(settings), clock),
         ids=new_id,
         sealer=build_sealer(settings),
         clock=clock,
-        build_provider=build_provider,
+        build_provider=Foundry(settings, clock).build,
         ready=_readiness(engine, settings.redis_url.reveal()),
         limits=Limits(
             max_body_bytes=settings.max_body_bytes,

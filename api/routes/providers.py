@@ -207,7 +207,11 @@ def check(path: ProviderPath) -> Response:
     begin = deps.clock.monotonic()
     failure = None
     try:
-        provider = deps.build_provider(row["kind"], row["name"], row["config"], _open(row))
+        # A member changes only what is the member's own; what an operator set up may be anywhere.
+        credentials = _open(row)
+        provider = deps.build_provider(
+            row["kind"], row["name"], row["config"], credentials, trusted=asker.is_operator
+        )
         try:
             provider.check()
         finally:

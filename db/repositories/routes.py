@@ -15,12 +15,13 @@ from sqlalchemy import Connection, text
 from routing.snapshot import QuotaLeft, RuleSnapshot
 
 _PROVIDERS = text("""
-    SELECT p.id, p.user_id, p.name, p.kind, p.api_key, p.config, p.base_cost, p.currency, p.reliability_score,
+    SELECT p.id, p.user_id, p.user_id IS NULL OR u.role = 'operator' AS trusted,
+           p.name, p.kind, p.api_key, p.config, p.base_cost, p.currency, p.reliability_score,
            p.status, p.version, q.rate_per_second, q.reset_at,
            q.daily_quota - q.used_today AS today, q.monthly_quota - q.used_this_month AS this_month,
            (date_trunc('month', mm_now() AT TIME ZONE q.time_zone) + interval '1 month') AT TIME ZONE q.time_zone
                AS month_ends
-    FROM providers p LEFT JOIN provider_quota q ON q.provider_id = p.id
+    FROM providers p LEFT JOIN users u ON u.id = p.user_id LEFT JOIN provider_quota q ON q.provider_id = p.id
     WHERE p.deleted_at IS NULL
     ORDER BY p.id
 """)
@@ -40,10 +41,14 @@ _RULES = text("""
 
 @dataclass(frozen=True, slots=True)
 class ProviderRow:
-    """A provider as it is configured. `sealed` holds the credentials; `version` grows with every change."""
+    """A provider as it is configured. `sealed` holds the credentials; `version` grows with every change.
+
+    `trusted`: an operator set it up.
+    """
 
     id: UUID
     owner: UUID | None
+    trusted: bool
     name: str
     kind: str
     sealed: str
@@ -70,6 +75,7 @@ class Routes:
             ProviderRow(
                 id=r.id,
                 owner=r.user_id,
+                trusted=r.trusted,
                 name=r.name,
                 kind=r.kind,
                 sealed=r.api_key,

@@ -180,7 +180,10 @@ def make_world(database_url: str, ready: Callable[[], list[Check]] | None = None
     built: list[tuple[str, str, Mapping[str, Any], Mapping[str, str]]] = []
     check_error: list[ProviderError] = []
 
-    def build(kind: str, name: str, config: Mapping[str, Any], credentials: Mapping[str, str]) -> Provider:
+    def build(
+        kind: str, name: str, config: Mapping[str, Any], credentials: Mapping[str, str], *, trusted: bool
+    ) -> Provider:
+        assert isinstance(trusted, bool)
         built.append((kind, name, config, credentials))
         return CheckedProvider(check_error[-1] if check_error else None)
 

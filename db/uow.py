@@ -40,6 +40,7 @@ def open_engine(url: str, *, pool_size: int = 5, application: str = "mailmux") -
         max_overflow=0,
         pool_timeout=5,
         pool_pre_ping=True,
+        hide_parameters=True,  # or an error's text would quote addresses and bodies into the log
         connect_args={
             "application_name": application,
             "connect_timeout": 5,

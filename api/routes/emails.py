@@ -14,7 +14,7 @@ from api import intake
 from api.auth import caller
 from api.documents import problems
 from api.errors import FieldError, Problem, invalid, not_found, pointer
-from api.paging import read_cursor, write_cursor
+from api.paging import page, read_cursor
 from api.requests import answer, body_hash, dependencies, scoped
 from api.schemas import (
     AddressOut,
@@ -108,14 +108,7 @@ def list_emails(query: EmailFilter) -> Response:
     )
     with dependencies().units() as unit:
         rows = unit.emails.list(caller().user_id, wanted, query.limit + 1)
-    shown, more = rows[: query.limit], len(rows) > query.limit
-    return answer(
-        EmailPage(
-            data=[EmailSummary(**_summary(row)) for row in shown],
-            has_more=more,
-            next_cursor=write_cursor(shown[-1]["id"]) if more else None,
-        )
-    )
+    return answer(page(EmailPage, rows, query.limit, lambda row: EmailSummary(**_summary(row))))
 
 
 @blueprint.get("/<uuid:email_id>", summary="Look up an email", responses={200: EmailOut, **problems(404)})

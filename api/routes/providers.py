@@ -15,7 +15,7 @@ from api.auth import caller
 from api.documents import problems
 from api.errors import FieldError, Problem, invalid, not_found, pointer
 from api.ownership import changeable, new_owner
-from api.paging import read_cursor, write_cursor
+from api.paging import page, read_cursor
 from api.provider_schemas import (
     CheckFailure,
     KindList,
@@ -89,14 +89,7 @@ def list_providers(query: PageQuery) -> Response:
     before = read_cursor(query.cursor)
     with dependencies().units() as unit:
         rows = unit.providers.list(caller().user_id, before, query.limit + 1)
-    shown, more = rows[: query.limit], len(rows) > query.limit
-    return answer(
-        ProviderPage(
-            data=[_provider(row) for row in shown],
-            has_more=more,
-            next_cursor=write_cursor(shown[-1]["id"]) if more else None,
-        )
-    )
+    return answer(page(ProviderPage, rows, query.limit, _provider))
 
 
 @blueprint.get(

@@ -15,7 +15,7 @@ from api.auth import caller
 from api.documents import problems
 from api.errors import FieldError, invalid, not_found, pointer
 from api.ownership import changeable, new_owner
-from api.paging import read_cursor, write_cursor
+from api.paging import page, read_cursor
 from api.provider_schemas import (
     PageQuery,
     RuleChange,
@@ -80,14 +80,7 @@ def list_rules(query: PageQuery) -> Response:
     before = read_cursor(query.cursor)
     with dependencies().units() as unit:
         rows = unit.rules.list(caller().user_id, before, query.limit + 1)
-    shown, more = rows[: query.limit], len(rows) > query.limit
-    return answer(
-        RulePage(
-            data=[_rule(row) for row in shown],
-            has_more=more,
-            next_cursor=write_cursor(shown[-1]["id"]) if more else None,
-        )
-    )
+    return answer(page(RulePage, rows, query.limit, _rule))
 
 
 @blueprint.get("/<uuid:rule_id>", summary="Look up a routing rule", responses={200: RuleOut, **problems(404)})

@@ -13,7 +13,7 @@ from typing import Any
 from uuid import UUID
 
 import uuid_utils.compat as uuid_utils
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, TextClause, text
 
 from db.mapping import submission
 from db.repositories.quotas import Quotas
@@ -107,7 +107,10 @@ _SETTLE = text("""
     RETURNING a.id, a.outcome
 """)
 
-_RELEASE = text("""
+
+def release_statement(held_by: str) -> TextClause:
+    """Puts claimed rows down, and shows what changed. `held_by` is SQL that says whose claims `q` may be."""
+    return text(f"""
     WITH m AS (
         SELECT * FROM unnest(CAST(:ids AS uuid[]), CAST(:jobs AS uuid[]), CAST(:delays AS float[]),
             CAST(:rounds AS int[]), CAST(:helds AS bool[]), CAST(:statuses AS text[]), CAST(:reasons AS text[]),
@@ -115,7 +118,7 @@ _RELEASE = text("""
     ), kept AS (
         UPDATE email_queue q SET run = NULL, token = NULL, claims = 0, round = m.round, held = m.held,
             due_at = mm_now() + m.delay * interval '1 second'
-        FROM m WHERE q.job_id = m.job_id AND q.run = :run AND q.token = :token
+        FROM m WHERE q.job_id = m.job_id AND {held_by}
         RETURNING m.*
     ), shown AS (
         UPDATE email_jobs j SET status = kept.status, status_reason = kept.reason
@@ -123,7 +126,10 @@ _RELEASE = text("""
     )
     INSERT INTO email_status (id, email_job_id, status, reason, attempt_id)
     SELECT id, job_id, status, reason, attempt_id FROM kept WHERE status IS NOT NULL
-""")
+    """)  # noqa: S608  # constants of these modules only
+
+
+_RELEASE = release_statement("q.run = :run AND q.token = :token")
 
 _CLOSE = text("""
     WITH m AS (

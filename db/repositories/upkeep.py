@@ -7,7 +7,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, text
 
-from db.repositories.delivery import release_arrays
+from db.repositories.delivery import release_arrays, release_statement
 from domain.delivery import Doubt, Release
 from domain.lifecycle import Status
 from domain.message import Lane, OnUnknown
@@ -31,25 +31,7 @@ _DOUBTS = text("""
     JOIN email_queue q ON q.job_id = lost.job_id
 """)
 
-# As a claim's release, but of claims whose run is dead.
-_HOLD = text("""
-    WITH m AS (
-        SELECT * FROM unnest(CAST(:ids AS uuid[]), CAST(:jobs AS uuid[]), CAST(:delays AS float[]),
-            CAST(:rounds AS int[]), CAST(:helds AS bool[]), CAST(:statuses AS text[]), CAST(:reasons AS text[]),
-            CAST(:attempts AS uuid[])) AS m(id, job_id, delay, round, held, status, reason, attempt_id)
-    ), kept AS (
-        UPDATE email_queue q SET run = NULL, token = NULL, claims = 0, round = m.round, held = m.held,
-            due_at = mm_now() + m.delay * interval '1 second'
-        FROM m WHERE q.job_id = m.job_id
-            AND NOT EXISTS (SELECT 1 FROM worker_runs r WHERE r.id = q.run)
-        RETURNING m.*
-    ), shown AS (
-        UPDATE email_jobs j SET status = kept.status, status_reason = kept.reason
-        FROM kept WHERE j.id = kept.job_id
-    )
-    INSERT INTO email_status (id, email_job_id, status, reason, attempt_id)
-    SELECT id, job_id, status, reason, attempt_id FROM kept
-""")
+_HOLD = release_statement("NOT EXISTS (SELECT 1 FROM worker_runs r WHERE r.id = q.run)")
 
 _FREE = text("""
     UPDATE email_queue q SET run = NULL, token = NULL

@@ -16,22 +16,13 @@ import tempfile
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
 import psycopg2
 
 from wiring.embedded import identity
-from wiring.embedded.processes import (
-    Program,
-    ServiceFailed,
-    clear_leftover,
-    kept_port,
-    spawn,
-    stop,
-    wait_ready,
-    write_private,
-)
+from wiring.embedded.processes import Program, ServiceFailed, clear_leftover, kept_port, write_private
+from wiring.embedded.server import EmbeddedServer
 
 ROLE: Final = "mailmux"
 SUPERUSER: Final = "postgres"
@@ -41,18 +32,13 @@ _OLDEST: Final = 14
 _NOT_DURABLE: Final = ("fsync=off", "synchronous_commit=off", "full_page_writes=off")
 
 
-class EmbeddedPostgres:
+class EmbeddedPostgres(EmbeddedServer):
     """PostgreSQL in `home`. `with EmbeddedPostgres(home) as url: …`, or `prepare()` for a supervisor.
 
     What is committed survives a crash, unless `durable` is False.
     """
 
-    def __init__(self, home: Path, *, durable: bool = True) -> None:
-        self._home = home.absolute()
-        self._durable = durable
-        self._child: subprocess.Popen[bytes] | None = None
-        self._program: Program | None = None
-        self._port = 0
+    log_name = "postgres.log"
 
     @property
     def url(self) -> str:
@@ -106,38 +92,6 @@ class EmbeddedPostgres:
             echo=False,
         )
         return self._program
-
-    def start(self) -> str:
-        """Run it and return `url` when it answers. Raises ServiceFailed."""
-        program = self.prepare()
-        log = self._home / "postgres.log"
-        with log.open("wb") as output:
-            self._child = spawn(program, self._pid_file, output)
-        try:
-            wait_ready(self._child, program, log)
-        except BaseException:
-            self.stop()
-            raise
-        return self.url
-
-    def stop(self) -> None:
-        """Stop it in order; a second call does nothing."""
-        if self._child is not None and self._program is not None:
-            stop(self._child, self._program, self._pid_file)
-            self._child = None
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
-
-    @property
-    def _pid_file(self) -> Path:
-        return self._home / "pid"
 
     def _url(self, role: str, database: str) -> str:
         password = (self._home / f"{role}.password").read_text()

@@ -9,25 +9,15 @@ from __future__ import annotations
 import secrets
 import shutil
 import signal
-import subprocess
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
 import redis
 
-from wiring.embedded.processes import (
-    Program,
-    ServiceFailed,
-    clear_leftover,
-    kept_port,
-    spawn,
-    stop,
-    wait_ready,
-    write_private,
-)
+from wiring.embedded.processes import Program, ServiceFailed, clear_leftover, kept_port, write_private
+from wiring.embedded.server import EmbeddedServer
 
 _CONFIG: Final = """\
 bind 127.0.0.1
@@ -44,15 +34,10 @@ tcp-keepalive 60
 """
 
 
-class EmbeddedValkey:
+class EmbeddedValkey(EmbeddedServer):
     """Valkey in `home`. `with EmbeddedValkey(home) as valkey: valkey.url`, or `prepare()` for a supervisor."""
 
-    def __init__(self, home: Path, *, durable: bool = True) -> None:
-        self._home = home.absolute()
-        self._durable = durable
-        self._child: subprocess.Popen[bytes] | None = None
-        self._program: Program | None = None
-        self._port = 0
+    log_name = "valkey.log"
 
     @property
     def url(self) -> str:
@@ -82,38 +67,6 @@ class EmbeddedValkey:
         write_private(self._home / "valkey.conf", config)
         self._program = program
         return program
-
-    def start(self) -> str:
-        """Run it and return `url` when it answers. Raises ServiceFailed."""
-        program = self.prepare()
-        log = self._home / "valkey.log"
-        with log.open("wb") as output:
-            self._child = spawn(program, self._pid_file, output)
-        try:
-            wait_ready(self._child, program, log)
-        except BaseException:
-            self.stop()
-            raise
-        return self.url
-
-    def stop(self) -> None:
-        """Stop it in order; a second call does nothing."""
-        if self._child is not None and self._program is not None:
-            stop(self._child, self._program, self._pid_file)
-            self._child = None
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
-
-    @property
-    def _pid_file(self) -> Path:
-        return self._home / "pid"
 
     def _password(self) -> str:
         return (self._home / "password").read_text()

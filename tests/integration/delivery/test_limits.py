@@ -6,6 +6,7 @@ import math
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 
 import pytest
 import redis
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 
 from db.live import RedisLiveState, cells
 from db.repositories.quotas import Quotas
+from domain.delivery import Opening
 from domain.message import Lane
 from providers.memory import Answer
 from routing.breaker import TRIP_AFTER, Admission, Sign
@@ -268,3 +270,32 @@ def test_quotas_of_unlimited_providers_are_not_locked(house):
     with house.units() as unit:
         assert Quotas(unit.connection).lock([house.one("SELECT id FROM providers").id]) == {}
     assert house.drain(Lane.BULK) is None
+
+
+def test_a_worker_waits_for_another_that_is_reserving_the_last_of_a_quota(house):
+    house.provider("only", quota={"daily_quota": 1})
+    provider = house.one("SELECT id FROM providers").id
+    first, second = house.accept(a_submission(), a_submission())
+    run = house.run()
+    with house.units() as unit:
+        token = unit.delivery.claim(Lane.TRANSACTIONAL, run.id, 10, house.clock.chance.shuffle).token
+        unit.commit()
+
+    def opening(job):
+        return Opening(new_id(), job, provider, 0, 1, Decimal("0.0004"), "USD", {})
+
+    def reserve_too():
+        with house.units() as unit:
+            opened = unit.delivery.open(run.id, token, [opening(second)])
+            unit.commit()
+        return opened
+
+    with ThreadPoolExecutor(1) as other, house.units() as unit:
+        assert len(unit.delivery.open(run.id, token, [opening(first)]).attempts) == 1
+        waiting = other.submit(reserve_too)
+        with pytest.raises(TimeoutError):
+            waiting.result(timeout=0.3)
+        unit.commit()
+        opened = waiting.result(timeout=5)
+    assert (opened.attempts, opened.spent) == (frozenset(), {provider})
+    assert used(house).used_today == 1

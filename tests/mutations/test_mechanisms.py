@@ -1,0 +1,154 @@
+"""Each mechanism that the promise rests on is taken out in turn, and a named test must notice.
+
+A copy of the code is changed and the test runs there: a test that still passes guards nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+ROOMS = ("api", "db", "domain", "providers", "routing", "tests", "wiring", "workers", "cli", "sandbox")
+DEATH = "tests/integration/delivery/test_death.py::"
+ONE = "tests/integration/delivery/test_one_email.py::"
+LIMITS = "tests/integration/delivery/test_limits.py::"
+HEART = "tests/integration/delivery/test_heart.py::"
+
+
+@dataclass(frozen=True)
+class Mutation:
+    """`old` stands in `file` exactly once; with `new` in its place, `test` must fail."""
+
+    mechanism: str
+    file: str
+    old: str
+    new: str
+    test: str
+
+
+MUTATIONS = [
+    Mutation(
+        "a claim excludes other claims",
+        "db/repositories/delivery.py",
+        "UPDATE email_queue q SET run = :run, token = :token, claims = q.claims + 1",
+        "UPDATE email_queue q SET claims = q.claims + 1",
+        DEATH + "test_claimed_emails_are_not_claimed_again_while_the_run_lives",
+    ),
+    Mutation(
+        "the lease fences the ledger",
+        "db/repositories/delivery.py",
+        "WHERE id = :run AND lease_until > mm_now() FOR SHARE",
+        "WHERE id = :run FOR SHARE",
+        DEATH + "test_a_run_past_its_lease_can_neither_open_nor_record",
+    ),
+    Mutation(
+        "the token fences the ledger",
+        "db/repositories/delivery.py",
+        "JOIN email_queue q ON q.job_id = o.job_id AND q.run = :run AND q.token = :token",
+        "JOIN email_queue q ON q.job_id = o.job_id",
+        DEATH + "test_a_write_with_an_old_token_is_refused",
+    ),
+    Mutation(
+        "the ledger is committed before the wire",
+        "workers/delivery.py",
+        "                    opened = unit.delivery.open(self._run.id, self._claim.token, openings)\n"
+        "                    unit.commit()\n",
+        "                    opened = unit.delivery.open(self._run.id, self._claim.token, openings)\n",
+        DEATH + "test_the_ledger_is_committed_before_the_wire",
+    ),
+    Mutation(
+        "no socket is opened past the lease",
+        "workers/delivery.py",
+        "        if not self._run.alive():\n            return _Reply()\n",
+        "",
+        DEATH + "test_a_lease_that_passes_after_the_ledger_leaves_a_doubt_but_opens_no_socket",
+    ),
+    Mutation(
+        "the sweeper frees the claims of the dead",
+        "workers/upkeep.py",
+        "freed = unit.upkeep.free_orphans()",
+        "freed = 0",
+        DEATH + "test_an_email_of_a_dead_run_that_never_reached_the_wire_is_claimable_at_once",
+    ),
+    Mutation(
+        "the sweeper settles what the dead left open as unknown",
+        "workers/upkeep.py",
+        "doubts = unit.upkeep.doubts()",
+        "doubts: list[Doubt] = []",
+        DEATH + "test_an_email_of_a_dead_run_with_an_open_attempt_is_unknown_and_never_sent_again",
+    ),
+    Mutation(
+        "the sweeper rings lanes that have due emails",
+        "workers/upkeep.py",
+        "    for lane in lanes:\n        queue.ring(lane)\n",
+        "",
+        HEART + "test_it_frees_what_others_left_and_rings",
+    ),
+    Mutation(
+        "a doubt is held",
+        "routing/policy.py",
+        "    if isinstance(error, OutcomeUnknown):\n",
+        "    if False and isinstance(error, OutcomeUnknown):\n",
+        ONE + "test_an_unknown_outcome_is_held_and_not_sent_elsewhere",
+    ),
+    Mutation(
+        "claims that die are capped",
+        "workers/delivery.py",
+        "spent = [j for j in self._claim.jobs if j.claims > cap]",
+        "spent = [j for j in self._claim.jobs if j.claims > 1000]",
+        DEATH + "test_after_two_deaths_an_email_is_claimed_alone_and_past_the_cap_it_fails",
+    ),
+    Mutation(
+        "quotas are locked before they are reserved",
+        "db/repositories/quotas.py",
+        "    ORDER BY provider_id\n    FOR UPDATE\n",
+        "    ORDER BY provider_id\n",
+        LIMITS + "test_a_worker_waits_for_another_that_is_reserving_the_last_of_a_quota",
+    ),
+    Mutation(
+        "what was not sent is refunded",
+        "db/repositories/delivery.py",
+        "        self._quotas.refund(",
+        "        sorted(",
+        LIMITS + "test_a_quota_counts_recipients_and_is_refunded_where_nothing_was_sent",
+    ),
+    Mutation(
+        "an idempotency key is kept with the emails it accepted",
+        "api/intake.py",
+        "            if before is not None:\n                return Receipt(tuple(before), replayed=True)\n",
+        "",
+        "tests/integration/api/test_emails.py::test_a_hundred_requests_at_once_with_one_key_make_one_email",
+    ),
+]
+
+
+@pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda m: m.mechanism.replace(" ", "_"))
+def test_a_mechanism_that_is_taken_out_is_missed(mutation: Mutation, tmp_path: Path):
+    tree = tmp_path / "tree"
+    tree.mkdir()
+    for room in ROOMS:
+        shutil.copytree(ROOT / room, tree / room, ignore=shutil.ignore_patterns("__pycache__"))
+    for file in ("pyproject.toml", "celeryconfig.py"):
+        shutil.copy(ROOT / file, tree / file)
+    changed = tree / mutation.file
+    source = changed.read_text()
+    assert source.count(mutation.old) == 1, f"{mutation.file} has changed: adapt this mutation"
+    changed.write_text(source.replace(mutation.old, mutation.new))
+    run = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", mutation.test],
+        cwd=tree,
+        env={**os.environ, "PYTHONPATH": str(tree)},
+        capture_output=True,
+        text=True,
+        timeout=110,
+        check=False,
+    )
+    assert run.returncode == 1, f"nothing noticed that this is gone: {mutation.mechanism}\n{run.stdout}"
+    assert "failed" in run.stdout, run.stdout

@@ -1,4 +1,4 @@
-"""Whatever happens in whatever order: nothing is lost, nothing is sent twice by itself, and the ledger tells the truth."""
+"""Whatever happens in whatever order: nothing is lost or sent twice by itself, and the ledger tells the truth."""
 
 from __future__ import annotations
 

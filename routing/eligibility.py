@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from uuid import UUID
 
@@ -13,6 +13,7 @@ from domain.message import Disposition, Submission
 from routing.breaker import Admission
 from routing.snapshot import ProviderSnapshot, QuotaLeft, RuleSnapshot
 
+_PROBE_TIME = timedelta(seconds=1)  # until a probe that is out may have answered
 _ENVELOPE_OVERHEAD = 4096  # bytes allowed for headers and boundaries when a size is estimated
 
 
@@ -130,11 +131,8 @@ def _moment(
     if (spent := _quota_exclusion(provider.quota, submission.recipient_count)) is not None:
         return spent
     if breaker.admission(now) is Admission.SHUT or (breaker.retry_at is not None and provider.probe_taken):
-        return (
-            Because.BREAKER_OPEN,
-            f"not answering: {breaker.cause or 'repeated failures'}",
-            breaker.retry_at,
-        )
+        until = max(breaker.retry_at or now, now + _PROBE_TIME)
+        return Because.BREAKER_OPEN, f"not answering: {breaker.cause or 'repeated failures'}", until
     if breaker.throttled(now):
         return Because.RATE_LIMITED, "the provider asked to slow down", breaker.throttled_until
     if provider.rate_free_at is not None and now < provider.rate_free_at:

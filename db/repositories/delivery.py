@@ -109,7 +109,10 @@ _SETTLE = text("""
 
 
 def release_statement(held_by: str) -> TextClause:
-    """Puts claimed rows down, and shows what changed. `held_by` is SQL that says whose claims `q` may be."""
+    """Puts claimed rows down, and shows what changed. `held_by` is SQL that says whose claims `q` may be.
+
+    An email that waits on and on is deferred once in its timeline, not at every look at it.
+    """
     return text(f"""
     WITH m AS (
         SELECT * FROM unnest(CAST(:ids AS uuid[]), CAST(:jobs AS uuid[]), CAST(:delays AS float[]),
@@ -123,9 +126,12 @@ def release_statement(held_by: str) -> TextClause:
     ), shown AS (
         UPDATE email_jobs j SET status = kept.status, status_reason = kept.reason
         FROM kept WHERE j.id = kept.job_id AND kept.status IS NOT NULL
+            AND (j.status, j.status_reason) IS DISTINCT FROM (kept.status, kept.reason)
     )
     INSERT INTO email_status (id, email_job_id, status, reason, attempt_id)
-    SELECT id, job_id, status, reason, attempt_id FROM kept WHERE status IS NOT NULL
+    SELECT kept.id, kept.job_id, kept.status, kept.reason, kept.attempt_id
+    FROM kept JOIN email_jobs j ON j.id = kept.job_id
+    WHERE kept.status IS NOT NULL AND (kept.status <> j.status OR kept.attempt_id IS NOT NULL)
     """)  # noqa: S608  # constants of these modules only
 
 

@@ -143,6 +143,18 @@ def test_with_one_provider_an_open_breaker_defers_everything_and_drops_nothing(h
     assert len(provider.sent) == 40
 
 
+def test_an_email_that_waits_on_is_deferred_once_in_its_timeline(house):
+    house.provider("only", answer=Answer.MISCONFIGURED)
+    house.accept()
+    house.drain()
+    (waiting,) = house.accept()
+    for _ in range(4):
+        assert house.drain() >= 0.9
+        house.pass_time(3)
+    assert house.timeline(waiting) == ["deferred"]
+    assert house.ledger(waiting) == []
+
+
 def test_an_expired_email_is_not_sent(house):
     provider = house.provider("one")
     now = house.one("SELECT mm_now() AS now").now

@@ -66,6 +66,13 @@ class Stack:
         """The process that runs a program of the stack now: postgres, valkey, sandbox, api, transactional, …"""
         return psutil.Process(json.loads((self.data_dir / "run" / f"{name}.pid").read_text())["pid"])
 
+    def restarted(self, before: psutil.Process, name: str) -> bool:
+        """Whether another process runs the program now. Between the two there is none, or a note of the dead one."""
+        try:
+            return self.program(name).pid != before.pid
+        except (FileNotFoundError, psutil.NoSuchProcess):
+            return False
+
     @property
     def supervisor(self) -> psutil.Process:
         assert self._process is not None

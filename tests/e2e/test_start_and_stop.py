@@ -7,7 +7,6 @@ import socket
 import sys
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import psutil
 import pytest
@@ -82,7 +81,7 @@ def test_a_crashed_program_is_started_again(stack: Stack, service: Service):
     sandbox, beat = stack.program("sandbox"), stack.program("beat")
     beat.kill()
     end = time.monotonic() + 20
-    while not (Path(stack.data_dir, "run", "beat.pid").exists() and stack.program("beat").pid != beat.pid):
+    while not stack.restarted(beat, "beat"):
         assert time.monotonic() < end, stack.said()
         time.sleep(0.05)
     assert "beat ended with code -9; it is started again in 1 s" in stack.said()

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from bench.stack import Stack as Stack
+from bench.stack import data_folder, remove
 from tests.e2e.client import Service
-from tests.e2e.stack import Stack as Stack
-from tests.e2e.stack import data_folder, remove
 
 # Short times, so that faults end soon.
 QUICK = {

@@ -9,8 +9,8 @@ import time
 import pytest
 import redis
 
+from bench.stack import Stack
 from tests.e2e.client import ENDED, Service, an_email, until
-from tests.e2e.stack import Stack
 
 CHEAP, NEXT, SMTP = "sandbox-sendgrid", "sandbox-sendgrid-eu", "sandbox-smtp"
 

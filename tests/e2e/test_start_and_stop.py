@@ -12,8 +12,8 @@ import psutil
 import pytest
 import requests
 
+from bench.stack import Stack, data_folder, remove
 from tests.e2e.client import Service
-from tests.e2e.stack import Stack, data_folder, remove
 
 
 @pytest.fixture

@@ -1,0 +1,10 @@
+"""`mailmux bench`: break the service on purpose, and measure it."""
+
+from __future__ import annotations
+
+import click
+
+
+@click.group()
+def bench() -> None:
+    """Break the service on purpose and count what became of every email; measure how fast it is."""

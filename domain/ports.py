@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Protocol, Self, runtime_checkable
 from uuid import UUID
 
 from domain.attempt import SendResult
@@ -20,6 +21,7 @@ from domain.delivery import (
     Opening,
     Release,
 )
+from domain.errors import ProviderError
 from domain.intake import Accepted, Entry, Once, Sender, Surroundings
 from domain.message import Lane, Submission
 
@@ -44,6 +46,29 @@ class Provider(Protocol):
 
     def close(self) -> None:
         """Give back connections. The provider is not used afterwards."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """One email for one send. `attempt_id` travels as the provider's metadata."""
+
+    submission: Submission
+    attempt_id: UUID
+
+
+@runtime_checkable
+class SeriesProvider(Provider, Protocol):
+    """A provider whose connection carries several emails, one after the other, each with its own answer."""
+
+    def send_series(
+        self, letters: Sequence[Letter], go_on: Callable[[], bool]
+    ) -> Iterator[SendResult | ProviderError]:
+        """Hand the emails over in turn, and yield how each ended as soon as that is known.
+
+        No email can be taken before the one ahead of it has its result. `go_on()` is asked before an email is
+        told and again before its content goes; once it says no, nothing more is sent and the iterator ends.
+        """
         ...
 
 

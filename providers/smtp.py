@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import ssl
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Annotated, Literal
 from uuid import UUID
 
@@ -19,6 +19,7 @@ from domain.attempt import SendResult
 from domain.capabilities import Capabilities
 from domain.errors import Misconfigured, OutcomeUnknown, ProviderError, RateLimited, Unsupported
 from domain.message import Submission
+from domain.ports import Letter
 from providers import guard, mime, wire
 from providers.smtp_replies import Stage, meaning
 from providers.smtp_session import (
@@ -26,8 +27,10 @@ from providers.smtp_session import (
     Dropped,
     Failure,
     InDoubt,
+    Parcel,
     Refusal,
     Session,
+    Stopped,
     Unfit,
     in_base64,
     open_session,
@@ -123,24 +126,64 @@ class SMTPProvider:
         return capabilities(self._config)
 
     def send(self, submission: Submission, attempt_id: UUID) -> SendResult:
-        guard.refuse(self.name, self.capabilities, submission)
+        for result in self.send_series([Letter(submission, attempt_id)], lambda: True):
+            if isinstance(result, ProviderError):
+                raise result
+            return result
+        raise AssertionError("a series of one has one result")
+
+    def send_series(
+        self, letters: Sequence[Letter], go_on: Callable[[], bool]
+    ) -> Iterator[SendResult | ProviderError]:
         try:
-            data = mime.compose(submission, attempt_id, self._world.wall_time())
+            with self._turn():
+                yield from self._carry(letters, go_on)
+        except RateLimited as busy:
+            for _ in letters:
+                yield busy
+
+    def _carry(
+        self, letters: Sequence[Letter], go_on: Callable[[], bool]
+    ) -> Iterator[SendResult | ProviderError]:
+        line = _Line(self._kept, self._open, self._config.messages_per_connection)
+        try:
+            coming = self._pack(letters[0]) if letters else None
+            for place, letter in enumerate(letters):
+                parcel = coming
+                coming = self._pack(letters[place + 1]) if place + 1 < len(letters) else None
+                if isinstance(parcel, ProviderError):
+                    yield parcel
+                    continue
+                if parcel is None or not go_on():
+                    return
+                following = coming if isinstance(coming, Parcel) else None
+                deadline = Deadline(self._world.clock, self._world.timeouts)
+                try:
+                    line.deliver(parcel, following, deadline, go_on)
+                except Stopped:
+                    return
+                except TooLarge as large:
+                    yield Unsupported(self.name, str(large))
+                except Failure as failure:
+                    yield self._error(failure, letter.submission)
+                except Exception as error:  # noqa: BLE001  # nothing proves that it was not sent
+                    yield wire.unanswered(self.name, error)
+                else:
+                    yield SendResult(mime.message_id(letter.submission, letter.attempt_id))
+        finally:
+            line.leave()
+
+    def _pack(self, letter: Letter) -> Parcel | ProviderError:
+        submission = letter.submission
+        try:
+            guard.refuse(self.name, self.capabilities, submission)
+            data = mime.compose(submission, letter.attempt_id, self._world.wall_time())
+        except ProviderError as error:
+            return error
         except (ValueError, TypeError, LookupError) as error:
-            raise Unsupported(self.name, f"could not be composed: {type(error).__name__}") from error
-        sender = submission.envelope.sender.email
+            return Unsupported(self.name, f"could not be composed: {type(error).__name__}")
         recipients = list(dict.fromkeys(r.address.email for r in submission.envelope.recipients))
-        deadline = Deadline(self._world.clock, self._world.timeouts)
-        with self._turn():
-            try:
-                self._deliver(sender, recipients, stuff_dots(data), deadline)
-            except Failure as failure:
-                raise self._error(failure, submission) from failure
-            except ProviderError:
-                raise
-            except Exception as error:
-                raise wire.unanswered(self.name, error) from error
-        return SendResult(mime.message_id(submission, attempt_id))
+        return Parcel(submission.envelope.sender.email, recipients, stuff_dots(data))
 
     def check(self) -> None:
         deadline = Deadline(self._world.clock, self._world.timeouts)
@@ -159,45 +202,6 @@ class SMTPProvider:
 
     def _open(self, deadline: Deadline) -> Session:
         return open_session(self._account, deadline, self._world.timeouts.connect)
-
-    def _deliver(self, sender: str, recipients: list[str], data: bytes, deadline: Deadline) -> None:
-        session = self._kept.take()
-        if session is not None:
-            try:
-                self._transact(session, sender, recipients, data, deadline)
-                return
-            except Dropped as loss:
-                if loss.stage is not Stage.MAIL:
-                    raise
-            except Refusal as refusal:
-                if refusal.reply.code != 421 or refusal.stage is not Stage.MAIL:
-                    raise
-            # The server had ended the kept connection while it was idle; nothing of this email was told to it.
-        self._transact(self._open(deadline), sender, recipients, data, deadline)
-
-    def _transact(
-        self, session: Session, sender: str, recipients: list[str], data: bytes, deadline: Deadline
-    ) -> None:
-        """Carry one email, and keep the connection where it is clean afterwards."""
-        if session.sock is not None:
-            session.sock.deadline = deadline
-        if session.size_limit is not None and len(data) > session.size_limit:
-            self._kept.give(session)
-            raise Unsupported(self.name, f"the server takes no more than {session.size_limit} bytes")
-        clean_after = False
-        try:
-            session.transmit(sender, recipients, data, deadline)
-            clean_after = True
-        except Refusal as refusal:
-            clean_after = refusal.reply.code != 421 and session.reset()
-            raise
-        finally:
-            if not clean_after:
-                session.drop()
-            elif session.sent < self._config.messages_per_connection:
-                self._kept.give(session)
-            else:
-                session.end()
 
     @contextlib.contextmanager
     def _turn(self) -> Iterator[None]:
@@ -226,6 +230,76 @@ class SMTPProvider:
     def _secrets(self) -> tuple[str, ...]:
         account = self._account
         return account.password, account.plain, in_base64(account.password), account.username
+
+
+class TooLarge(Exception):
+    """The server said that it takes no email of this size; nothing of it was told."""
+
+
+class _Line:
+    """The connection of one series: kept from before, or opened, and replaced when it ends."""
+
+    def __init__(self, kept: Kept[Session], open_one: Callable[[Deadline], Session], share: int) -> None:
+        self._kept, self._open, self._share = kept, open_one, share
+        self._session: Session | None = None
+
+    def deliver(
+        self, parcel: Parcel, following: Parcel | None, deadline: Deadline, go_on: Callable[[], bool]
+    ) -> None:
+        """Carry one email. Raises Failure."""
+        if self._session is None:
+            self._session = self._kept.take()
+        if self._session is not None:
+            try:
+                self._transact(self._session, parcel, following, deadline, go_on)
+                return
+            except Dropped as loss:
+                if loss.stage is not Stage.MAIL:
+                    raise
+            except Refusal as refusal:
+                if refusal.reply.code != 421 or refusal.stage is not Stage.MAIL:
+                    raise
+            # The server had ended the used connection while it was idle; nothing of this email was taken.
+        self._session = self._open(deadline)
+        self._transact(self._session, parcel, following, deadline, go_on)
+
+    def leave(self) -> None:
+        """Keep the connection for the next series, where nothing is under way on it."""
+        session, self._session = self._session, None
+        if session is not None and session.clean:
+            self._kept.give(session)
+        elif session is not None:
+            session.drop()
+
+    def _transact(
+        self,
+        session: Session,
+        parcel: Parcel,
+        following: Parcel | None,
+        deadline: Deadline,
+        go_on: Callable[[], bool],
+    ) -> None:
+        limit = session.size_limit
+        if limit is not None and len(parcel.data) > limit:
+            raise TooLarge(f"the server takes no more than {limit} bytes")
+        last = session.sent + 1 >= self._share
+        if following is not None and (last or (limit is not None and len(following.data) > limit)):
+            following = None
+        usable = False
+        try:
+            session.transmit(parcel, deadline, go_on, following)
+            usable = True
+        except Refusal as refusal:
+            # A refused content has ended its transaction, and the next one may have begun already.
+            usable = refusal.reply.code != 421 and (refusal.stage is Stage.END or session.reset())
+            raise
+        finally:
+            if not usable:
+                self._session = None
+                session.drop()
+            elif session.sent >= self._share:
+                self._session = None
+                session.end()
 
 
 def stuff_dots(data: bytes) -> bytes:

@@ -7,7 +7,7 @@ import re
 import smtplib
 import ssl
 from base64 import b64encode
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -15,6 +15,7 @@ from providers.reach import anywhere
 from providers.smtp_replies import Reply, Stage
 from providers.sockets import Deadline, PlainSocket, TLSSocket, dial, encrypt
 
+_WRITE_AT_ONCE = 131_072  # bytes under one wait
 LONGEST_REPLY = 65_536  # bytes of all lines; RFC 5321 (4.5.3.1.5) allows 512 for one
 _REPLY_LINE = re.compile(rb"([2-5][0-9][0-9])(?:([ -])(.*?))?\r?\n\Z", re.DOTALL)
 
@@ -99,15 +100,38 @@ class _Dialogue(smtplib.SMTP):
                 return int(found[1]), b"\n".join(lines)
 
 
+@dataclass(frozen=True, slots=True, repr=False)
+class Parcel:
+    """An email as SMTP carries it: `data` with doubled dots and CRLF at its end, without the final dot."""
+
+    sender: str
+    recipients: Sequence[str]
+    data: bytes
+
+
+class Stopped(Failure):
+    """The sender said to stop before the content went."""
+
+
 class Session:
-    """A connection that is ready for emails. `sent` counts those that it carried."""
+    """A connection that is ready for emails. `sent` counts those that it carried.
+
+    Where the server offers PIPELINING (RFC 2920) the commands of an email go in one write, and those of the
+    next email go with the end of this one.
+    """
 
     def __init__(self, dialogue: _Dialogue) -> None:
         self._dialogue, self.sent = dialogue, 0
+        self._told: Parcel | None = None  # its commands are on the wire, their replies are not read yet
 
     @property
     def sock(self) -> PlainSocket | None:
         return self._dialogue.sock
+
+    @property
+    def clean(self) -> bool:
+        """Whether nothing is under way on it."""
+        return self._told is None
 
     @property
     def size_limit(self) -> int | None:
@@ -123,28 +147,26 @@ class Session:
             raise Dropped(stage, error) from error
         return _answered(stage, code, text, yes)
 
-    def transmit(self, sender: str, recipients: list[str], data: bytes, deadline: Deadline) -> None:
-        """One transaction. Returns only where the server took the email for every recipient; raises Failure."""
-        size = f" SIZE={len(data)}" if self._dialogue.has_extn("size") else ""
-        self.ask(Stage.MAIL, f"MAIL FROM:<{sender}>{size}")
-        refusals: list[Refusal] = []
-        for recipient in recipients:
-            try:
-                self.ask(Stage.RCPT, f"RCPT TO:<{recipient}>")
-            except Refusal as refusal:
-                refusals.append(refusal)
-                if refusal.reply.code == 421:
-                    break
-        if refusals:
-            # All or nothing: an email that goes to some of its recipients could never be completed elsewhere.
-            raise next((r for r in refusals if r.reply.code >= 500), refusals[0])
-        self.ask(Stage.DATA, "DATA", yes=3)
+    def transmit(
+        self, parcel: Parcel, deadline: Deadline, go_on: Callable[[], bool], following: Parcel | None = None
+    ) -> None:
+        """One transaction. Returns only where the server took the email for every recipient; raises Failure.
+
+        `following` is told with the end of this one, where the server allows that.
+        """
+        if self.sock is not None:
+            self.sock.deadline = deadline
+        if self._dialogue.has_extn("pipelining"):
+            self._tell(parcel)
+        else:
+            self._tell_step_by_step(parcel)
+            following = None
+        if not go_on():
+            raise Stopped
+        commands = b"" if following is None else self._commands(following)
+        self._write_content(parcel.data, b".\r\n" + commands)
+        self._told = following
         try:
-            self._write(data)
-        except OSError as error:
-            raise Dropped(Stage.DATA, error) from error
-        try:
-            self._write(b".\r\n")
             deadline.step = deadline.left()  # this reply may take long, and is worth it (RFC 5321, 4.5.3.2.6)
             code, text = self._dialogue.getreply()
         except (smtplib.SMTPException, OSError) as error:
@@ -173,6 +195,83 @@ class Session:
 
     def drop(self) -> None:
         self._dialogue.close()
+
+    def _mail(self, parcel: Parcel) -> str:
+        size = f" SIZE={len(parcel.data)}" if self._dialogue.has_extn("size") else ""
+        return f"MAIL FROM:<{parcel.sender}>{size}"
+
+    def _commands(self, parcel: Parcel) -> bytes:
+        """DATA goes along where there is one recipient: refused, it is refused too. With several, a server that
+        refuses some of them would wait for a content that must not come.
+        """
+        lines = [self._mail(parcel), *(f"RCPT TO:<{r}>" for r in parcel.recipients)]
+        if len(parcel.recipients) == 1:
+            lines.append("DATA")
+        return "\r\n".join([*lines, ""]).encode("ascii")
+
+    def _tell(self, parcel: Parcel) -> None:
+        """Bring the server to where it waits for the content, in one write."""
+        if self._told is not parcel:
+            assert self._told is None
+            try:
+                self._write(self._commands(parcel))
+            except OSError as error:
+                raise Dropped(Stage.MAIL, error) from error
+        self._told = None
+        refusals = [
+            r
+            for r in (self._refusal(Stage.MAIL), *(self._refusal(Stage.RCPT) for _ in parcel.recipients))
+            if r
+        ]
+        if len(parcel.recipients) == 1:
+            refused = self._refusal(Stage.DATA, yes=3)
+            if refusals and refused is None:
+                self.drop()  # it waits for a content all the same: without it nothing is sent
+            elif refused is not None:
+                refusals.append(refused)
+        _raise_worst(refusals)
+        if len(parcel.recipients) != 1:
+            self.ask(Stage.DATA, "DATA", yes=3)
+
+    def _refusal(self, stage: Stage, yes: int = 2) -> Refusal | None:
+        """Read one reply of several that are on their way."""
+        try:
+            code, text = self._dialogue.getreply()
+            _answered(stage, code, text, yes)
+        except Refusal as refusal:
+            if refusal.reply.code == 421:
+                raise
+            return refusal
+        except (smtplib.SMTPException, OSError) as error:
+            raise Dropped(stage, error) from error
+        return None
+
+    def _tell_step_by_step(self, parcel: Parcel) -> None:
+        self.ask(Stage.MAIL, self._mail(parcel))
+        refusals: list[Refusal] = []
+        for recipient in parcel.recipients:
+            try:
+                self.ask(Stage.RCPT, f"RCPT TO:<{recipient}>")
+            except Refusal as refusal:
+                refusals.append(refusal)
+                if refusal.reply.code == 421:
+                    break
+        _raise_worst(refusals)
+        self.ask(Stage.DATA, "DATA", yes=3)
+
+    def _write_content(self, data: bytes, end: bytes) -> None:
+        """Only a final dot that may have gone leaves a doubt: count what was handed to the system."""
+        whole = memoryview(data + end)
+        gone = 0
+        try:
+            if self.sock is None:
+                raise BrokenPipeError("the connection is closed")
+            while gone < len(whole):
+                gone += self.sock.send(whole[gone : gone + _WRITE_AT_ONCE])
+        except OSError as error:
+            if gone > len(data):
+                raise InDoubt(error) from error
+            raise Dropped(Stage.DATA, error) from error
 
     def _write(self, data: bytes) -> None:
         if self.sock is None:
@@ -244,6 +343,16 @@ def _answered(stage: Stage, code: int, text: bytes, yes: int = 2) -> Reply:
     if code // 100 in (4, 5):
         raise Refusal(stage, reply)
     raise Dropped(stage, NotSMTP())
+
+
+def _raise_worst(refusals: Sequence[Refusal]) -> None:
+    """All or nothing: an email that goes to some of its recipients could never be completed elsewhere.
+
+    The first refusal says why; of several recipients' a permanent one counts more. What follows is a consequence.
+    """
+    if refusals:
+        first = [r for r in refusals if r.stage is refusals[0].stage]
+        raise next((r for r in first if r.reply.code >= 500), first[0])
 
 
 def in_base64(text: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Protocol, Self, runtime_checkable
@@ -63,8 +63,8 @@ class SeriesProvider(Provider, Protocol):
 
     def send_series(
         self, letters: Sequence[Letter], go_on: Callable[[], bool]
-    ) -> Iterator[SendResult | ProviderError]:
-        """Hand the emails over in turn, and yield how each ended as soon as that is known.
+    ) -> Generator[SendResult | ProviderError, None, None]:
+        """Hand the emails over in turn, and yield how each ended as soon as that is known. Raises nothing.
 
         No email can be taken before the one ahead of it has its result. `go_on()` is asked before an email is
         told and again before its content goes; once it says no, nothing more is sent and the iterator ends.

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import ssl
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import Annotated, Literal
 from uuid import UUID
 
@@ -134,7 +134,7 @@ class SMTPProvider:
 
     def send_series(
         self, letters: Sequence[Letter], go_on: Callable[[], bool]
-    ) -> Iterator[SendResult | ProviderError]:
+    ) -> Generator[SendResult | ProviderError, None, None]:
         try:
             with self._turn():
                 yield from self._carry(letters, go_on)
@@ -144,7 +144,7 @@ class SMTPProvider:
 
     def _carry(
         self, letters: Sequence[Letter], go_on: Callable[[], bool]
-    ) -> Iterator[SendResult | ProviderError]:
+    ) -> Generator[SendResult | ProviderError, None, None]:
         line = _Line(self._kept, self._open, self._config.messages_per_connection)
         try:
             coming = self._pack(letters[0]) if letters else None

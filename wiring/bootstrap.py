@@ -33,6 +33,7 @@ from workers.delivery import Dispatcher, Knobs
 from workers.fleet import ConfiguredFleet
 from workers.queue import DRAIN_TASK, Doorbell
 from workers.run import Heart
+from workers.sending import Sender
 
 _UNHEARD_RINGS = 8  # in a lane's queue, after which no more are added
 _LIVE_TIMEOUT = 0.05  # seconds that a decision waits for Redis
@@ -167,7 +168,7 @@ def build_worker(settings: Settings, app: Celery, stopping: Callable[[], bool]) 
         live=RedisLiveState(client, clock),
         clock=clock,
         ids=new_id,
-        pool=pool,
+        sender=Sender(fleet.adapter, pool, clock, log),
         log=log,
         knobs=Knobs(knobs.batch, knobs.window, knobs.claim_cap, knobs.drain_seconds, patience),
         stopping=stopping,

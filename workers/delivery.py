@@ -8,17 +8,15 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import Executor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Protocol
 from uuid import UUID
 
-from domain.attempt import Attempt, Outcome, SendResult
+from domain.attempt import Attempt, Outcome
 from domain.delivery import Claim, Close, Ending, Move, Opening, Release
 from domain.errors import (
-    OutcomeUnknown,
     ProviderError,
     RateLimited,
     SenderNotVerified,
@@ -26,7 +24,7 @@ from domain.errors import (
 )
 from domain.lifecycle import Event, Status, advance
 from domain.message import Lane
-from domain.ports import Clock, Log, Provider, WorkerUnit
+from domain.ports import Clock, Letter, Log, WorkerUnit
 from routing.breaker import sign_of
 from routing.live import LiveState, Signal
 from routing.policy import (
@@ -40,6 +38,7 @@ from routing.policy import (
 )
 from routing.snapshot import Snapshot
 from workers.planning import Board, Parcel, Route, plan
+from workers.sending import Outgoing, Reply, Sender
 
 NOT_ATTEMPTED = "not_attempted"  # the ledger's word for an attempt that never reached the wire
 _SENDER_RETRY = timedelta(minutes=15)
@@ -58,14 +57,10 @@ class Run(Protocol):
 
 
 class Fleet(Protocol):
-    """The providers as they are configured now, with an adapter for each."""
+    """The providers as they are configured now."""
 
     def snapshot(self) -> Snapshot:
         """Everything the router needs; breakers left closed."""
-        ...
-
-    def adapter(self, provider: UUID) -> Provider:
-        """The adapter of a provider of the last snapshot."""
         ...
 
 
@@ -89,7 +84,7 @@ class Dispatcher:
     live: LiveState
     clock: Clock
     ids: Callable[[], UUID]
-    pool: Executor
+    sender: Sender
     log: Log
     knobs: Knobs = Knobs()
     stopping: Callable[[], bool] = lambda: False
@@ -216,11 +211,11 @@ class Delivery:
 
     def _send(self, opened: Sequence[tuple[UUID, Route]], board: Board) -> list[Parcel]:
         """Send a window's emails at once; note how each ended. Returns those to be decided again now."""
-        futures = [self._deps.pool.submit(self._call, *one) for one in opened]
+        letters = [_outgoing(attempt_id, route) for attempt_id, route in opened]
+        replies = self._deps.sender.send(letters, self._run.alive) if letters else []
         again: list[Parcel] = []
         signals: list[Signal] = []
-        for (attempt_id, route), future in zip(opened, futures, strict=True):
-            reply = future.result()
+        for (attempt_id, route), reply in zip(opened, replies, strict=True):
             self._endings.append(_ending(attempt_id, route, reply))
             if reply.sent is None and reply.error is None:
                 continue  # the lease had passed: the fence will refuse this claim's records
@@ -240,26 +235,6 @@ class Delivery:
             self._deps.live.fold(signals, self._now())
             board.refresh_breakers()
         return again
-
-    def _call(self, attempt_id: UUID, route: Route) -> _Reply:
-        """One send. Opens no socket once the lease has passed."""
-        clock = self._deps.clock
-        began = clock.monotonic()
-        if not self._run.alive():
-            return _Reply()
-        provider = route.candidate.provider
-        error: ProviderError | None = None
-        sent: SendResult | None = None
-        try:
-            sent = self._deps.fleet.adapter(route.candidate.provider_id).send(
-                route.parcel.submission, attempt_id
-            )
-        except ProviderError as known:
-            error = known
-        except Exception as surprise:  # an adapter's fault must never lose an email or send it twice
-            self._deps.log.exception("adapter_broke", attempt=str(attempt_id), provider=provider)
-            error = OutcomeUnknown(provider, f"the adapter broke: {type(surprise).__name__}")
-        return _Reply(sent, error, (clock.monotonic() - began) * 1000)
 
     def _move(
         self,
@@ -288,13 +263,9 @@ class Delivery:
         return self._claim.now + timedelta(seconds=self._deps.clock.monotonic() - self._began)
 
 
-@dataclass(frozen=True, slots=True)
-class _Reply:
-    """How a call ended. Neither `sent` nor `error`: it was not made."""
-
-    sent: SendResult | None = None
-    error: ProviderError | None = None
-    latency_ms: float | None = None
+def _outgoing(attempt_id: UUID, route: Route) -> Outgoing:
+    candidate = route.candidate
+    return Outgoing(candidate.provider_id, candidate.provider, Letter(route.parcel.submission, attempt_id))
 
 
 def _opening(attempt_id: UUID, route: Route) -> Opening:
@@ -311,7 +282,7 @@ def _opening(attempt_id: UUID, route: Route) -> Opening:
     )
 
 
-def _ending(attempt_id: UUID, route: Route, reply: _Reply) -> Ending:
+def _ending(attempt_id: UUID, route: Route, reply: Reply) -> Ending:
     if reply.error is not None:
         refused = None
         if isinstance(reply.error, SenderNotVerified):

@@ -66,8 +66,8 @@ MUTATIONS = [
     Mutation(
         "no socket is opened past the lease",
         "workers/delivery.py",
-        "        if not self._run.alive():\n            return _Reply()\n",
-        "",
+        "self._deps.sender.send(letters, self._run.alive)",
+        "self._deps.sender.send(letters, lambda: True)",
         DEATH + "test_a_lease_that_passes_after_the_ledger_leaves_a_doubt_but_opens_no_socket",
     ),
     Mutation(

@@ -27,6 +27,7 @@ from tests.builders import USER, a_submission, chance, new_id
 from workers.delivery import Dispatcher, Knobs, drain
 from workers.fleet import ConfiguredFleet
 from workers.run import LeasedRun
+from workers.sending import Sender
 from workers.upkeep import Swept, sweep
 
 
@@ -63,14 +64,15 @@ class House:
         self.redis = redis.Redis.from_url(redis_url, socket_timeout=1)
         self.pool = ThreadPoolExecutor(25)
         self.patience = Patience(unknown_ttl=1000, resend_after=60, give_up_after=5000)
+        fleet, log = ConfiguredFleet(self._read, self._build), structlog.get_logger("test")
         self.dispatcher = Dispatcher(
             units=self.units,
-            fleet=ConfiguredFleet(self._read, self._build),
+            fleet=fleet,
             live=RedisLiveState(self.redis, self.clock),
             clock=self.clock,
             ids=new_id,
-            pool=self.pool,
-            log=structlog.get_logger("test"),
+            sender=Sender(fleet.adapter, self.pool, self.clock, log),
+            log=log,
             knobs=Knobs(patience=self.patience),
         )
         with self.engine.begin() as connection:

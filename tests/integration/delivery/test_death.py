@@ -155,14 +155,14 @@ def test_a_lease_that_passes_after_the_ledger_leaves_a_doubt_but_opens_no_socket
     provider = house.provider("one")
     (job,) = house.accept()
     run = house.run()
-    real = house.dispatcher.pool.submit
+    real = house.dispatcher.sender.send
 
     def stopped(*work):
         house.clock.move(16)  # SIGSTOP past the lease, then SIGCONT
         house.kill(run)
         return real(*work)
 
-    house.pool.submit = stopped
+    house.dispatcher.sender.send = stopped
     with pytest.raises(LeaseLost):
         house.drain(run=run)
     assert provider.calls == ()

@@ -73,16 +73,16 @@ def job_row(submission: Submission, api_key_id: UUID | None, status: str) -> dic
     }
 
 
-def submission(row: Mapping[str, Any]) -> Submission:
-    """The value of a row of `email_jobs` joined with its content's `text` and `html`."""
+def submission(row: Mapping[str, Any], text: str | None, html: str | None) -> Submission:
+    """The value of a row of `email_jobs` and of its content."""
     envelope, options = row["envelope"], row["options"]
     return Submission(
         id=row["id"],
         user_id=row["user_id"],
         message=Message(
             subject=row["subject"],
-            text=row["text"],
-            html=row["html"],
+            text=text,
+            html=html,
             headers=tuple((name, value) for name, value in envelope["headers"]),
         ),
         envelope=Envelope(

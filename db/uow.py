@@ -28,6 +28,13 @@ _OPTIONS = " ".join(
         "lock_timeout": 10_000,
         "idle_in_transaction_session_timeout": 30_000,
         "timezone": "UTC",
+        "jit": "off",
+        # What is prepared works on small sets by key. Its plan is made once, perhaps while a table is empty, and
+        # must not read the whole table when that has grown.
+        "plan_cache_mode": "force_generic_plan",
+        "enable_seqscan": "off",
+        "enable_hashjoin": "off",
+        "enable_mergejoin": "off",
     }.items()
 )
 

@@ -13,10 +13,11 @@ from typing import Any
 from uuid import UUID
 
 import uuid_utils.compat as uuid_utils
-from sqlalchemy import Connection, TextClause, text
+from sqlalchemy import Connection, text
 
 from db.mapping import submission
 from db.repositories.quotas import Quotas
+from db.statements import Prepared
 from domain.attempt import Attempt, Outcome
 from domain.delivery import (
     Claim,
@@ -38,8 +39,12 @@ SUSPECT = (
 )
 _USERS_IN_TURN = 1000  # users that one claim looks at
 
+_CLAIM_HEAD = Prepared("claim_head", "SELECT nextval('claim_tokens') AS token, mm_now() AS now")
+
 # A loose index scan: each step jumps to the next user's earliest row, however many rows the user has.
-_USERS = text("""
+_USERS = Prepared(
+    "claim_users",
+    """
     WITH RECURSIVE head AS (
         (SELECT user_id, due_at FROM email_queue WHERE lane = :lane AND run IS NULL
          ORDER BY user_id, due_at LIMIT 1)
@@ -51,7 +56,10 @@ _USERS = text("""
         ) later
     )
     SELECT user_id FROM head WHERE due_at <= mm_now() LIMIT :users
-""")
+    """,
+    lane="text",
+    users="int",
+)
 
 _TAKE = """
     UPDATE email_queue q SET run = :run, token = :token, claims = q.claims + 1
@@ -61,9 +69,11 @@ _TAKE = """
 """
 
 # The two claims differ in what they pick; both take it in one way.
-_CLAIM = text(f"""
+_CLAIM = Prepared(
+    "claim",
+    f"""
     WITH picked AS (
-        SELECT own.job_id FROM unnest(CAST(:users AS uuid[])) AS u(user_id)
+        SELECT own.job_id FROM unnest(:users) AS u(user_id)
         CROSS JOIN LATERAL (
             SELECT job_id FROM email_queue
             WHERE lane = :lane AND user_id = u.user_id AND run IS NULL AND due_at <= mm_now() AND claims < {SUSPECT}
@@ -71,53 +81,97 @@ _CLAIM = text(f"""
         ) own
         LIMIT :limit
     ) {_TAKE}
-""")  # noqa: S608  # constants of this module only
+    """,  # noqa: S608  # constants of this module only
+    run="uuid",
+    token="bigint",  # noqa: S106
+    lane="text",
+    users="uuid[]",
+    share="int",
+    limit="int",
+)
 
-_CLAIM_SUSPECT = text(f"""
+_CLAIM_SUSPECT = Prepared(
+    "claim_suspect",
+    f"""
     WITH picked AS (
         SELECT job_id FROM email_queue
         WHERE lane = :lane AND run IS NULL AND due_at <= mm_now() AND claims >= {SUSPECT}
         ORDER BY due_at LIMIT 1 FOR UPDATE SKIP LOCKED
     ) {_TAKE}
-""")  # noqa: S608  # constants of this module only
+    """,  # noqa: S608  # constants of this module only
+    run="uuid",
+    token="bigint",  # noqa: S106
+    lane="text",
+)
 
-_JOBS = text("""
-    SELECT j.*, c.text, c.html
-    FROM email_jobs j JOIN email_contents c ON c.user_id = j.user_id AND c.hash = j.content_hash
-    WHERE j.id = ANY(CAST(:jobs AS uuid[]))
-""")
+_JOBS = Prepared(
+    "load",
+    """
+    SELECT id, user_id, subject, content_hash, envelope, email_type, lane, on_unknown, options, tags,
+           metadata, send_at, expires_at, created_at
+    FROM email_jobs WHERE id = ANY(:jobs)
+    """,
+    jobs="uuid[]",
+)
 
-_HISTORY = text("""
+# Apart from the emails: a campaign's content is read once for all of them.
+_CONTENTS = Prepared(
+    "load_contents",
+    """
+    SELECT c.user_id, c.hash, c.text, c.html FROM email_contents c
+    JOIN (SELECT DISTINCT user_id, content_hash FROM email_jobs WHERE id = ANY(:jobs)) used
+      ON c.user_id = used.user_id AND c.hash = used.content_hash
+    """,
+    jobs="uuid[]",
+)
+
+_HISTORY = Prepared(
+    "load_history",
+    """
     SELECT a.id, a.job_id, a.provider_id, p.name AS provider, a.round, a.outcome, a.error
     FROM delivery_attempts a JOIN providers p ON p.id = a.provider_id
-    WHERE a.job_id = ANY(CAST(:jobs AS uuid[]))
+    WHERE a.job_id = ANY(:jobs)
     ORDER BY a.id
-""")
+    """,
+    jobs="uuid[]",
+)
 
-_FENCE = text("SELECT 1 FROM worker_runs WHERE id = :run AND lease_until > mm_now() FOR SHARE")
+_FENCE = Prepared(
+    "fence", "SELECT 1 FROM worker_runs WHERE id = :run AND lease_until > mm_now() FOR SHARE", run="uuid"
+)
 
-_SETTLE = text("""
+_SETTLE = Prepared(
+    "settle",
+    """
     UPDATE delivery_attempts a SET
         outcome = e.outcome, error = e.error, detail = e.detail, provider_message_id = e.message_id,
         latency_ms = e.latency_ms, settled_at = mm_now()
-    FROM unnest(CAST(:ids AS uuid[]), CAST(:outcomes AS text[]), CAST(:errors AS text[]), CAST(:details AS text[]),
-                CAST(:message_ids AS text[]), CAST(:latencies AS float[]))
+    FROM unnest(:ids, :outcomes, :errors, :details, :message_ids, :latencies)
          AS e(id, outcome, error, detail, message_id, latency_ms)
     WHERE a.id = e.id AND a.run = :run AND a.outcome IS NULL
     RETURNING a.id, a.outcome
-""")
+    """,
+    run="uuid",
+    ids="uuid[]",
+    outcomes="text[]",
+    errors="text[]",
+    details="text[]",
+    message_ids="text[]",
+    latencies="float[]",
+)
 
 
-def release_statement(held_by: str) -> TextClause:
+def release_statement(name: str, held_by: str, **more: str) -> Prepared:
     """Puts claimed rows down, and shows what changed. `held_by` is SQL that says whose claims `q` may be.
 
     An email that waits on and on is deferred once in its timeline, not at every look at it.
     """
-    return text(f"""
+    return Prepared(
+        name,
+        f"""
     WITH m AS (
-        SELECT * FROM unnest(CAST(:ids AS uuid[]), CAST(:jobs AS uuid[]), CAST(:delays AS float[]),
-            CAST(:rounds AS int[]), CAST(:helds AS bool[]), CAST(:statuses AS text[]), CAST(:reasons AS text[]),
-            CAST(:attempts AS uuid[])) AS m(id, job_id, delay, round, held, status, reason, attempt_id)
+        SELECT * FROM unnest(:ids, :jobs, :delays, :rounds, :helds, :statuses, :reasons, :attempts)
+            AS m(id, job_id, delay, round, held, status, reason, attempt_id)
     ), kept AS (
         UPDATE email_queue q SET run = NULL, token = NULL, claims = 0, round = m.round, held = m.held,
             due_at = mm_now() + m.delay * interval '1 second'
@@ -132,15 +186,26 @@ def release_statement(held_by: str) -> TextClause:
     SELECT kept.id, kept.job_id, kept.status, kept.reason, kept.attempt_id
     FROM kept JOIN email_jobs j ON j.id = kept.job_id
     WHERE kept.status IS NOT NULL AND (kept.status <> j.status OR kept.attempt_id IS NOT NULL)
-    """)  # noqa: S608  # constants of these modules only
+    """,  # noqa: S608  # constants of these modules only
+        **more,
+        ids="uuid[]",
+        jobs="uuid[]",
+        delays="float[]",
+        rounds="int[]",
+        helds="bool[]",
+        statuses="text[]",
+        reasons="text[]",
+        attempts="uuid[]",
+    )
 
 
-_RELEASE = release_statement("q.run = :run AND q.token = :token")
+_RELEASE = release_statement("release", "q.run = :run AND q.token = :token", run="uuid", token="bigint")  # noqa: S106
 
-_CLOSE = text("""
+_CLOSE = Prepared(
+    "close",
+    """
     WITH m AS (
-        SELECT * FROM unnest(CAST(:ids AS uuid[]), CAST(:jobs AS uuid[]), CAST(:statuses AS text[]),
-            CAST(:reasons AS text[]), CAST(:attempts AS uuid[]), CAST(:providers AS uuid[]))
+        SELECT * FROM unnest(:ids, :jobs, :statuses, :reasons, :attempts, :providers)
             AS m(id, job_id, status, reason, attempt_id, provider_id)
     ), gone AS (
         DELETE FROM email_queue q USING m WHERE q.job_id = m.job_id AND q.run = :run AND q.token = :token
@@ -153,20 +218,40 @@ _CLOSE = text("""
     )
     INSERT INTO email_status (id, email_job_id, status, reason, attempt_id)
     SELECT id, job_id, status, reason, attempt_id FROM gone
-""")
+    """,
+    run="uuid",
+    token="bigint",  # noqa: S106
+    ids="uuid[]",
+    jobs="uuid[]",
+    statuses="text[]",
+    reasons="text[]",
+    attempts="uuid[]",
+    providers="uuid[]",
+)
 
-_OPEN = text("""
+_OPEN = Prepared(
+    "open",
+    """
     INSERT INTO delivery_attempts
         (id, job_id, provider_id, run, token, round, recipients, estimated_cost, currency, decision)
     SELECT o.id, o.job_id, o.provider_id, :run, :token, o.round, o.recipients, o.cost, o.currency,
            CAST(o.decision AS jsonb)
-    FROM unnest(CAST(:ids AS uuid[]), CAST(:jobs AS uuid[]), CAST(:providers AS uuid[]), CAST(:rounds AS int[]),
-                CAST(:recipients AS int[]), CAST(:costs AS numeric[]), CAST(:currencies AS text[]),
-                CAST(:decisions AS text[]))
+    FROM unnest(:ids, :jobs, :providers, :rounds, :recipients, :costs, :currencies, :decisions)
          AS o(id, job_id, provider_id, round, recipients, cost, currency, decision)
     JOIN email_queue q ON q.job_id = o.job_id AND q.run = :run AND q.token = :token
     RETURNING id
-""")
+    """,
+    run="uuid",
+    token="bigint",  # noqa: S106
+    ids="uuid[]",
+    jobs="uuid[]",
+    providers="uuid[]",
+    rounds="int[]",
+    recipients="int[]",
+    costs="numeric[]",
+    currencies="text[]",
+    decisions="text[]",
+)
 
 _REFUSED_SENDER = text("""
     INSERT INTO sender_domains (provider_id, domain, verified, detail, retry_at)
@@ -179,9 +264,11 @@ _REFUSED_SENDER = text("""
 """)
 _SENDER_RETRY_MINUTES = 15
 
-_NEXT_DUE = text("""
-    SELECT EXTRACT(epoch FROM min(due_at) - mm_now()) FROM email_queue WHERE lane = :lane AND run IS NULL
-""")
+_NEXT_DUE = Prepared(
+    "next_due",
+    "SELECT EXTRACT(epoch FROM min(due_at) - mm_now()) FROM email_queue WHERE lane = :lane AND run IS NULL",
+    lane="text",
+)
 
 
 class Delivery:
@@ -192,37 +279,40 @@ class Delivery:
         self._quotas = Quotas(connection)
 
     def claim(self, lane: Lane, run: UUID, limit: int, shuffle: Callable[[list[UUID]], None]) -> Claim:
-        run_, lane_ = str(run), lane.value
-        head = self._connection.execute(
-            text("SELECT nextval('claim_tokens') AS token, mm_now() AS now")
-        ).one()
-        values: dict[str, Any] = {"run": run_, "token": head.token, "lane": lane_}
-        rows = self._connection.execute(_CLAIM_SUSPECT, values).all()
+        connection = self._connection
+        head = _CLAIM_HEAD(connection).one()
+        claim = {"run": str(run), "token": head.token, "lane": lane.value}
+        rows = _CLAIM_SUSPECT(connection, **claim).all()
         if not rows:
-            users = list(self._connection.scalars(_USERS, {"lane": lane_, "users": _USERS_IN_TURN}))
+            users = list(_USERS(connection, lane=lane.value, users=_USERS_IN_TURN).scalars())
             shuffle(users)
             if users:
                 share = -(-limit // len(users))
-                values |= {"users": [str(u) for u in users], "share": share, "limit": limit}
-                rows = self._connection.execute(_CLAIM, values).all()
+                rows = _CLAIM(connection, **claim, users=users, share=share, limit=limit).all()
         jobs = [ClaimedJob(r.job_id, r.claims, r.round, r.held, Status(r.status)) for r in rows]
         return Claim(head.token, head.now, jobs)
 
     def load(self, job_ids: Sequence[UUID]) -> Mapping[UUID, LoadedEmail]:
-        jobs = {"jobs": [str(j) for j in job_ids]}
+        ids = [str(j) for j in job_ids]
         history: dict[UUID, list[Attempt]] = defaultdict(list)
-        for a in self._connection.execute(_HISTORY, jobs):
+        for a in _HISTORY(self._connection, jobs=ids):
             outcome = None if a.outcome is None else Outcome(a.outcome)
             history[a.job_id].append(
                 Attempt(a.id, a.job_id, a.provider_id, a.provider, a.round, outcome, a.error)
             )
-        return {
-            row["id"]: LoadedEmail(submission(dict(row)), row["created_at"], tuple(history[row["id"]]))
-            for row in self._connection.execute(_JOBS, jobs).mappings()
+        contents = {
+            (row.user_id, bytes(row.hash)): (row.text, row.html)
+            for row in _CONTENTS(self._connection, jobs=ids)
         }
+        found = {}
+        for row in _JOBS(self._connection, jobs=ids).mappings():
+            text_, html = contents[row["user_id"], bytes(row["content_hash"])]
+            email = submission(dict(row), text_, html)
+            found[email.id] = LoadedEmail(email, row["created_at"], tuple(history.get(email.id, ())))
+        return found
 
     def fence(self, run: UUID) -> None:
-        if self._connection.execute(_FENCE, {"run": str(run)}).first() is None:
+        if _FENCE(self._connection, run=str(run)).first() is None:
             raise LeaseLost(f"the lease of run {run} has passed")
 
     def settle(self, run: UUID, token: int, endings: Sequence[Ending], moves: Sequence[Move]) -> None:
@@ -230,22 +320,20 @@ class Delivery:
         if endings:
             self._settle(str(run), endings)
         if releases := [m for m in moves if isinstance(m, Release)]:
-            self._connection.execute(_RELEASE, claim | release_arrays(releases))
+            _RELEASE(self._connection, **claim, **release_arrays(releases))
         if closes := [m for m in moves if isinstance(m, Close)]:
-            self._connection.execute(_CLOSE, claim | _close_arrays(closes))
+            _CLOSE(self._connection, **claim, **_close_arrays(closes))
 
     def _settle(self, run: str, endings: Sequence[Ending]) -> None:
-        settled = self._connection.execute(
-            _SETTLE,
-            {
-                "run": run,
-                "ids": [str(e.attempt_id) for e in endings],
-                "outcomes": [e.outcome.value for e in endings],
-                "errors": [e.error for e in endings],
-                "details": [e.detail for e in endings],
-                "message_ids": [e.provider_message_id for e in endings],
-                "latencies": [e.latency_ms for e in endings],
-            },
+        settled = _SETTLE(
+            self._connection,
+            run=run,
+            ids=[e.attempt_id for e in endings],
+            outcomes=[e.outcome.value for e in endings],
+            errors=[e.error for e in endings],
+            details=[e.detail for e in endings],
+            message_ids=[e.provider_message_id for e in endings],
+            latencies=[e.latency_ms for e in endings],
         ).all()
         self._quotas.refund(sorted(row.id for row in settled if row.outcome == Outcome.NOT_SENT.value))
         if refused := {e.refused_sender for e in endings if e.refused_sender is not None}:
@@ -262,7 +350,7 @@ class Delivery:
     def open(self, run: UUID, token: int, openings: Sequence[Opening]) -> Opened:
         if not openings:
             return Opened(frozenset(), frozenset())
-        room = self._quotas.lock([o.provider_id for o in openings])
+        room = self._quotas.lock({o.provider_id for o in openings})
         fitting: list[Opening] = []
         spent: set[UUID] = set()
         for opening in openings:
@@ -284,45 +372,49 @@ class Delivery:
     def _insert(self, run: UUID, token: int, openings: Sequence[Opening]) -> Sequence[UUID]:
         if not openings:
             return ()
-        values = {
-            "run": str(run),
-            "token": token,
-            "ids": [str(o.attempt_id) for o in openings],
-            "jobs": [str(o.job_id) for o in openings],
-            "providers": [str(o.provider_id) for o in openings],
-            "rounds": [o.round for o in openings],
-            "recipients": [o.recipients for o in openings],
-            "costs": [o.cost for o in openings],
-            "currencies": [o.currency for o in openings],
-            "decisions": [json.dumps(o.decision, ensure_ascii=False) for o in openings],
-        }
-        return self._connection.scalars(_OPEN, values).all()
+        return (
+            _OPEN(
+                self._connection,
+                run=str(run),
+                token=token,
+                ids=[o.attempt_id for o in openings],
+                jobs=[o.job_id for o in openings],
+                providers=[o.provider_id for o in openings],
+                rounds=[o.round for o in openings],
+                recipients=[o.recipients for o in openings],
+                costs=[o.cost for o in openings],
+                currencies=[o.currency for o in openings],
+                decisions=[json.dumps(o.decision, ensure_ascii=False) for o in openings],
+            )
+            .scalars()
+            .all()
+        )
 
     def next_due(self, lane: Lane) -> float | None:
-        seconds = self._connection.scalar(_NEXT_DUE, {"lane": lane.value})
+        seconds = _NEXT_DUE(self._connection, lane=lane.value).scalar()
         return None if seconds is None else float(seconds)
 
 
 def release_arrays(releases: Sequence[Release]) -> dict[str, Any]:
     """The parameters of a set of releases, one array per column."""
     return {
-        "ids": [str(uuid_utils.uuid7()) for _ in releases],
-        "jobs": [str(m.job_id) for m in releases],
+        "ids": [uuid_utils.uuid7() for _ in releases],
+        "jobs": [m.job_id for m in releases],
         "delays": [m.delay for m in releases],
         "rounds": [m.round for m in releases],
         "helds": [m.held for m in releases],
         "statuses": [m.status and m.status.value for m in releases],
         "reasons": [m.reason for m in releases],
-        "attempts": [m.attempt_id and str(m.attempt_id) for m in releases],
+        "attempts": [m.attempt_id for m in releases],
     }
 
 
 def _close_arrays(closes: Sequence[Close]) -> dict[str, Any]:
     return {
-        "ids": [str(uuid_utils.uuid7()) for _ in closes],
-        "jobs": [str(m.job_id) for m in closes],
+        "ids": [uuid_utils.uuid7() for _ in closes],
+        "jobs": [m.job_id for m in closes],
         "statuses": [m.status.value for m in closes],
         "reasons": [m.reason for m in closes],
-        "attempts": [m.attempt_id and str(m.attempt_id) for m in closes],
-        "providers": [m.provider_id and str(m.provider_id) for m in closes],
+        "attempts": [m.attempt_id for m in closes],
+        "providers": [m.provider_id for m in closes],
     }

@@ -5,10 +5,12 @@ Being in that transaction they are exact: no counter can drift from the ledger, 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from uuid import UUID
 
 from sqlalchemy import Connection, text
+
+from db.statements import Prepared
 
 # A window ends at `reset_at`; the month it belongs to is that of its last instant.
 _ROLL = text("""
@@ -22,14 +24,18 @@ _ROLL = text("""
     WHERE reset_at <= mm_now()
 """)
 
-_LOCK = text("""
+_LOCK = Prepared(
+    "lock_quotas",
+    """
     SELECT provider_id,
            LEAST(daily_quota - used_today, monthly_quota - used_this_month) AS room
     FROM provider_quota
-    WHERE provider_id = ANY(CAST(:providers AS uuid[])) AND (daily_quota IS NOT NULL OR monthly_quota IS NOT NULL)
+    WHERE provider_id = ANY(:providers) AND (daily_quota IS NOT NULL OR monthly_quota IS NOT NULL)
     ORDER BY provider_id
     FOR UPDATE
-""")
+    """,
+    providers="uuid[]",
+)
 
 _ADD = text("""
     UPDATE provider_quota q SET
@@ -67,10 +73,9 @@ class Quotas:
         """Open the next window where one has ended; returns how many. Repeating it changes nothing."""
         return self._connection.execute(_ROLL).rowcount
 
-    def lock(self, providers: Sequence[UUID]) -> dict[UUID, int]:
+    def lock(self, providers: Collection[UUID]) -> dict[UUID, int]:
         """The recipients that each limited provider has room for, locked to the end of the transaction."""
-        rows = self._connection.execute(_LOCK, {"providers": sorted(str(p) for p in providers)})
-        return {row.provider_id: row.room for row in rows}
+        return {row.provider_id: row.room for row in _LOCK(self._connection, providers=providers)}
 
     def add(self, recipients: Mapping[UUID, int]) -> None:
         if recipients:

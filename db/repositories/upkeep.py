@@ -31,7 +31,7 @@ _DOUBTS = text("""
     JOIN email_queue q ON q.job_id = lost.job_id
 """)
 
-_HOLD = release_statement("NOT EXISTS (SELECT 1 FROM worker_runs r WHERE r.id = q.run)")
+_HOLD = release_statement("hold", "NOT EXISTS (SELECT 1 FROM worker_runs r WHERE r.id = q.run)")
 
 _FREE = text("""
     UPDATE email_queue q SET run = NULL, token = NULL
@@ -90,7 +90,7 @@ class Upkeep:
 
     def hold(self, moves: Sequence[Release]) -> None:
         if moves:
-            self._connection.execute(_HOLD, release_arrays(moves))
+            _HOLD(self._connection, **release_arrays(moves))
 
     def free_orphans(self) -> int:
         return self._connection.execute(_FREE).rowcount

@@ -1,0 +1,50 @@
+"""Statements that PostgreSQL parses and plans once per connection, and how sets of values travel to them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any, Final
+
+from sqlalchemy import Connection, CursorResult
+
+_PARAMETER = re.compile(r"(?<!:):([a-z_]+)\b")
+_PREPARED: Final = "mailmux.prepared"  # in a connection's info: the names that it knows
+
+
+class Prepared:
+    """A statement with `:name` parameters of the given SQL types, prepared at its first use on a connection.
+
+    A parameter whose type ends with [] takes an iterable; all others a value that psycopg2 adapts, or None.
+    """
+
+    def __init__(self, name: str, sql: str, /, **types: str) -> None:
+        self._name = f"mm_{name}"
+        places = {parameter: f"${place}" for place, parameter in enumerate(types, start=1)}
+        body = _PARAMETER.sub(lambda found: places[found[1]], sql)
+        signature = f" ({', '.join(types.values())})" if types else ""
+        arguments = f" ({', '.join(['%s'] * len(types))})" if types else ""
+        self._prepare = f"PREPARE {self._name}{signature} AS {body}".replace("%", "%%")
+        self._execute = f"EXECUTE {self._name}{arguments}"
+        self._takes = [(parameter, type_.endswith("[]")) for parameter, type_ in types.items()]
+
+    def __call__(self, connection: Connection, **values: Any) -> CursorResult[Any]:
+        known: set[str] = connection.info.setdefault(_PREPARED, set())
+        if self._name not in known:
+            connection.exec_driver_sql(self._prepare)
+            known.add(self._name)
+        given = tuple(array(values[name]) if many else values[name] for name, many in self._takes)
+        return connection.exec_driver_sql(self._execute, given)
+
+
+def array(values: Iterable[Any]) -> str:
+    """PostgreSQL's text form of a one-dimensional array of ids, numbers, booleans and texts; None is NULL."""
+    return "{" + ",".join([_element(value) for value in values]) + "}"
+
+
+def _element(value: Any) -> str:
+    if value is None:
+        return "NULL"
+    if type(value) is str:
+        return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    return str(value)

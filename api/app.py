@@ -10,11 +10,12 @@ from flask_openapi3.models.info import Info
 from flask_openapi3.openapi import OpenAPI
 
 from api.auth import guard
+from api.batches import BatchAccepted
 from api.deps import Dependencies
 from api.documents import DESCRIPTION, ProblemOut
 from api.errors import register_errors
 from api.provider_schemas import KindList, ProviderOut, ProviderPage, ProviderTest, RuleOut, RulePage
-from api.routes import emails, health, providers, rules
+from api.routes import batches, emails, health, providers, rules
 from api.routes.documents import register_documents
 from api.schemas import EmailAccepted, EmailOut, EmailPage
 
@@ -23,6 +24,7 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}\Z")
 _ANSWERS = [
     *(
         EmailAccepted,
+        BatchAccepted,
         EmailPage,
         EmailOut,
         ProviderOut,
@@ -55,7 +57,7 @@ def create_app(deps: Dependencies) -> Flask:
     _name_requests(app, deps)
     guard(app, deps)
     register_errors(app)
-    for routes in (emails, providers, rules, health):
+    for routes in (batches, emails, providers, rules, health):
         app.register_api(routes.blueprint)
     register_documents(app, app.api_doc)
     _refuse_unguarded(app)

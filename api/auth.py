@@ -10,9 +10,13 @@ from flask import Flask, Request, current_app, g, request
 from api.deps import Dependencies
 from api.errors import Problem
 from api.keys import ApiKey, parse
+from db.repositories.accounts import StoredKey
 from domain.intake import Sender
 
 OPERATOR = "operator"
+SEND = "emails:send"
+_KNOWN_SECONDS = 5.0
+_MOST_KNOWN = 10_000
 _NOBODY = "0" * 64  # compared with where no key was found, so that the answer takes as long
 
 
@@ -40,14 +44,39 @@ def caller() -> Caller:
     return found
 
 
+class KnownKeys:
+    """Keys that were looked up a moment ago. Only for sending: accepting emails looks itself whether a key stands
+    (api.intake), in the transaction that commits them.
+    """
+
+    def __init__(self, deps: Dependencies) -> None:
+        self._deps = deps
+        self._known: dict[str, tuple[float, StoredKey]] = {}
+
+    def find(self, public_id: str, scope: str) -> StoredKey | None:
+        now = self._deps.clock.monotonic()
+        if scope == SEND and public_id in self._known:
+            since, stored = self._known[public_id]
+            if now - since < _KNOWN_SECONDS:
+                return stored
+        with self._deps.units() as unit:
+            found = unit.accounts.find_key(public_id)
+        if found is not None:
+            if len(self._known) >= _MOST_KNOWN:
+                self._known = {}
+            self._known[public_id] = now, found
+        return found
+
+
 def guard(app: Flask, deps: Dependencies) -> None:
     """Have every request authenticated before anything of it is read."""
+    keys = KnownKeys(deps)
 
     @app.before_request
     def _authenticate() -> None:
         scope = scope_of(request.endpoint)
         if scope is not None:
-            g.caller = authenticate(deps, request, scope)
+            g.caller = authenticate(keys, request, scope)
 
 
 def scope_of(endpoint: str | None) -> str | None:
@@ -57,17 +86,16 @@ def scope_of(endpoint: str | None) -> str | None:
     return scope
 
 
-def authenticate(deps: Dependencies, asked: Request, scope: str) -> Caller:
+def authenticate(keys: KnownKeys, asked: Request, scope: str) -> Caller:
     """Return the caller. Raises Problem: 401 without a valid key, 403 where the key lacks the scope."""
     key = _presented(asked)
-    with deps.units() as unit:
-        stored = unit.accounts.find_key(key.public_id)
+    stored = keys.find(key.public_id, scope)
     if not key.matches(stored.hash if stored else _NOBODY) or stored is None:
-        raise _unauthorized("the API key is not known")
+        raise unauthorized("the API key is not known")
     if stored.revoked:
-        raise _unauthorized("the API key was revoked")
+        raise unauthorized("the API key was revoked")
     if stored.expired:
-        raise _unauthorized("the API key has expired")
+        raise unauthorized("the API key has expired")
     if scope not in stored.scopes:
         raise Problem(
             403,
@@ -82,16 +110,16 @@ def _presented(asked: Request) -> ApiKey:
     header = asked.headers.get("Authorization", "")
     scheme, _, text = header.partition(" ")
     if not header:
-        raise _unauthorized("send it as Authorization: Bearer mx_live_…", error=None)
+        raise unauthorized("send it as Authorization: Bearer mx_live_…", error=None)
     if scheme.lower() != "bearer":
-        raise _unauthorized("the Authorization header must have the scheme Bearer")
+        raise unauthorized("the Authorization header must have the scheme Bearer")
     key = parse(text.strip())
     if key is None:
-        raise _unauthorized("this is no API key: its form or its checksum is wrong")
+        raise unauthorized("this is no API key: its form or its checksum is wrong")
     return key
 
 
-def _unauthorized(detail: str, error: str | None = "invalid_token") -> Problem:
-    """RFC 6750, 3: the challenge names an error only where a key was presented."""
+def unauthorized(detail: str, error: str | None = "invalid_token") -> Problem:
+    """401. RFC 6750, 3: the challenge names an error only where a key was presented."""
     challenge = 'Bearer realm="mailmux"' + (f', error="{error}"' if error else "")
     return Problem(401, f"A valid API key is needed: {detail}", headers={"WWW-Authenticate": challenge})

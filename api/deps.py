@@ -8,9 +8,10 @@ from datetime import timedelta
 from typing import Any, Protocol
 from uuid import UUID
 
+from api.gathering import Gathering
 from db.sealing import Sealer
 from db.uow import SqlUnitOfWork
-from domain.ports import Clock, DeliveryQueue, Provider
+from domain.ports import Clock, Provider
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,7 @@ class Dependencies:
     """`ready` looks at every part each time it is called, and never raises."""
 
     units: Callable[[], SqlUnitOfWork]
-    queue: DeliveryQueue
+    gathering: Gathering
     ids: Callable[[], UUID]
     sealer: Sealer
     clock: Clock

@@ -47,6 +47,12 @@ _HEADERS: dict[str, dict[str, Any]] = {
             "schema": {"type": "string", "enum": ["true"]},
         },
     },
+    "batches_create": {
+        "Idempotent-Replayed": {
+            "description": "`true`: these results had been given before; nothing new was accepted.",
+            "schema": {"type": "string", "enum": ["true"]},
+        },
+    },
     "providers_create": {"Location": {"schema": {"type": "string"}}},
     "routing_rules_create": {"Location": {"schema": {"type": "string"}}},
 }

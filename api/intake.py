@@ -11,11 +11,15 @@ from domain.intake import (
     Accepted,
     Draft,
     Entry,
+    Handover,
+    KeyTaken,
+    Memo,
     Objection,
     Once,
     Receipt,
     Refused,
     Sender,
+    SenderGone,
     Surroundings,
 )
 from domain.lifecycle import Status
@@ -27,51 +31,84 @@ HORIZON = timedelta(days=366)  # how far ahead an email may be scheduled: a year
 log = logging.getLogger(__name__)
 
 
+Result = Receipt | Refused | KeyTaken | SenderGone
+
+
 def accept(
     units: Callable[[], IntakeWork],
     queue: DeliveryQueue,
     ids: Callable[[], UUID],
-    sender: Sender,
-    drafts: Sequence[Draft],
-    once: Once | None = None,
-) -> Receipt:
-    """Take emails over: when this returns they are committed, and will be delivered or accounted for.
+    handovers: Sequence[Handover],
+) -> list[Result]:
+    """Take over the emails of several requests in one transaction; one request is a group of one.
 
-    All or none. A request that carries `once` and was answered before gets the same answer again, and
-    nothing is accepted twice. Raises domain.intake.Refused, KeyTaken or KeyInFlight, and
-    domain.errors.StorageUnavailable; then nothing was accepted (after StorageUnavailable the caller
-    cannot know: it asks again with the same key).
+    A result for each: where it is a Receipt its emails are committed, and will be delivered or accounted for.
+    All emails of a request are accepted, or none. A request that carries `once` and was answered before gets the
+    same answer again, and nothing is accepted twice.
+
+    Raises domain.intake.KeyInFlight, where nothing of the group was accepted, and StorageUnavailable: then the
+    callers cannot know, and ask again with the same keys.
     """
     with units() as unit:
-        around = unit.intake.survey(
-            sender.user_id,
-            sorted({draft.email_type for draft in drafts}),
-            sorted({name for draft in drafts for name in draft.wishes.pinned | draft.wishes.excluded}),
-        )
-        answer = [Accepted(ids(), _first_status(draft, around.now)) for draft in drafts]
-        if once is not None:
-            before = unit.intake.remember(sender.user_id, _kept_long_enough(once, drafts, around.now), answer)
-            if before is not None:
-                return Receipt(tuple(before), replayed=True)
-        objections = [o for item, draft in enumerate(drafts) for o in _object(item, draft, around)]
-        if objections:
-            raise Refused(objections)
-        entries = [
-            Entry(_submission(draft, email.id, sender, around), email.status, ids())
-            for draft, email in zip(drafts, answer, strict=True)
+        around = _survey(unit, handovers)
+        answers = [
+            [Accepted(ids(), _first_status(d, around.now), d.item) for d in h.drafts] for h in handovers
         ]
-        unit.intake.add(sender, entries)
-        unit.commit()
+        results: list[Result | None] = [_refusal(h, around) for h in handovers]
+        # A request that was answered before gets its answer, whatever could be said against it now.
+        asked = [
+            place
+            for place, h in enumerate(handovers)
+            if h.once is not None and not isinstance(results[place], SenderGone)
+        ]
+        memos = [_memo(handovers[place], answers[place], around.now) for place in asked]
+        for place, before in zip(asked, unit.intake.remember(memos) if memos else (), strict=True):
+            if isinstance(before, KeyTaken):
+                results[place] = before
+            elif before is not None:
+                results[place] = Receipt(tuple(before), replayed=True)
+        refused = [m for place, m in zip(asked, memos, strict=True) if isinstance(results[place], Refused)]
+        if refused:
+            unit.intake.forget(refused)
+        entries = [
+            Entry(_submission(draft, email.id, h.sender, around), email.status, ids(), h.sender.api_key_id)
+            for h, answer, result in zip(handovers, answers, results, strict=True)
+            if result is None
+            for draft, email in zip(h.drafts, answer, strict=True)
+        ]
+        if entries:
+            unit.intake.add(entries)
+            unit.commit()
     _ring(queue, {e.submission.lane for e in entries if e.status is Status.QUEUED})
-    return Receipt(tuple(answer))
+    return [result or Receipt(tuple(answer)) for result, answer in zip(results, answers, strict=True)]
 
 
-def review(unit: IntakeWork, user_id: UUID, drafts: Sequence[Draft]) -> list[Objection]:
+def review(unit: IntakeWork, sender: Sender, drafts: Sequence[Draft]) -> list[Objection]:
     """Say what `accept` would object to, writing nothing."""
-    types = sorted({draft.email_type for draft in drafts})
-    names = sorted({name for draft in drafts for name in draft.wishes.pinned | draft.wishes.excluded})
-    around = unit.intake.survey(user_id, types, names)
-    return [o for item, draft in enumerate(drafts) for o in _object(item, draft, around)]
+    around = _survey(unit, [Handover(sender, drafts)])
+    return [o for draft in drafts for o in _object(draft, sender.user_id, around)]
+
+
+def _survey(unit: IntakeWork, handovers: Sequence[Handover]) -> Surroundings:
+    drafts = [draft for h in handovers for draft in h.drafts]
+    return unit.intake.survey(
+        {h.sender for h in handovers},
+        {draft.email_type for draft in drafts},
+        {name for draft in drafts for name in draft.wishes.pinned | draft.wishes.excluded},
+    )
+
+
+def _refusal(handover: Handover, around: Surroundings) -> Refused | SenderGone | None:
+    sender = handover.sender
+    if sender.api_key_id is not None and sender.api_key_id not in around.keys:
+        return SenderGone()
+    objections = [o for draft in handover.drafts for o in _object(draft, sender.user_id, around)]
+    return Refused(objections) if objections else None
+
+
+def _memo(handover: Handover, answer: Sequence[Accepted], now: datetime) -> Memo:
+    assert handover.once is not None
+    return Memo(handover.sender.user_id, _kept_long_enough(handover.once, handover.drafts, now), answer)
 
 
 def _first_status(draft: Draft, now: datetime) -> Status:
@@ -84,10 +121,10 @@ def _kept_long_enough(once: Once, drafts: Sequence[Draft], now: datetime) -> Onc
     return Once(once.route, once.key, once.request_hash, once.keep + max(last - now, timedelta()))
 
 
-def _object(item: int, draft: Draft, around: Surroundings) -> list[Objection]:
+def _object(draft: Draft, user_id: UUID, around: Surroundings) -> list[Objection]:
     found: list[Objection] = []
-    now, send_at, expires_at = around.now, draft.send_at, draft.expires_at
-    if draft.email_type not in around.types:
+    item, now, send_at, expires_at = draft.item, around.now, draft.send_at, draft.expires_at
+    if around.terms(user_id, draft.email_type) is None:
         found.append(
             Objection(
                 item, ("email_type",), "undeclared_type", f"no email type {draft.email_type!r} is declared"
@@ -102,13 +139,15 @@ def _object(item: int, draft: Draft, around: Surroundings) -> list[Objection]:
     for wish, names in (("pinned", draft.wishes.pinned), ("excluded", draft.wishes.excluded)):
         found.extend(
             Objection(item, ("routing", wish), "unknown_provider", f"there is no provider {name!r}")
-            for name in sorted(names - around.providers)
+            for name in sorted(names)
+            if not around.has_provider(user_id, name)
         )
     return found
 
 
 def _submission(draft: Draft, id: UUID, sender: Sender, around: Surroundings) -> Submission:
-    terms = around.types[draft.email_type]
+    terms = around.terms(sender.user_id, draft.email_type)
+    assert terms is not None  # or it would have been objected to
     return Submission(
         id=id,
         user_id=sender.user_id,

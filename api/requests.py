@@ -94,7 +94,7 @@ def _read(
             except ValidationError as error:
                 where = {"query": "parameter", "header": "header", "body": "pointer"}[name]
                 known = {e.name for e in errors if e.where == where}
-                errors.extend(e for e in _field_errors(error, where) if e.name not in known)
+                errors.extend(e for e in field_errors(error, where) if e.name not in known)
     if errors and review is not None:
         errors.extend(review(g.body, frozenset(e.name for e in errors if e.where == "pointer")))
     if errors:
@@ -130,7 +130,8 @@ def _read_body(model: type[BaseModel], errors: list[FieldError]) -> BaseModel:
     return model.model_validate(without_surrogates(body) if found else body, context=limits)
 
 
-def _field_errors(error: ValidationError, where: str) -> list[FieldError]:
+def field_errors(error: ValidationError, where: str) -> list[FieldError]:
+    """What a model found wrong, in the words of an answer."""
     found = []
     for item in error.errors(include_url=False, include_context=False, include_input=False):
         path = tuple(part for part in item["loc"] if part != "[key]")

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
@@ -25,18 +26,13 @@ from domain.message import (
 
 def content_hash(message: Message) -> bytes:
     """SHA-256 of what `email_contents` holds of a message: the bodies, not the subject or the headers."""
-    canonical = json.dumps([message.text, message.html], ensure_ascii=False, separators=(",", ":"))
+    return _hash_bodies(message.text, message.html)
+
+
+@lru_cache(maxsize=32)  # the emails of a campaign share their bodies
+def _hash_bodies(text: str | None, html: str | None) -> bytes:
+    canonical = json.dumps([text, html], ensure_ascii=False, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).digest()
-
-
-def content_row(submission: Submission) -> dict[str, Any]:
-    message = submission.message
-    return {
-        "user_id": submission.user_id,
-        "hash": content_hash(message),
-        "text": message.text,
-        "html": message.html,
-    }
 
 
 def job_row(submission: Submission, api_key_id: UUID | None, status: str) -> dict[str, Any]:

@@ -21,7 +21,10 @@ from domain.message import (
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """An email as it was asked for. `on_unknown` None: as its type says; the lane is the type's alone."""
+    """An email as it was asked for. `on_unknown` None: as its type says; the lane is the type's alone.
+
+    `item` is its place in the request.
+    """
 
     message: Message
     envelope: Envelope
@@ -33,6 +36,7 @@ class Draft:
     wishes: RoutingWishes = RoutingWishes()
     send_at: datetime | None = None
     expires_at: datetime | None = None
+    item: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +49,23 @@ class TypeTerms:
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What is true at the moment of accepting: the database's time, and which of the asked-for names exist."""
+    """What is true at the moment of accepting.
+
+    `types` and `providers` are named with their owner, None for those that everybody has; `keys` are the API
+    keys that were asked about and may still be used. `now` is the database's time.
+    """
 
     now: datetime
-    types: Mapping[str, TypeTerms]
-    providers: frozenset[str]
+    types: Mapping[tuple[UUID | None, str], TypeTerms]
+    providers: frozenset[tuple[UUID | None, str]]
+    keys: frozenset[UUID]
+
+    def terms(self, user_id: UUID, email_type: str) -> TypeTerms | None:
+        """The user's own type goes before the one that everybody has."""
+        return self.types.get((user_id, email_type)) or self.types.get((None, email_type))
+
+    def has_provider(self, user_id: UUID, name: str) -> bool:
+        return (user_id, name) in self.providers or (None, name) in self.providers
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +87,21 @@ class Once:
 
 
 @dataclass(frozen=True, slots=True)
+class Handover:
+    """The emails of one request. All of them are accepted, or none."""
+
+    sender: Sender
+    drafts: Sequence[Draft]
+    once: Once | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Accepted:
-    """An email that is now ours to deliver."""
+    """An email that is now ours to deliver. `item` is its place in the request."""
 
     id: UUID
     status: Status
+    item: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,12 +113,22 @@ class Receipt:
 
 
 @dataclass(frozen=True, slots=True)
+class Memo:
+    """The answer that is to be given again where the request is repeated."""
+
+    user_id: UUID
+    once: Once
+    answer: Sequence[Accepted]
+
+
+@dataclass(frozen=True, slots=True)
 class Entry:
     """An email ready to be written: `status` is scheduled or queued, `note_id` names its first timeline line."""
 
     submission: Submission
     status: Status
     note_id: UUID
+    api_key_id: UUID | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +147,10 @@ class Refused(Exception):
     def __init__(self, objections: Sequence[Objection]) -> None:
         super().__init__("; ".join(o.detail for o in objections))
         self.objections = tuple(objections)
+
+
+class SenderGone(Exception):
+    """The API key was revoked or has expired."""
 
 
 class KeyTaken(Exception):

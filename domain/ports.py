@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Protocol, Self, runtime_checkable
@@ -22,7 +22,7 @@ from domain.delivery import (
     Release,
 )
 from domain.errors import ProviderError
-from domain.intake import Accepted, Entry, Once, Sender, Surroundings
+from domain.intake import Accepted, Entry, KeyTaken, Memo, Sender, Surroundings
 from domain.message import Lane, Submission
 
 
@@ -196,19 +196,28 @@ class WorkerUnit(Protocol):
 class IntakeStore(Protocol):
     """What accepting emails reads and writes, in one transaction."""
 
-    def survey(self, user_id: UUID, types: Sequence[str], providers: Sequence[str]) -> Surroundings:
-        """Read the time, and which of these email types and provider names the user has."""
-        ...
-
-    def remember(self, user_id: UUID, once: Once, answer: Sequence[Accepted]) -> Sequence[Accepted] | None:
-        """Keep the answer under the request's key; None: it is kept. Otherwise the answer kept before.
-
-        Raises domain.intake.KeyTaken where the key belongs to another request, and KeyInFlight where a
-        transaction that holds the key does not end in time.
+    def survey(
+        self, senders: Collection[Sender], types: Collection[str], providers: Collection[str]
+    ) -> Surroundings:
+        """Read the time, which of these email types and provider names there are for the senders, and whose
+        API keys still stand.
         """
         ...
 
-    def add(self, sender: Sender, entries: Sequence[Entry]) -> None:
+    def remember(self, memos: Sequence[Memo]) -> Sequence[Sequence[Accepted] | KeyTaken | None]:
+        """Keep answers under their requests' keys. For each: None where it is kept now, the answer kept before,
+        or KeyTaken where the key belongs to another request.
+
+        Raises domain.intake.KeyInFlight where a transaction that holds a key does not end in time, or where two
+        memos have one key.
+        """
+        ...
+
+    def forget(self, memos: Sequence[Memo]) -> None:
+        """Take back answers that this transaction has kept."""
+        ...
+
+    def add(self, entries: Sequence[Entry]) -> None:
         """Write contents, jobs, queue rows and the first lines of the timelines."""
         ...
 

@@ -16,6 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from api.app import create_app
 from api.deps import Check, Dependencies, Limits
+from api.gathering import Gathering
 from db.uow import open_engine
 from wiring.bootstrap import (
     Foundry,
@@ -43,9 +44,10 @@ def build_api(settings: Settings) -> Dependencies:
     engine = open_engine(
         settings.database_url.reveal(), pool_size=settings.api_threads, application="mailmux-api"
     )
+    units, queue = unit_factory(engine), build_doorbell(settings, publishing_app(settings), clock)
     return Dependencies(
-        units=unit_factory(engine),
-        queue=build_doorbell(settings, publishing_app(settings), clock),
+        units=units,
+        gathering=Gathering(units, queue, new_id),
         ids=new_id,
         sealer=build_sealer(settings),
         clock=clock,

@@ -11,11 +11,11 @@ from flask_openapi3.models.tag import Tag
 from sqlalchemy import RowMapping
 
 from api import intake
-from api.auth import caller
+from api.auth import SEND, caller
 from api.documents import problems
-from api.errors import FieldError, Problem, invalid, not_found, pointer
+from api.errors import FieldError, Problem, not_found, pointer
 from api.paging import page, read_cursor
-from api.requests import answer, body_hash, dependencies, scoped
+from api.requests import answer, dependencies, scoped
 from api.schemas import (
     AddressOut,
     AttemptOut,
@@ -30,8 +30,9 @@ from api.schemas import (
     SendHeaders,
     TimelineEntry,
 )
+from api.sending import hand_over, once, replayed
 from db.repositories.emails import EmailQuery, EmailRecord, NotCancellable
-from domain.intake import KeyInFlight, KeyTaken, Objection, Once, Receipt, Refused
+from domain.intake import Objection
 from domain.lifecycle import Status
 
 blueprint = APIBlueprint("emails", __name__, url_prefix="/v1/emails", abp_tags=[Tag(name="emails")])
@@ -50,7 +51,7 @@ def _review(body: dict[str, Any], wrong: frozenset[str]) -> list[FieldError]:
         {"from": "a@example.com", "to": ["b@example.com"], "subject": "-", "text": "-", **right}
     )
     with dependencies().units() as unit:
-        return _named(intake.review(unit, caller().user_id, [email.draft()]))
+        return _named(intake.review(unit, caller().sender, [email.draft()]))
 
 
 def _named(objections: Iterable[Objection]) -> list[FieldError]:
@@ -58,37 +59,17 @@ def _named(objections: Iterable[Objection]) -> list[FieldError]:
 
 
 @blueprint.post("", summary="Send an email", responses={202: EmailAccepted, **problems(409, 413, 415, 422)})
-@scoped("emails:send", _review)
+@scoped(SEND, _review)
 def create(header: SendHeaders, body: EmailCreate) -> Response:
     """Accepts one email. Once this answers 202 the email is committed: it is delivered or accounted for.
 
     With an Idempotency-Key the request may be repeated: the same body gets the same answer, marked
     `Idempotent-Replayed: true`, and nothing is sent twice.
     """
-    deps = dependencies()
-    once = None
-    if header.idempotency_key is not None:
-        once = Once(CREATE, header.idempotency_key, body_hash(), deps.limits.idempotency_ttl)
-    try:
-        receipt = intake.accept(deps.units, deps.queue, deps.ids, caller().sender, [body.draft()], once)
-    except Refused as refused:
-        raise invalid(_named(refused.objections)) from refused
-    except KeyTaken as taken:
-        reused = FieldError("header", "Idempotency-Key", "reused", "used before, with another body")
-        raise Problem(
-            422,
-            "The Idempotency-Key was used for another request",
-            type="idempotency-key-reused",
-            errors=[reused],
-        ) from taken
-    except KeyInFlight as busy:
-        raise Problem(
-            409,
-            "A request with this Idempotency-Key is being worked on",
-            type="request-in-flight",
-            headers={"Retry-After": "1"},
-        ) from busy
-    return _accepted(receipt)
+    receipt = hand_over([body.draft()], once(CREATE, header), _named)
+    (email,) = receipt.emails
+    headers = {"Location": f"/v1/emails/{email.id}"} | replayed(receipt)
+    return answer(EmailAccepted(id=email.id, status=email.status), 202, headers)
 
 
 @blueprint.get("", summary="List emails", responses={200: EmailPage, **problems(422)})
@@ -144,14 +125,6 @@ def cancel(path: EmailPath) -> Response:
     if status is None:
         raise not_found()
     return answer(EmailAccepted(id=path.email_id, status=status))
-
-
-def _accepted(receipt: Receipt) -> Response:
-    email = receipt.emails[0]
-    headers = {"Location": f"/v1/emails/{email.id}"}
-    if receipt.replayed:
-        headers["Idempotent-Replayed"] = "true"
-    return answer(EmailAccepted(id=email.id, status=email.status), 202, headers)
 
 
 def _summary(row: RowMapping) -> dict[str, Any]:

@@ -1,28 +1,18 @@
-"""Writing accepted emails: every statement works on all emails of a request at once."""
+"""Writing accepted emails: every statement works on all emails of a group of requests at once."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Table, bindparam, func, insert, text
-from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy import Connection
 from sqlalchemy.exc import OperationalError
 
-from db.mapping import content_row, job_row
-from db.models import Base, EmailContent
-from domain.intake import (
-    Accepted,
-    Entry,
-    KeyInFlight,
-    KeyTaken,
-    Once,
-    Sender,
-    Surroundings,
-    TypeTerms,
-)
+from db.mapping import content_hash, job_row
+from db.statements import Prepared, array
+from domain.intake import Accepted, Entry, KeyInFlight, KeyTaken, Memo, Sender, Surroundings, TypeTerms
 from domain.lifecycle import Status
 from domain.message import Lane, OnUnknown
 
@@ -30,48 +20,114 @@ LOCK_TIMEOUT = "200ms"  # how long a request waits for another one that holds th
 _LOCK_NOT_AVAILABLE = "55P03"
 _DEADLOCK_DETECTED = "40P01"
 
-_SURVEY = text("""
+_SURVEY = Prepared(
+    "survey",
+    """
     SELECT mm_now() AS now,
-        (SELECT coalesce(jsonb_object_agg(name, terms), '{}') FROM (
-            SELECT DISTINCT ON (name) name, jsonb_build_array(lane, on_unknown) AS terms FROM email_types
-            WHERE name = ANY(CAST(:types AS text[])) AND (user_id = :user_id OR user_id IS NULL)
-            ORDER BY name, user_id NULLS LAST
-        ) t) AS types,
-        (SELECT coalesce(array_agg(DISTINCT name), '{}') FROM providers
-            WHERE name = ANY(CAST(:providers AS text[])) AND (user_id = :user_id OR user_id IS NULL)
-            AND deleted_at IS NULL) AS providers
-""")
-
-_REMEMBER = text("""
-    INSERT INTO idempotency_keys (user_id, route, key, request_hash, status_code, response, expires_at)
-    VALUES (:user_id, :route, :key, :request_hash, 202, CAST(:response AS jsonb), mm_now() + :keep)
-    ON CONFLICT DO NOTHING
-""")
-
-_RECALL = text("""
-    SELECT request_hash, response, expires_at <= mm_now() AS expired FROM idempotency_keys
-    WHERE user_id = :user_id AND route = :route AND key = :key
-""")
-
-_FORGET = text("""
-    DELETE FROM idempotency_keys
-    WHERE user_id = :user_id AND route = :route AND key = :key AND expires_at <= mm_now()
-""")
-
-
-def _table(name: str) -> Table:
-    return Base.metadata.tables[name]
-
-
-_ADD_CONTENTS = upsert(EmailContent).on_conflict_do_nothing()
-_ADD_JOBS = insert(_table("email_jobs"))
-_ADD_TO_QUEUE = insert(_table("email_queue")).values(
-    job_id=bindparam("job_id"),
-    user_id=bindparam("user_id"),
-    lane=bindparam("lane"),
-    due_at=func.coalesce(bindparam("send_at", type_=_table("email_jobs").c.send_at.type), func.mm_now()),
+        ARRAY(SELECT jsonb_build_array(user_id, name, lane, on_unknown) FROM email_types
+            WHERE name = ANY(:types) AND (user_id = ANY(:users) OR user_id IS NULL)) AS types,
+        ARRAY(SELECT jsonb_build_array(user_id, name) FROM providers
+            WHERE name = ANY(:providers) AND (user_id = ANY(:users) OR user_id IS NULL)
+            AND deleted_at IS NULL) AS providers,
+        ARRAY(SELECT id FROM api_keys
+            WHERE id = ANY(:keys) AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > mm_now())) AS keys
+    """,
+    users="uuid[]",
+    types="text[]",
+    providers="text[]",
+    keys="uuid[]",
 )
-_ADD_TO_TIMELINES = insert(_table("email_status"))
+
+# In the order of the keys, so that two groups that share some wait for each other in one direction only.
+_REMEMBER = Prepared(
+    "remember",
+    """
+    INSERT INTO idempotency_keys (user_id, route, key, request_hash, status_code, response, expires_at)
+    SELECT m.user_id, m.route, m.key, m.request_hash, 202, CAST(m.response AS jsonb),
+           mm_now() + m.keep * interval '1 second'
+    FROM unnest(:users, :routes, :keys, :hashes, :responses, :keeps)
+        AS m(user_id, route, key, request_hash, response, keep)
+    ORDER BY m.user_id, m.route, m.key
+    ON CONFLICT DO NOTHING
+    RETURNING user_id, route, key
+    """,
+    users="uuid[]",
+    routes="text[]",
+    keys="text[]",
+    hashes="bytea[]",
+    responses="text[]",
+    keeps="float[]",
+)
+
+_KEY = "user_id = :user_id AND route = :route AND key = :key"
+_ONE_KEY = {"user_id": "uuid", "route": "text", "key": "text"}
+_RECALL = Prepared(
+    "recall",
+    f"SELECT request_hash, response, expires_at <= mm_now() AS expired FROM idempotency_keys WHERE {_KEY}",  # noqa: S608
+    **_ONE_KEY,
+)
+_DROP_EXPIRED = Prepared(
+    "drop_expired_key",
+    f"DELETE FROM idempotency_keys WHERE {_KEY} AND expires_at <= mm_now()",  # noqa: S608
+    **_ONE_KEY,
+)
+_FORGET = Prepared("forget_key", f"DELETE FROM idempotency_keys WHERE {_KEY}", **_ONE_KEY)  # noqa: S608
+
+# In the order of their keys, so that two groups that share contents do not wait for each other in a circle.
+_ADD_CONTENTS = Prepared(
+    "add_contents",
+    """
+    INSERT INTO email_contents (user_id, hash, text, html)
+    SELECT * FROM unnest(:users, :hashes, :texts, :htmls) AS c(user_id, hash, text, html) ORDER BY 1, 2
+    ON CONFLICT DO NOTHING
+    """,
+    users="uuid[]",
+    hashes="bytea[]",
+    texts="text[]",
+    htmls="text[]",
+)
+
+# The columns of a new email, with the types in which they travel.
+_COLUMNS = {
+    "id": "uuid[]",
+    "user_id": "uuid[]",
+    "api_key_id": "uuid[]",
+    "recipient": "text[]",
+    "subject": "text[]",
+    "content_hash": "bytea[]",
+    "envelope": "text[]",
+    "email_type": "text[]",
+    "lane": "text[]",
+    "on_unknown": "text[]",
+    "options": "text[]",
+    "tags": "text[]",
+    "metadata": "text[]",
+    "status": "text[]",
+    "send_at": "timestamptz[]",
+    "expires_at": "timestamptz[]",
+    "note_id": "uuid[]",
+}
+_NAMES = ", ".join(_COLUMNS)
+_ADD = Prepared(
+    "add_emails",
+    f"""
+    WITH e AS (
+        SELECT * FROM unnest({", ".join(f":{name}" for name in _COLUMNS)}) AS e({_NAMES})
+    ), jobs AS (
+        INSERT INTO email_jobs (id, user_id, api_key_id, recipient, subject, content_hash, envelope, email_type,
+            lane, on_unknown, options, tags, metadata, status, send_at, expires_at)
+        SELECT id, user_id, api_key_id, recipient, subject, content_hash, CAST(envelope AS jsonb), email_type,
+            lane, on_unknown, CAST(options AS jsonb), CAST(tags AS text[]), CAST(metadata AS jsonb), status,
+            send_at, expires_at
+        FROM e
+    ), queue AS (
+        INSERT INTO email_queue (job_id, user_id, lane, due_at)
+        SELECT id, user_id, lane, coalesce(send_at, mm_now()) FROM e
+    )
+    INSERT INTO email_status (id, email_job_id, status) SELECT note_id, id, status FROM e
+    """,  # noqa: S608  # constants of this module only
+    **_COLUMNS,
+)
 
 
 class Intake:
@@ -80,69 +136,110 @@ class Intake:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    def survey(self, user_id: UUID, types: Sequence[str], providers: Sequence[str]) -> Surroundings:
-        row = self._connection.execute(
-            _SURVEY, {"user_id": user_id, "types": list(types), "providers": list(providers)}
+    def survey(
+        self, senders: Collection[Sender], types: Collection[str], providers: Collection[str]
+    ) -> Surroundings:
+        row = _SURVEY(
+            self._connection,
+            users={s.user_id for s in senders},
+            types=types,
+            providers=providers,
+            keys={s.api_key_id for s in senders if s.api_key_id is not None},
         ).one()
         return Surroundings(
             now=row.now,
             types={
-                name: TypeTerms(Lane(lane), OnUnknown(unknown)) for name, (lane, unknown) in row.types.items()
+                (_owner(owner), name): TypeTerms(Lane(lane), OnUnknown(unknown))
+                for owner, name, lane, unknown in row.types
             },
-            providers=frozenset(row.providers),
+            providers=frozenset((_owner(owner), name) for owner, name in row.providers),
+            keys=frozenset(row.keys),
         )
 
-    def remember(self, user_id: UUID, once: Once, answer: Sequence[Accepted]) -> Sequence[Accepted] | None:
-        where = {"user_id": user_id, "route": once.route, "key": once.key}
-        row = {
-            **where,
-            "request_hash": once.request_hash,
-            "response": _answer_json(answer),
-            "keep": once.keep,
-        }
-        self._connection.execute(text(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'"))
+    def remember(self, memos: Sequence[Memo]) -> Sequence[Sequence[Accepted] | KeyTaken | None]:
+        if len({_key(m) for m in memos}) < len(memos):
+            raise KeyInFlight
+        self._connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'")
         try:
-            before = None
-            while self._connection.execute(_REMEMBER, row).rowcount == 0:
-                before = self._connection.execute(_RECALL, where).one_or_none()
-                if before is not None and not before.expired:
-                    break
-                self._connection.execute(_FORGET, where)
-                before = None
+            kept = self._keep(memos)
+            found = [None if _key(m) in kept else self._recall(m) for m in memos]
         except OperationalError as error:
             if getattr(error.orig, "pgcode", None) in (_LOCK_NOT_AVAILABLE, _DEADLOCK_DETECTED):
-                raise KeyInFlight(once.key) from error
+                raise KeyInFlight from error
             raise
-        self._connection.execute(text("SET LOCAL lock_timeout TO DEFAULT"))
-        if before is None:
-            return None
-        if bytes(before.request_hash) != once.request_hash:
-            raise KeyTaken(once.key)
-        return [Accepted(UUID(email["id"]), Status(email["status"])) for email in before.response["emails"]]
+        self._connection.exec_driver_sql("SET LOCAL lock_timeout TO DEFAULT")
+        return found
 
-    def add(self, sender: Sender, entries: Sequence[Entry]) -> None:
-        # In the order of their keys, so that two requests that share contents do not wait for each other.
-        contents = {row["hash"]: row for row in (content_row(e.submission) for e in entries)}
-        self._connection.execute(_ADD_CONTENTS, [contents[key] for key in sorted(contents)])
-        self._connection.execute(
-            _ADD_JOBS, [job_row(e.submission, sender.api_key_id, e.status.value) for e in entries]
+    def forget(self, memos: Sequence[Memo]) -> None:
+        for memo in memos:
+            user_id, route, key = _key(memo)
+            _FORGET(self._connection, user_id=str(user_id), route=route, key=key)
+
+    def add(self, entries: Sequence[Entry]) -> None:
+        contents = {(e.submission.user_id, content_hash(e.submission.message)): e for e in entries}
+        _ADD_CONTENTS(
+            self._connection,
+            users=[user_id for user_id, _ in contents],
+            hashes=[_bytea(hash_) for _, hash_ in contents],
+            texts=[e.submission.message.text for e in contents.values()],
+            htmls=[e.submission.message.html for e in contents.values()],
         )
-        self._connection.execute(_ADD_TO_QUEUE, [_queue_row(e) for e in entries])
-        self._connection.execute(
-            _ADD_TO_TIMELINES,
-            [{"id": e.note_id, "email_job_id": e.submission.id, "status": e.status.value} for e in entries],
+        rows = [_row(entry) for entry in entries]
+        _ADD(self._connection, **{name: [row[name] for row in rows] for name in _COLUMNS})
+
+    def _keep(self, memos: Sequence[Memo]) -> set[tuple[UUID, str, str]]:
+        """Insert what is not there yet; returns the keys that were inserted."""
+        rows = _REMEMBER(
+            self._connection,
+            users=[m.user_id for m in memos],
+            routes=[m.once.route for m in memos],
+            keys=[m.once.key for m in memos],
+            hashes=[_bytea(m.once.request_hash) for m in memos],
+            responses=[_answer_json(m.answer) for m in memos],
+            keeps=[m.once.keep.total_seconds() for m in memos],
         )
+        return {(row.user_id, row.route, row.key) for row in rows}
+
+    def _recall(self, memo: Memo) -> Sequence[Accepted] | KeyTaken | None:
+        """What was kept under the key before. None: that was too old, or gone, and the memo is kept now."""
+        user_id, route, key = _key(memo)
+        where = {"user_id": str(user_id), "route": route, "key": key}
+        while (before := _RECALL(self._connection, **where).one_or_none()) is None or before.expired:
+            _DROP_EXPIRED(self._connection, **where)
+            if self._keep([memo]):
+                return None
+        if bytes(before.request_hash) != memo.once.request_hash:
+            return KeyTaken(key)
+        return [
+            Accepted(UUID(email["id"]), Status(email["status"]), email.get("item", 0))
+            for email in before.response["emails"]
+        ]
 
 
-def _queue_row(entry: Entry) -> dict[str, Any]:
-    submission = entry.submission
-    return {
-        "job_id": submission.id,
-        "user_id": submission.user_id,
-        "lane": submission.lane.value,
-        "send_at": submission.send_at,
-    }
+def _row(entry: Entry) -> dict[str, Any]:
+    job = job_row(entry.submission, entry.api_key_id, entry.status.value)
+    for name in ("envelope", "options", "metadata"):
+        job[name] = json.dumps(job[name], ensure_ascii=False)
+    job |= {"tags": array(job["tags"]), "content_hash": _bytea(job["content_hash"]), "note_id": entry.note_id}
+    for name in ("send_at", "expires_at"):
+        job[name] = job[name] and job[name].isoformat()
+    return job
+
+
+def _key(memo: Memo) -> tuple[UUID, str, str]:
+    return memo.user_id, memo.once.route, memo.once.key
+
+
+def _owner(text: str | None) -> UUID | None:
+    return None if text is None else UUID(text)
+
+
+def _bytea(raw: bytes) -> str:
+    """PostgreSQL's text form of bytes."""
+    return f"\\x{raw.hex()}"
 
 
 def _answer_json(answer: Sequence[Accepted]) -> str:
-    return json.dumps({"emails": [{"id": str(e.id), "status": e.status.value} for e in answer]})
+    return json.dumps(
+        {"emails": [{"id": str(e.id), "status": e.status.value, "item": e.item} for e in answer]}
+    )

@@ -16,6 +16,7 @@ EMAIL_ID, PROVIDER_ID, RULE_ID = "<uuid:email_id>", "<uuid:provider_id>", "<uuid
 # (method, rule) → scope; None: public.
 ROUTES = {
     ("POST", "/v1/emails"): "emails:send",
+    ("POST", "/v1/emails/batch"): "emails:send",
     ("GET", "/v1/emails"): "emails:read",
     ("GET", f"/v1/emails/{EMAIL_ID}"): "emails:read",
     ("POST", f"/v1/emails/{EMAIL_ID}/cancel"): "emails:send",
@@ -45,6 +46,7 @@ OF_ONE = [route for route in GUARDED if "<" in route[1]]
 # Bodies that would be accepted, so that only the caller can be what is wrong.
 BODIES = {
     ("POST", "/v1/emails"): EMAIL,
+    ("POST", "/v1/emails/batch"): {"defaults": EMAIL, "emails": [{}]},
     ("POST", "/v1/providers"): {"name": "p", "kind": "memory", "base_cost": "1"},
     ("PATCH", f"/v1/providers/{PROVIDER_ID}"): {"name": "renamed"},
     ("POST", "/v1/routing-rules"): {"email_type": "transactional", "default_provider": "p"},

@@ -16,6 +16,7 @@ from werkzeug.test import TestResponse
 from api import keys
 from api.app import create_app
 from api.deps import Check, Dependencies, Limits
+from api.gathering import Gathering
 from db.sealing import Sealer
 from db.uow import SqlUnitOfWork, open_engine
 from domain.capabilities import Capabilities
@@ -187,9 +188,12 @@ def make_world(database_url: str, ready: Callable[[], list[Check]] | None = None
         built.append((kind, name, config, credentials))
         return CheckedProvider(check_error[-1] if check_error else None)
 
+    def units() -> SqlUnitOfWork:
+        return SqlUnitOfWork(engine)
+
     deps = Dependencies(
-        units=lambda: SqlUnitOfWork(engine),
-        queue=bell,
+        units=units,
+        gathering=Gathering(units, bell, new_id),
         ids=new_id,
         sealer=Sealer({"k1": b"1" * 32}, "k1"),
         clock=FixedClock(),

@@ -17,7 +17,7 @@ from sqlalchemy import insert, text, update
 
 from db import models
 from db.live import RedisLiveState
-from db.mapping import content_row, job_row
+from db.mapping import content_hash, job_row
 from db.repositories.routes import ProviderRow
 from db.uow import SqlUnitOfWork, open_engine
 from domain.message import Lane, Submission
@@ -126,7 +126,12 @@ class House:
                 connection.execute(
                     text("""INSERT INTO email_contents (user_id, hash, text, html)
                             VALUES (:user_id, :hash, :text, :html) ON CONFLICT DO NOTHING"""),
-                    content_row(one),
+                    {
+                        "user_id": one.user_id,
+                        "hash": content_hash(one.message),
+                        "text": one.message.text,
+                        "html": one.message.html,
+                    },
                 )
                 connection.execute(insert(models.EmailJob), job_row(one, None, "queued"))
                 connection.execute(

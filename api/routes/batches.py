@@ -1,0 +1,85 @@
+"""/v1/emails/batch: many emails in one request."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from flask import Response
+from flask_openapi3.blueprint import APIBlueprint
+from flask_openapi3.models.tag import Tag
+
+from api import batches, intake
+from api.auth import SEND, caller
+from api.batches import BatchAccepted, BatchCreate, BatchResult, ProblemInItem, flat, named
+from api.documents import problems
+from api.errors import FieldError, invalid
+from api.requests import answer, dependencies, scoped
+from api.schemas import SendHeaders
+from api.sending import hand_over, once, replayed
+from domain.intake import Draft, Objection, Once, Receipt
+
+blueprint = APIBlueprint("batches", __name__, url_prefix="/v1/emails/batch", abp_tags=[Tag(name="emails")])
+CREATE = "POST /v1/emails/batch"
+
+Wrong = dict[int, list[FieldError]]
+
+
+@blueprint.post(
+    "", summary="Send many emails", responses={202: BatchAccepted, **problems(409, 413, 415, 422)}
+)
+@scoped(SEND)
+def create(header: SendHeaders, body: BatchCreate) -> Response:
+    """Accepts up to 1,000 emails, each with a result of its own. Once this answers 202 those that are not
+    `rejected` are committed.
+
+    An Idempotency-Key covers the whole batch: the same body gets the same results, marked
+    `Idempotent-Replayed: true`.
+    """
+    reading = batches.read(body, dependencies().limits)
+    wrong: Wrong = dict(reading.errors)
+    asked = once(CREATE, header)
+    if body.mode == "strict":
+        receipt = _all_or_none(body, reading.drafts, wrong, asked)
+    else:
+        receipt = _those_that_are_right(body, reading.drafts, wrong, asked)
+    return answer(_results(body, receipt, wrong), 202, replayed(receipt))
+
+
+def _all_or_none(body: BatchCreate, drafts: Sequence[Draft], wrong: Wrong, asked: Once | None) -> Receipt:
+    if wrong:
+        wrong |= named(body, _objections(drafts))
+        raise invalid(flat(wrong))
+    return hand_over(drafts, asked, lambda objections: flat(named(body, objections)))
+
+
+def _those_that_are_right(
+    body: BatchCreate, drafts: Sequence[Draft], wrong: Wrong, asked: Once | None
+) -> Receipt:
+    """Hand over without what intake objects to. Adds that to `wrong`, unless the answer was given before."""
+    if not drafts:
+        raise invalid(flat(wrong))
+    objected = named(body, _objections(drafts))
+    right = [draft for draft in drafts if draft.item not in objected]
+    receipt = hand_over(right or drafts, asked, lambda objections: flat(named(body, objections)))
+    wrong |= objected
+    return receipt
+
+
+def _objections(drafts: Sequence[Draft]) -> list[Objection]:
+    with dependencies().units() as unit:
+        return intake.review(unit, caller().sender, drafts)
+
+
+def _results(body: BatchCreate, receipt: Receipt, wrong: Mapping[int, list[FieldError]]) -> BatchAccepted:
+    accepted = {email.item: email for email in receipt.emails}
+    results = []
+    for index in range(len(body.emails)):
+        if (email := accepted.get(index)) is not None:
+            results.append(BatchResult(index=index, status=email.status, id=email.id))
+            continue
+        errors = wrong.get(index) or [
+            FieldError("pointer", f"/emails/{index}", "refused_before", "it was refused at the first request")
+        ]
+        said = [ProblemInItem(pointer=e.name, detail=e.detail, code=e.code) for e in errors]
+        results.append(BatchResult(index=index, status="rejected", errors=said))
+    return BatchAccepted(accepted=len(accepted), rejected=len(results) - len(accepted), results=results)

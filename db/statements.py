@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from typing import Any, Final
+from uuid import UUID
 
 from sqlalchemy import Connection, CursorResult
 
@@ -47,4 +48,4 @@ def _element(value: Any) -> str:
         return "NULL"
     if type(value) is str:
         return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
-    return str(value)
+    return value.hex if type(value) is UUID else str(value)

@@ -11,6 +11,8 @@ import re
 _NAME = re.compile(r"[A-Za-z0-9-]{1,76}\Z")
 # Readers are lenient (blanks in the charset, `?` in the text, no end), so the beginning is enough to refuse it.
 _ENCODED_WORD = re.compile(r"=\?[^?]*\?[bqBQ]\?")
+_CONTROL = re.compile("[\x00-\x08\x0a-\x1f\x7f\x85\u2028\u2029]")
+_SURROGATE = re.compile("[\ud800-\udfff]")
 MAX_VALUE = 998  # characters of a line, RFC 5322, 2.1.1
 
 RESERVED = frozenset(
@@ -37,9 +39,9 @@ def header_problem(name: str, value: str) -> str | None:
 
 def value_problem(value: str) -> str | None:
     """Say what is wrong with a text that becomes a header's value (a subject, a display name), or None."""
-    if any((ord(c) < 32 and c != "\t") or ord(c) in (0x7F, 0x85, 0x2028, 0x2029) for c in value):
+    if _CONTROL.search(value):
         return "control characters and line breaks are not allowed"
-    if any(0xD800 <= ord(c) <= 0xDFFF for c in value):
+    if _SURROGATE.search(value):
         return "lone surrogates are not text"
     if _ENCODED_WORD.search(value):
         return "encoded words (=?charset?…?=) are not allowed: give plain Unicode"

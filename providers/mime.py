@@ -14,6 +14,7 @@ from binascii import b2a_base64, b2a_qp
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from email.utils import format_datetime
+from functools import lru_cache
 from urllib.parse import quote
 from uuid import UUID
 
@@ -53,7 +54,7 @@ def compose(submission: Submission, attempt_id: UUID, now: datetime) -> bytes:
     if envelope.reply_to:
         lines.append(_addresses("Reply-To", envelope.reply_to))
     lines.append(_text("Subject", message.subject))
-    lines.append(f"Date: {format_datetime(now)}")
+    lines.append(f"Date: {_date(now.replace(microsecond=0))}")
     lines.append(f"Message-ID: {message_id(submission, attempt_id)}")
     for name, value in message.headers:
         if problem := header_problem(name, value):
@@ -66,6 +67,11 @@ def compose(submission: Submission, attempt_id: UUID, now: datetime) -> bytes:
 
 
 # -- the tree of parts ---------------------------------------------------------------------------------------
+
+
+@lru_cache(maxsize=2)
+def _date(now: datetime) -> str:
+    return format_datetime(now)
 
 
 def _content(submission: Submission, attempt_id: UUID) -> Part:
@@ -104,6 +110,7 @@ def _multipart(kind: str, boundary: str, parts: Iterable[Part], more: str = "") 
     return [f'Content-Type: multipart/{kind}; boundary="{boundary}"{more}'], b"".join(pieces)
 
 
+@lru_cache(maxsize=8)  # the emails of a campaign share their bodies
 def _text_part(kind: str, text: str) -> Part:
     """The text with its line ends made one. 7bit where it is, else the shorter of the two encodings."""
     text = _LINE_END.sub("\n", text)

@@ -150,42 +150,53 @@ def _quota_exclusion(quota: QuotaLeft, recipients: int) -> Reason | None:
 
 def unsupported(can: Capabilities, submission: Submission) -> list[str]:
     """What the email needs and the provider cannot express, in words; empty where it can carry it."""
-    message, envelope = submission.message, submission.envelope
+    return [*_too_much(can, submission), *_too_special(can, submission)]
+
+
+def _too_much(can: Capabilities, submission: Submission) -> list[str]:
     lacking: list[str] = []
+    if can.max_recipients is not None and submission.recipient_count > can.max_recipients:
+        lacking.append(f"more than {can.max_recipients} recipients")
+    if can.max_reply_to is not None and len(submission.envelope.reply_to) > can.max_reply_to:
+        lacking.append(f"more than {can.max_reply_to} reply-to addresses")
+    if can.max_tags is not None and len(submission.tags) > can.max_tags:
+        lacking.append(f"more than {can.max_tags} tags")
+    if can.max_bytes is not None and estimated_bytes(submission) > can.max_bytes:
+        lacking.append(f"larger than {can.max_bytes} bytes")
+    if not can.repeated_addresses and submission.recipient_count > 1:
+        addresses = [r.address.email.lower() for r in submission.envelope.recipients]
+        if len(set(addresses)) < len(addresses):
+            lacking.append("an address named twice")
+    return lacking
 
-    def needs(short: bool, words: str) -> None:
-        if short:
-            lacking.append(words)
 
-    def over(limit: int | None, amount: int) -> bool:
-        return limit is not None and amount > limit
-
-    needs(over(can.max_recipients, submission.recipient_count), f"more than {can.max_recipients} recipients")
-    needs(over(can.max_reply_to, len(envelope.reply_to)), f"more than {can.max_reply_to} reply-to addresses")
-    needs(over(can.max_tags, len(submission.tags)), f"more than {can.max_tags} tags")
-    needs(over(can.max_bytes, estimated_bytes(submission)), f"larger than {can.max_bytes} bytes")
-    needs(bool(message.headers) and not can.custom_headers, "custom headers")
-    needs(bool(message.attachments) and not can.attachments, "attachments")
-    inline = any(a.disposition is Disposition.INLINE for a in message.attachments)
-    needs(inline and not can.inline_images, "inline images")
-    needs(
-        submission.tracking.opens is not None and not can.tracking_opens,
-        "a setting for open tracking per email",
-    )
-    needs(
-        submission.tracking.clicks is not None and not can.tracking_clicks,
-        "a setting for click tracking per email",
-    )
-    reserved = sorted({name for name, _ in message.headers if name.lower() in can.reserved_headers})
-    needs(bool(reserved), f"the headers {', '.join(reserved)}")
-    addresses = [r.address.email.lower() for r in envelope.recipients]
-    needs(not can.repeated_addresses and len(set(addresses)) < len(addresses), "an address named twice")
+def _too_special(can: Capabilities, submission: Submission) -> list[str]:
+    message = submission.message
+    lacking: list[str] = []
+    if message.headers and not can.custom_headers:
+        lacking.append("custom headers")
+    if message.attachments and not can.attachments:
+        lacking.append("attachments")
+    if not can.inline_images and any(a.disposition is Disposition.INLINE for a in message.attachments):
+        lacking.append("inline images")
+    if submission.tracking.opens is not None and not can.tracking_opens:
+        lacking.append("a setting for open tracking per email")
+    if submission.tracking.clicks is not None and not can.tracking_clicks:
+        lacking.append("a setting for click tracking per email")
+    if message.headers and can.reserved_headers:
+        reserved = sorted({name for name, _ in message.headers if name.lower() in can.reserved_headers})
+        if reserved:
+            lacking.append(f"the headers {', '.join(reserved)}")
     return lacking
 
 
 def estimated_bytes(submission: Submission) -> int:
     """The size on the wire, from above: base64 costs a third and a line end every 57 bytes."""
     message = submission.message
-    raw = sum(len((part or "").encode()) for part in (message.text, message.html))
+    raw = sum(_utf8_bytes(part) for part in (message.text, message.html) if part)
     raw += sum(len(a.content) for a in message.attachments)
     return raw * 4 // 3 + raw // 28 + _ENVELOPE_OVERHEAD + sum(len(n) + len(v) for n, v in message.headers)
+
+
+def _utf8_bytes(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode())

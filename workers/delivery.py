@@ -232,8 +232,7 @@ class Delivery:
             else:
                 self._moves.append(self._move(parcel, step, attempt_id, route))
         if signals:
-            self._deps.live.fold(signals, self._now())
-            board.refresh_breakers()
+            board.learn(signals, self._now())
         return again
 
     def _move(

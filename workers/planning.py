@@ -10,7 +10,8 @@ from uuid import UUID
 from domain.lifecycle import Status
 from domain.message import Submission
 from domain.ports import Clock
-from routing.live import LiveState
+from routing.breaker import CLOSED, Sign
+from routing.live import LiveState, Signal
 from routing.policy import (
     Case,
     Finish,
@@ -57,11 +58,18 @@ class Board:
         self._rules = snapshot.rules
         known = live.breakers([p.id for p in snapshot.providers])
         self._providers = {p.id: replace(p, breaker=known[p.id]) for p in snapshot.providers}
+        self._snapshot: Snapshot | None = None
 
     def snapshot(self) -> Snapshot:
-        return Snapshot(tuple(self._providers.values()), self._rules)
+        if self._snapshot is None:
+            self._snapshot = Snapshot(tuple(self._providers.values()), self._rules)
+        return self._snapshot
 
-    def refresh_breakers(self) -> None:
+    def learn(self, signals: Sequence[Signal], now: datetime) -> None:
+        """Fold how calls ended into the breakers. Answers from providers whose breaker is at rest tell nothing."""
+        if all(s.sign is Sign.ANSWERED and self._providers[s.provider_id].breaker == CLOSED for s in signals):
+            return
+        self._live.fold(signals, now)
         for provider_id, breaker in self._live.breakers(list(self._providers)).items():
             self._change(provider_id, breaker=breaker, probe_taken=False)
 
@@ -82,6 +90,8 @@ class Board:
                 self._change(provider.id, rate_free_at=now + timedelta(seconds=grant.retry_after))
                 return False
         quota = provider.quota
+        if quota.today is None and quota.this_month is None:
+            return True
         self._change(
             provider.id,
             quota=replace(
@@ -94,6 +104,7 @@ class Board:
 
     def _change(self, provider_id: UUID, **changes: object) -> None:
         self._providers[provider_id] = replace(self._providers[provider_id], **changes)  # type: ignore[arg-type]
+        self._snapshot = None
 
 
 def plan(parcels: Iterable[Parcel], board: Board, now: datetime, patience: Patience, clock: Clock) -> Plan:

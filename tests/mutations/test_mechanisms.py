@@ -122,7 +122,8 @@ MUTATIONS = [
     Mutation(
         "an idempotency key is kept with the emails it accepted",
         "api/intake.py",
-        "            elif before is not None:\n                results[place] = Receipt(tuple(before), replayed=True)\n",
+        "            elif before is not None:\n"
+        "                results[place] = Receipt(tuple(before), replayed=True)\n",
         "",
         "tests/integration/api/test_emails.py::test_a_hundred_requests_at_once_with_one_key_make_one_email",
     ),

@@ -1,0 +1,1 @@
+"""`mailmux bench faults`: break the running service on purpose, then account for every email."""

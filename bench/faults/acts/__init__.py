@@ -1,0 +1,14 @@
+"""The faults, each a small class. `FAULTS` lists them in the order in which they are told."""
+
+from __future__ import annotations
+
+from bench.faults.acts import boundaries, kills, pauses, provider, twins
+from bench.faults.fault import Fault
+
+FAULTS: tuple[Fault, ...] = (
+    *kills.FAULTS,
+    *boundaries.FAULTS,
+    *pauses.FAULTS,
+    *provider.FAULTS,
+    *twins.FAULTS,
+)

@@ -1,0 +1,81 @@
+"""Programs that stand still and go on: SIGSTOP and SIGCONT, exhausted connections, beats."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+import time
+
+import psutil
+import psycopg2
+
+from bench.faults.fault import Fault
+from bench.faults.scene import WINDOW, WORKERS, Scene
+
+
+def stop_redis(scene: Scene) -> None:
+    with scene.stopped(scene.family("valkey")):
+        time.sleep(8)
+
+
+def stop_postgres(scene: Scene) -> None:
+    scene.doubts += WINDOW * len(WORKERS)
+    with scene.stopped(scene.family("postgres")):
+        time.sleep(8)
+
+
+def stop_workers_past_lease(scene: Scene) -> None:
+    """20 s, where a lease lasts 15: what they held is swept, and they send nothing more of it."""
+    processes = [process for name in WORKERS for process in scene.family(name)]
+    scene.doubts += WINDOW * len(WORKERS)
+    with scene.stopped(processes):
+        time.sleep(20)
+
+
+def exhaust_connections(scene: Scene) -> None:
+    """Take every connection that PostgreSQL gives, for a few seconds."""
+    with contextlib.ExitStack() as held:
+        with contextlib.suppress(psycopg2.OperationalError):
+            for _ in range(500):
+                held.enter_context(
+                    contextlib.closing(psycopg2.connect(scene.database_url, connect_timeout=5))
+                )
+        time.sleep(3)
+
+
+def no_beat(scene: Scene) -> None:
+    """The beat stands still while the workers are killed: their successors' hearts do the rescue."""
+    with scene.stopped(scene.family("beat")):
+        scene.kill(*WORKERS)
+        time.sleep(18)
+
+
+def two_beats(scene: Scene) -> None:
+    beat = scene.stack.program("beat")
+    environ = beat.environ()
+    second = subprocess.Popen(
+        [sys.executable, "-m", "celery", "-q", "-A", "wiring.worker", "beat", "-s",
+         str(scene.stack.data_dir / "run" / "second-beat"), "--pidfile="],
+        env={**environ, "PATH": os.environ["PATH"]}, cwd=beat.cwd(),
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        time.sleep(12)
+    finally:
+        second.terminate()
+        psutil.wait_procs([psutil.Process(second.pid)], timeout=20)
+        second.wait(20)
+
+
+FAULTS = (
+    Fault("stop-redis", "Redis stands still for 8 s", stop_redis, 14),
+    Fault("stop-postgres", "PostgreSQL stands still for 8 s", stop_postgres, 16),
+    Fault(
+        "stop-workers", "the workers stand still past their lease, and come back", stop_workers_past_lease, 40
+    ),
+    Fault("no-connections", "all connections of PostgreSQL are taken for 3 s", exhaust_connections, 10),
+    Fault("no-beat", "SIGKILL of the workers while the beat stands still", no_beat, 28),
+    Fault("two-beats", "two beats at once", two_beats, 18),
+)

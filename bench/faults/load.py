@@ -1,0 +1,159 @@
+"""The client: sends emails with known numbers, repeats with the same key until it has an answer, keeps a log."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from pathlib import Path
+from random import Random
+from typing import Any
+
+_TIMEOUT = 30.0  # seconds that the client waits for one answer
+_BATCH = 20
+_AGAIN = {409, 429, 500, 502, 503}
+
+
+class Client:
+    """`threads` senders that share `rate` emails per second between them, until `emails` were accepted.
+
+    Every answer is in the log, on the disk, before it counts. `answers` are (time, seconds, HTTP status).
+    """
+
+    def __init__(self, url: str, key: str, log: Path, emails: int, rate: float, seed: int) -> None:
+        self._host, self._emails, self.rate = url.partition("//")[2], emails, rate
+        self._headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
+        self._log = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        self._lock, self._random = threading.Lock(), Random(seed)
+        self._next, self._began, self._extra = 0, time.monotonic(), False
+        self._stop = threading.Event()
+        self.accepted: dict[str, list[str]] = defaultdict(list)
+        self.answers: list[tuple[float, float, int]] = []
+        self.refused: list[str] = []
+        self._threads: list[threading.Thread] = []
+
+    def start(self, threads: int = 6) -> None:
+        self._began = time.monotonic()
+        self._threads = [threading.Thread(target=self._work, daemon=True) for _ in range(threads)]
+        for thread in self._threads:
+            thread.start()
+
+    def finish(self, seconds: float) -> None:
+        """Send what is left of the emails as fast as they are taken."""
+        self.rate = float("inf")
+        for thread in self._threads:
+            thread.join(seconds)
+        self.stop()
+
+    def stop(self) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join(_TIMEOUT + 5)
+
+    def slowest(self, since: float, until: float) -> float | None:
+        """The 99th percentile in ms of the accepted requests that began between two moments; None without any."""
+        found = sorted(s for at, s, status in list(self.answers) if since <= at <= until and status == 202)
+        return found[min(len(found) - 1, int(len(found) * 0.99))] * 1000 if found else None
+
+    def send(self, number: str, **fields: Any) -> str:
+        """Hand over one email outside the load; returns its id."""
+        connection = self._connect()
+        try:
+            return self._deliver(connection, [number], "/v1/emails", an_email(number) | fields)[0]
+        finally:
+            connection.close()
+
+    def _work(self) -> None:
+        connection = self._connect()
+        while not self._stop.is_set():
+            with self._lock:
+                first = self._next
+                size = min(_BATCH if self._random.random() < 0.02 else 1, self._emails - first)
+                self._next += size
+                wait = self._began + first / self.rate - time.monotonic()
+            if size <= 0:
+                return
+            if wait > 0:
+                self._stop.wait(wait)
+            numbers = [f"n{number}" for number in range(first, first + size)]
+            if size == 1:
+                self._deliver(connection, numbers, "/v1/emails", an_email(numbers[0]))
+            else:
+                batch = {"emails": [an_email(number) for number in numbers]}
+                self._deliver(connection, numbers, "/v1/emails/batch", batch)
+
+    def _deliver(
+        self, connection: http.client.HTTPConnection, numbers: list[str], path: str, body: dict[str, Any]
+    ) -> list[str]:
+        """Ask until there is an answer that stands; the key makes it safe."""
+        headers = self._headers | {"Idempotency-Key": f"key-{numbers[0]}"}
+        payload = json.dumps(body)
+        while True:
+            began = time.monotonic()
+            try:
+                connection.request("POST", path, payload, headers)
+                answer = connection.getresponse()
+                content = answer.read()
+            except (OSError, http.client.HTTPException):
+                connection.close()
+                status = 0
+            else:
+                status = answer.status
+            self.answers.append((began, time.monotonic() - began, status))
+            if status == 202:
+                ids = ids_of(json.loads(content))
+                self._note(numbers, ids)
+                return ids
+            if status and status not in _AGAIN:
+                self.refused.append(f"{status} {content[:200]!r}")
+                return []
+            if self._stop.wait(0.1):
+                return []
+
+    def _note(self, numbers: list[str], ids: list[str]) -> None:
+        lines = "".join(
+            json.dumps({"number": n, "email": i}) + "\n" for n, i in zip(numbers, ids, strict=True)
+        )
+        with self._lock:
+            os.write(self._log, lines.encode())
+            os.fsync(self._log)
+            for number, email_id in zip(numbers, ids, strict=True):
+                self.accepted[number].append(email_id)
+
+    def _connect(self) -> http.client.HTTPConnection:
+        return http.client.HTTPConnection(self._host, timeout=_TIMEOUT)
+
+
+def an_email(number: str) -> dict[str, Any]:
+    """An email that bears its number. A third of them insists on SMTP, so that both protocols are under load."""
+    domain = f"{number.strip('n')[-2:]}.example"
+    email: dict[str, Any] = {
+        "from": f"Load <load@s{domain}>",
+        "to": [f"{number}@example.com"],
+        "subject": f"Number {number}",
+        "text": f"This is {number}.\n",
+        "metadata": {"number": number},
+    }
+    if sum(number.encode()) % 3 == 0:
+        email["routing"] = {"excluded": ["sandbox-sendgrid", "sandbox-sendgrid-eu"]}
+    if sum(number.encode()) % 5 == 0:
+        email["email_type"] = "marketing"
+    return email
+
+
+def ids_of(answer: dict[str, Any]) -> list[str]:
+    return [answer["id"]] if "id" in answer else [result["id"] for result in answer["results"]]
+
+
+def until(condition: Callable[[], bool], seconds: float, pause: float = 0.05) -> bool:
+    """Wait for something; returns whether it happened."""
+    end = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() >= end:
+            return False
+        time.sleep(pause)
+    return True

@@ -1,0 +1,74 @@
+"""The account of the faults harness: what is planted in the books is found."""
+
+from __future__ import annotations
+
+from bench.faults.books import Attempt, Books, Received, Verdict, reconcile
+
+
+def books(
+    statuses: dict[str, str], received: list[Received], attempts: list[Attempt], **accepted: list[str]
+) -> Verdict:
+    return reconcile(Books(accepted or {e: [e] for e in statuses}, received, statuses, attempts))
+
+
+def sent_once(email: str = "e") -> tuple[dict[str, str], list[Received], list[Attempt]]:
+    return {email: "sent"}, [Received(email, "a")], [Attempt("a", email, "accepted")]
+
+
+def test_an_email_that_was_sent_once_is_in_order() -> None:
+    verdict = books(*sent_once())
+    assert verdict.counts() == {
+        "accepted": 1,
+        "lost": 0,
+        "unknown": 0,
+        "duplicates": 0,
+        "unexplained_duplicates": 0,
+        "phantoms": 0,
+    }
+    assert (verdict.sent, verdict.moving) == (1, [])
+
+
+def test_an_accepted_email_without_a_row_is_lost() -> None:
+    assert books({}, [], [], n1=["gone"]).lost == ["gone"]
+
+
+def test_an_email_that_says_sent_and_was_not_received_is_lost() -> None:
+    assert books({"e": "sent"}, [], [Attempt("a", "e", "accepted")]).lost == ["e"]
+
+
+def test_what_failed_or_is_unknown_is_not_lost() -> None:
+    verdict = books({"f": "failed", "u": "unknown"}, [], [Attempt("a", "u", "unknown")])
+    assert (verdict.lost, verdict.unknown) == ([], ["u"])
+
+
+def test_what_still_moves_is_said_and_not_called_lost() -> None:
+    verdict = books({"q": "queued", "d": "deferred"}, [], [])
+    assert (verdict.moving, verdict.lost) == (["d", "q"], [])
+
+
+def test_a_second_copy_needs_a_doubt_in_the_ledger() -> None:
+    twice = [Received("e", "a"), Received("e", "b")]
+    without = books({"e": "sent"}, twice, [Attempt("a", "e", "not_sent"), Attempt("b", "e", "accepted")])
+    assert (without.duplicates, without.unexplained) == (["e"], ["e"])
+    explained = books({"e": "sent"}, twice, [Attempt("a", "e", "unknown"), Attempt("b", "e", "accepted")])
+    assert (explained.duplicates, explained.unexplained) == (["e"], [])
+
+
+def test_what_was_received_and_says_that_it_failed_is_a_falsehood() -> None:
+    verdict = books({"e": "failed"}, [Received("e", "a")], [Attempt("a", "e", "not_sent")])
+    assert verdict.unexplained == ["e"]
+
+
+def test_a_number_with_two_emails_was_accepted_twice() -> None:
+    statuses = {"e": "sent", "f": "sent"}
+    received = [Received("e", "a"), Received("f", "b")]
+    attempts = [Attempt("a", "e", "accepted"), Attempt("b", "f", "accepted")]
+    verdict = books(statuses, received, attempts, n1=["e", "f"])
+    assert (verdict.accepted_twice, verdict.unexplained) == (["n1"], ["f"])
+    assert books(statuses, received, attempts, n1=["e", "e"], n2=["f"]).accepted_twice == []
+
+
+def test_a_received_attempt_without_its_line_in_the_ledger_is_a_phantom() -> None:
+    statuses, received, attempts = sent_once()
+    assert books(statuses, [*received, Received("e", "ghost")], attempts).phantoms == ["ghost"]
+    assert books(statuses, received, [Attempt("a", "other", "accepted")]).phantoms == ["a"]

@@ -118,7 +118,7 @@ class Scene:
         """Nobody else writes to a table: whoever is about to waits, and can be killed right there."""
         with contextlib.closing(psycopg2.connect(self.database_url)) as connection:
             with connection.cursor() as cursor:
-                cursor.execute(f"LOCK TABLE {table} IN EXCLUSIVE MODE")
+                cursor.execute(f"LOCK TABLE {table} IN SHARE MODE")
             yield
             connection.rollback()
 

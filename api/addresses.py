@@ -19,6 +19,16 @@ MAX_NAME = 200
 if "local" in SPECIAL_USE_DOMAIN_NAMES:
     SPECIAL_USE_DOMAIN_NAMES.remove("local")
 
+_SPECIAL_ENDS = frozenset(name.rpartition(".")[2] for name in SPECIAL_USE_DOMAIN_NAMES)
+
+# The common shape of an address, which needs no further look: letters, digits and single separators, and labels
+# that cannot be IDNA's. A property test holds it together with the library's verdict.
+_COMMON = re.compile(
+    r"(?=[^@]{1,64}@.{1,180}\Z)[A-Za-z0-9_+-]+(?:\.[A-Za-z0-9_+-]+)*@(?:[A-Za-z0-9]{1,63}(?:-[A-Za-z0-9]{1,20})?\.){1,4}"
+    r"[A-Za-z]{2,20}\Z",
+    re.ASCII,
+)
+
 _NAMED = re.compile(
     r'\s*(?:"(?P<quoted>(?:[^"\\]|\\.)*)"|(?P<plain>[^"<>]*?))\s*<(?P<email>[^<>]*)>\s*\Z', re.DOTALL
 )
@@ -30,6 +40,15 @@ def check_email(text: str) -> str:
     No name server is asked. Domains without a dot and local parts beyond ASCII are refused: few providers
     take them.
     """
+    if _COMMON.match(text):
+        local, _, domain = text.partition("@")
+        domain = domain.lower()
+        if domain.rpartition(".")[2] not in _SPECIAL_ENDS:
+            return f"{local}@{domain}"
+    return _look_closely(text)
+
+
+def _look_closely(text: str) -> str:
     if len(text) > MAX_EMAIL:
         raise PydanticCustomError("too_long", "an address has at most 320 characters")
     if not text.rpartition("@")[0].isascii():

@@ -36,6 +36,7 @@ from workers.run import Heart
 from workers.sending import Sender
 
 _UNHEARD_RINGS = 8  # in a lane's queue, after which no more are added
+_FRESH = 0.2  # seconds that what was read of the providers is used
 _LIVE_TIMEOUT = 0.05  # seconds that a decision waits for Redis
 
 
@@ -155,7 +156,7 @@ def build_worker(settings: Settings, app: Celery, stopping: Callable[[], bool]) 
         credentials = sealer.open(row.sealed, owner=row.owner, kind=row.kind, row=row.id)
         return foundry.build(row.kind, row.name, row.config, credentials, trusted=row.trusted)
 
-    fleet = ConfiguredFleet(read, build)
+    fleet = ConfiguredFleet(read, build, clock, _FRESH)
     queue = build_doorbell(settings, app, clock)
     pool = ThreadPoolExecutor(knobs.window, thread_name_prefix="mailmux-send")
     heart = Heart(

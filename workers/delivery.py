@@ -60,7 +60,11 @@ class Fleet(Protocol):
     """The providers as they are configured now."""
 
     def snapshot(self) -> Snapshot:
-        """Everything the router needs; breakers left closed."""
+        """Everything the router needs, as it was a moment ago; breakers left closed."""
+        ...
+
+    def outdate(self) -> None:
+        """What was read before is known to be wrong: read it anew."""
         ...
 
 
@@ -136,6 +140,7 @@ class Delivery:
             routes = self._decide(window, board)
             opened, back = self._record(routes)
             if back:
+                self._deps.fleet.outdate()
                 board = self._board()
                 waiting.extendleft(reversed(back))
             again = self._send(opened, board)
@@ -222,6 +227,7 @@ class Delivery:
             signals.append(_signal(route, reply.error))
             if isinstance(reply.error, SenderNotVerified):
                 until = self._now() + _SENDER_RETRY
+                self._deps.fleet.outdate()
                 board.refuse_sender(
                     route.candidate.provider_id, route.parcel.submission.envelope.sender.domain, until
                 )

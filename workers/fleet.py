@@ -10,7 +10,7 @@ import structlog
 
 from db.repositories.routes import ProviderRow
 from domain.capabilities import Capabilities
-from domain.ports import Provider
+from domain.ports import Clock, Provider
 from routing.snapshot import ProviderSnapshot, RuleSnapshot, Snapshot
 
 log = structlog.get_logger(__name__)
@@ -21,19 +21,29 @@ Build = Callable[[ProviderRow], Provider]
 class ConfiguredFleet:
     """workers.delivery.Fleet over the `providers` table. Adapters are kept until their row's version changes.
 
-    `read()` returns the rows and the rules. A provider whose adapter cannot be built is shown to the router
-    with its fault, and hinders nobody else.
+    A snapshot serves for `fresh` seconds, so that many small claims do not each read it. `read()` returns the
+    rows and the rules. A provider whose adapter cannot be built is shown to the router with its fault, and hinders
+    nobody else.
     """
 
     def __init__(
-        self, read: Callable[[], tuple[Sequence[ProviderRow], Sequence[RuleSnapshot]]], build: Build
+        self,
+        read: Callable[[], tuple[Sequence[ProviderRow], Sequence[RuleSnapshot]]],
+        build: Build,
+        clock: Clock,
+        fresh: float = 0.0,
     ) -> None:
         self._read = read
         self._build = build
+        self._clock, self._fresh = clock, fresh
+        self._last: tuple[float, Snapshot] | None = None
         self._lock = threading.Lock()
         self._kept: dict[UUID, tuple[int, Provider | None, str | None]] = {}
 
     def snapshot(self) -> Snapshot:
+        now = self._clock.monotonic()
+        if self._last is not None and now - self._last[0] < self._fresh:
+            return self._last[1]
         rows, rules = self._read()
         with self._lock:
             for row in rows:
@@ -41,7 +51,12 @@ class ConfiguredFleet:
             for gone in self._kept.keys() - {row.id for row in rows}:
                 self._drop(gone)
             kept: Mapping[UUID, tuple[int, Provider | None, str | None]] = dict(self._kept)
-        return Snapshot(tuple(_snapshot(row, *kept[row.id][1:]) for row in rows), tuple(rules))
+        snapshot = Snapshot(tuple(_snapshot(row, *kept[row.id][1:]) for row in rows), tuple(rules))
+        self._last = now, snapshot
+        return snapshot
+
+    def outdate(self) -> None:
+        self._last = None
 
     def adapter(self, provider: UUID) -> Provider:
         adapter = self._kept[provider][1]

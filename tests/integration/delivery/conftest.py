@@ -64,7 +64,7 @@ class House:
         self.redis = redis.Redis.from_url(redis_url, socket_timeout=1)
         self.pool = ThreadPoolExecutor(25)
         self.patience = Patience(unknown_ttl=1000, resend_after=60, give_up_after=5000)
-        fleet, log = ConfiguredFleet(self._read, self._build), structlog.get_logger("test")
+        fleet, log = ConfiguredFleet(self._read, self._build, self.clock), structlog.get_logger("test")
         self.dispatcher = Dispatcher(
             units=self.units,
             fleet=fleet,

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
+from pydantic_core import PydanticCustomError
 
+from api import addresses
 from api.addresses import Mailbox
 from domain.headers import value_problem
 from domain.message import Address
@@ -58,3 +61,48 @@ def test_what_is_accepted_is_safe_in_a_header(text: str) -> None:
     assert address.email.isprintable()
     assert address.email.count("@") >= 1
     assert len(address.email) <= 320
+
+
+_PIECES = st.sampled_from(
+    [
+        "a",
+        "Z",
+        "9",
+        "_",
+        "+",
+        "-",
+        "--",
+        ".",
+        "..",
+        "@",
+        "xn--",
+        "example",
+        "com",
+        "test",
+        "local",
+        "é",
+        " ",
+        "a" * 30,
+    ]
+)
+
+
+@given(st.lists(_PIECES, max_size=12).map("".join))
+@settings(max_examples=500)
+@example("a@example.com")
+@example("a@b-.com")
+@example("a@-b.com")
+@example("a@xn--a.com")
+@example("a@a--b.com")
+@example("a@x.localhost")
+@example(f"{'a' * 64}@{'b' * 63}.example.com")
+@example(f"{'a' * 65}@example.com")
+@example(f"a@{'b' * 64}.example.com")
+def test_the_quick_look_at_an_address_says_what_the_library_says(text: str) -> None:
+    def verdict(look: Callable[[str], str]) -> str | None:
+        try:
+            return look(text)
+        except PydanticCustomError:
+            return None
+
+    assert verdict(addresses.check_email) == verdict(addresses._look_closely)

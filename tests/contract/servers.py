@@ -78,6 +78,14 @@ class Listener:
                 # Not the TLS socket's own method: that would let its thread read on, without TLS.
                 socket.socket.shutdown(connection, socket.SHUT_RDWR)
 
+    def wait_until_left(self, seconds: float) -> None:
+        """Return when everything that came was read and every connection has ended, or after `seconds`."""
+        for _ in range(int(seconds / 0.002)):
+            with self.lock:
+                if not self._open:
+                    return
+            self.stopping.wait(0.002)
+
     def _accept(self) -> None:
         while True:
             try:

@@ -78,6 +78,11 @@ class Listener:
                 # Not the TLS socket's own method: that would let its thread read on, without TLS.
                 socket.socket.shutdown(connection, socket.SHUT_RDWR)
 
+    def narrow(self) -> None:
+        """Let little be under way on the connections to come: what is not read soon keeps the client waiting."""
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, 600)
+
     def wait_until_left(self, seconds: float) -> None:
         """Return when everything that came was read and every connection has ended, or after `seconds`."""
         for _ in range(int(seconds / 0.002)):

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from threading import Thread
+from threading import Event, Thread
 from typing import cast
 
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
 from domain.attempt import SendResult
 from domain.errors import (
+    OutcomeUnknown,
     ProviderError,
     ProviderUnavailable,
     RateLimited,
@@ -52,8 +56,8 @@ def a_still_world(timeouts: Timeouts = PATIENT) -> World:
     return World(RealClock(), lambda: NOON, timeouts)
 
 
-def a_provider(driver: SMTPDriver, timeouts: Timeouts = PATIENT, **settings: object) -> SeriesProvider:
-    return cast(SeriesProvider, driver.build(a_still_world(timeouts), **settings))  # type: ignore[arg-type]
+def a_provider(driver: SMTPDriver, timeouts: Timeouts = PATIENT, **config: object) -> SeriesProvider:
+    return cast(SeriesProvider, driver.build(a_still_world(timeouts), **config))  # type: ignore[arg-type]
 
 
 def sender_of(number: int) -> str:
@@ -246,7 +250,10 @@ def test_a_connection_lost_after_the_final_dot_is_that_emails_doubt_alone(
 
 
 def test_a_server_that_falls_silent_after_the_final_dot_is_that_emails_doubt_alone(plain: SMTPDriver) -> None:
-    plain.server.replies[f"END {sender_of(2)}"] = lambda _: plain.server.stopping.wait() and None
+    def say_nothing(_: socket.socket) -> None:
+        plain.server.stopping.wait()
+
+    plain.server.replies[f"END {sender_of(2)}"] = say_nothing
     results = send(a_provider(plain, Timeouts(0.5, 0.2, 0.3)), letters(3))
     assert kinds(results) == ["sent", "OutcomeUnknown", "sent"]
     assert taken(plain) == [1, 2, 3]
@@ -408,3 +415,153 @@ def test_a_server_that_read_all_and_then_resets_leaves_a_doubt(plain: SMTPDriver
     series = letters(3, e2=an_email(sender=Address(sender_of(2)), text="line\n" * 100_000))
     assert kinds(send(a_provider(plain), series)) == ["sent", "OutcomeUnknown", "sent"]
     assert taken(plain) == [1, 2, 3]
+
+
+def test_over_tls_a_final_dot_that_arrived_is_never_called_unsent(authority: Authority) -> None:
+    """The dot may go while the next email's commands, in the same write, find no room any more."""
+    many = tuple(Address(f"r{n}.{'x' * 50}@{'y' * 60}.{'z' * 60}.{'z' * 60}.example") for n in range(100))
+
+    def stall(size: int) -> tuple[Result, bytes]:
+        """How an email of `size` bytes ends where the server reads it only after the client has given up."""
+        driver = SMTPDriver(authority, "implicit", pipelining=True)
+        driver.server.narrow()
+        given_up, came = Event(), bytearray()
+
+        def read_late(connection: socket.socket) -> None:
+            connection.sendall(b"354 go on\r\n")
+            given_up.wait(5)
+            while piece := connection.recv(65_536):
+                came.extend(piece)
+
+        driver.server.replies[f"DATA {sender_of(1)}"] = read_late
+        provider = a_provider(driver, Timeouts(2, 0.1, 3), ca_pem=authority.pem)
+        text = ("a line of forty characters, more or less" * size)[: size - 1]
+        text = "\n".join(text[n : n + 40] for n in range(0, len(text), 41))
+        series = provider.send_series(
+            letters(
+                2,
+                e1=an_email(sender=Address(sender_of(1)), text=text),
+                e2=an_email(sender=Address(sender_of(2)), to=many),
+            ),
+            lambda: True,
+        )
+        result = next(series)
+        series.close()
+        given_up.set()
+        driver.server.wait_until_left(5)
+        provider.close()
+        driver.stop()
+        return result, bytes(came)
+
+    unread, came = stall(1_000_000)
+    assert isinstance(unread, ProviderUnavailable)
+    assert b"\r\n.\r\n" not in came
+    arrived = 0
+    for room in (14_000, 7_000):  # bytes, less than the commands of the next email
+        result, all_of_it = stall(len(came) - room)
+        if b"\r\n.\r\n" in all_of_it:
+            arrived += 1
+            assert isinstance(result, OutcomeUnknown)
+    assert arrived
+
+
+# -- whatever the server does --------------------------------------------------------------------------------
+
+
+def leave_within_the_content(connection: socket.socket) -> None:
+    connection.sendall(b"354 go on\r\n")
+    connection.recv(1)
+    reset(connection)
+
+
+_NO = ["421 4.3.2 bye", "450 4.7.1 slow down", "451 4.3.0 later", "550 5.1.1 no", "554 5.6.0 no"]
+_AT_ANY_STAGE: list[Answer] = [*_NO, "hello", "199 what", close, reset]
+_BEHAVIOURS: dict[str, list[Answer]] = {
+    "MAIL": _AT_ANY_STAGE,
+    "RCPT": _AT_ANY_STAGE,
+    "DATA": [*_AT_ANY_STAGE, leave_within_the_content, "250 no content wished"],
+    "END": [*_AT_ANY_STAGE, "354 more", say_and_leave("250 ok"), say_and_leave("250 ok", "421 4.7.0 enough")],
+}
+
+
+@dataclass(frozen=True)
+class Fate:
+    """What becomes of one email. `size`: lines of text; the server takes about 400."""
+
+    stage: str | None = None
+    answer: Answer = ""
+    recipients: int = 1
+    refused: int = 1
+    size: int = 1
+    composable: bool = True
+
+
+_fates = st.sampled_from(
+    [(stage, answer) for stage, answers in _BEHAVIOURS.items() for answer in answers]
+).flatmap(
+    lambda it: st.builds(
+        Fate,
+        stage=st.sampled_from([it[0], it[0], None]),
+        answer=st.just(it[1]),
+        recipients=st.integers(1, 3),
+        refused=st.integers(1, 3),
+        size=st.sampled_from([1, 1, 1, 40, 1000]),
+        composable=st.sampled_from([True] * 7 + [False]),
+    )
+)
+
+
+def _play(driver: SMTPDriver, fates: Sequence[Fate]) -> list[Letter]:
+    series = []
+    for n, fate in enumerate(fates, 1):
+        people = tuple(Address(f"r{n}-{i}@recipient.example") for i in range(1, fate.recipients + 1))
+        if not fate.composable:
+            people += (Address("jürgen@recipient.example"),)
+        email = an_email(
+            sender=Address(sender_of(n)), to=people, text=f".{n} " + ".x of the text\n" * fate.size
+        )
+        series.append(Letter(email, new_id()))
+        if fate.stage == "RCPT":
+            driver.server.replies[f"RCPT r{n}-{min(fate.refused, fate.recipients)}@recipient.example"] = (
+                fate.answer
+            )
+        elif fate.stage is not None:
+            driver.server.replies[f"{fate.stage} {sender_of(n)}"] = fate.answer
+    return series
+
+
+@given(
+    fates=st.lists(_fates, min_size=2, max_size=6),
+    pipelining=st.sampled_from([True, True, False]),
+    eager=st.booleans(),
+    share=st.sampled_from([1, 2, 3, 100]),
+)
+@example(fates=[Fate(), Fate("RCPT", "550 5.1.1 no"), Fate()], pipelining=True, eager=True, share=100)
+@example(
+    fates=[Fate(), Fate("END", reset), Fate(recipients=2), Fate()], pipelining=True, eager=False, share=100
+)
+@settings(max_examples=80, deadline=None)
+def test_a_series_ends_as_single_sends_do(
+    authority: Authority, fates: list[Fate], pipelining: bool, eager: bool, share: int
+) -> None:
+    together, alone = (SMTPDriver(authority, "none", pipelining) for _ in range(2))
+    for driver in (together, alone):
+        driver.server.eager = eager
+        driver.server.features = ("SIZE 6000", *driver.server.features[1:])
+    series = _play(together, fates)
+    alone.server.replies = together.server.replies
+    results = send(a_provider(together, messages_per_connection=share), series)
+    singly: list[Result] = []
+    for letter in series:
+        singly += send(a_provider(alone), [letter])
+    for driver in (together, alone):
+        driver.server.wait_until_left(5)
+        driver.stop()
+    assert kinds(results) == kinds(singly)
+    assert [r for r in results if isinstance(r, SendResult)] == [
+        r for r in singly if isinstance(r, SendResult)
+    ]
+    assert together.server.messages == alone.server.messages
+    told_done = [int(str(r.submission.envelope.sender.email)[1]) for r, x in zip(series, results, strict=True)
+                 if isinstance(x, SendResult)]  # fmt: skip
+    assert set(told_done) <= set(taken(together))

@@ -56,11 +56,15 @@ class Listener:
     def serve(self, connection: socket.socket) -> None:
         raise NotImplementedError
 
-    def stop(self) -> None:
-        self.stopping.set()
+    def deafen(self) -> None:
+        """Take no more connections; those that are open stay."""
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
         self._socket.close()
+
+    def stop(self) -> None:
+        self.stopping.set()
+        self.deafen()
         with self.lock:
             connections = list(self._open)
         for connection in connections:

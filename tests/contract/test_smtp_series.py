@@ -6,7 +6,7 @@ import socket
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from threading import Event, Thread
+from threading import Event
 from typing import cast
 
 import pytest
@@ -318,8 +318,7 @@ def test_a_connection_lost_within_the_commands_is_not_sent_and_touches_no_other(
 
 def test_nobody_listening_any_more_is_every_following_emails_own_result(plain: SMTPDriver) -> None:
     def farewell(connection: socket.socket) -> None:
-        Thread(target=plain.server.stop).start()
-        plain.server.stopping.wait()
+        plain.server.deafen()
         reset(connection)
 
     plain.server.replies[f"END {sender_of(2)}"] = farewell
@@ -386,6 +385,7 @@ def test_a_series_goes_over_as_many_connections_as_their_share_needs(
     assert taken(plain) == list(range(1, 8))
     assert plain.server.connections == connections
     assert plain.server.unfinished == 0
+    assert plain.server.commands.count("QUIT") == connections
 
 
 def test_refused_emails_do_not_use_up_a_connections_share(plain: SMTPDriver) -> None:

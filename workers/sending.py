@@ -108,20 +108,25 @@ class Sender:
     ) -> None:
         """Add a reply per email until the series ends, gets stuck, breaks or is stopped; at least one."""
         began = self._clock.monotonic()
-        series = adapter.send_series([email.letter for email in emails[len(replies) :]], go_on)
-        with closing(series):
-            try:
+        enough = False
+        try:
+            with closing(adapter.send_series([e.letter for e in emails[len(replies) :]], go_on)) as series:
                 for result in series:
                     now = self._clock.monotonic()
                     replies.append(_reply(result, (now - began) * 1000))
-                    if len(replies) == len(emails) or now - began > _STUCK:
-                        return
+                    enough = len(replies) == len(emails) or now - began > _STUCK
+                    if enough:
+                        break
                     began = now
-                if go_on():
-                    raise RuntimeError("the series ended without a result for each email")
-            except Exception as surprise:  # noqa: BLE001  # an adapter's fault must never lose an email
-                replies.append(self._broken(emails[len(replies)], surprise))
+            if not enough and go_on():
+                raise RuntimeError("the series ended without a result for each email")
+        except Exception as surprise:  # an adapter's fault must never lose an email
+            if enough:
+                self._log.exception("adapter_broke", provider=emails[0].provider)
             else:
+                replies.append(self._broken(emails[len(replies)], surprise))
+        else:
+            if not enough:
                 replies.append(_NOT_MADE)
 
     def _find(self, provider_id: UUID) -> Provider | None:

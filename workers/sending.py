@@ -15,6 +15,7 @@ from domain.ports import Clock, Letter, Log, Provider, SeriesProvider
 _SERIES = 0.02  # seconds that a series may take; a slower provider gets more of them side by side
 _STUCK = 0.5  # seconds for one email, after which those behind it do not wait any longer
 _FIRST_GUESS = 0.01  # seconds per email at a provider that we know nothing of
+_LEAST = 1e-6  # seconds per email; a clock may not have moved on
 _WEIGHT = 0.3  # of the newest series in the estimate
 
 
@@ -94,7 +95,7 @@ class Sender:
             self._follow(adapter, emails, replies, go_on)
             if (replies[-1].latency_ms or 0.0) > _STUCK * 1000:
                 break
-        taken = (self._clock.monotonic() - began) / len(replies)
+        taken = max(_LEAST, (self._clock.monotonic() - began) / len(replies))
         before = self._pace.get(provider_id, taken)
         self._pace[provider_id] = before + _WEIGHT * (taken - before)
         return replies

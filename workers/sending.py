@@ -121,7 +121,7 @@ class Sender:
                     began = now
             if not enough and go_on():
                 raise RuntimeError("the series ended without a result for each email")
-        except Exception as surprise:  # an adapter's fault must never lose an email
+        except Exception as surprise:  # noqa: BLE001  # an adapter's fault must never lose an email
             if enough:
                 self._log.exception("adapter_broke", provider=emails[0].provider)
             else:

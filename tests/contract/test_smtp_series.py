@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from collections.abc import Iterator
 from threading import Event
-from typing import cast
 
 import pytest
-from hypothesis import example, given, settings
-from hypothesis import strategies as st
 
 from domain.attempt import SendResult
 from domain.errors import (
@@ -22,19 +17,27 @@ from domain.errors import (
     Rejected,
     Transient,
 )
-from domain.message import Address, Submission
-from domain.ports import Letter, SeriesProvider
-from providers.world import Timeouts, World
+from domain.message import Address
+from domain.ports import Letter
+from providers.world import Timeouts
 from tests.contract.certificates import Authority
 from tests.contract.drivers import SMTPDriver
-from tests.contract.emails import RealClock, a_rich_email, an_email, new_id
-from tests.contract.servers import Listener
+from tests.contract.emails import a_rich_email, an_email, new_id
+from tests.contract.series import (
+    A,
+    B,
+    Result,
+    a_provider,
+    close,
+    kinds,
+    letters,
+    reset,
+    say_and_leave,
+    send,
+    sender_of,
+    taken,
+)
 from tests.contract.smtp_server import Answer
-
-A, B = Address("a@recipient.example"), Address("b@recipient.example")
-NOON = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
-PATIENT = Timeouts(connect=2, read=2, total=4)
-Result = SendResult | ProviderError
 
 
 @pytest.fixture(params=[False, True], ids=["stepwise", "pipelined"])
@@ -49,67 +52,6 @@ def pipelined(authority: Authority) -> Iterator[SMTPDriver]:
     driver = SMTPDriver(authority, "none", pipelining=True)
     yield driver
     driver.stop()
-
-
-def a_still_world(timeouts: Timeouts = PATIENT) -> World:
-    """Where the wall clock stands, so that the same letter is the same bytes."""
-    return World(RealClock(), lambda: NOON, timeouts)
-
-
-def a_provider(driver: SMTPDriver, timeouts: Timeouts = PATIENT, **config: object) -> SeriesProvider:
-    return cast(SeriesProvider, driver.build(a_still_world(timeouts), **config))  # type: ignore[arg-type]
-
-
-def sender_of(number: int) -> str:
-    return f"s{number}@sender.example"
-
-
-def letters(count: int, **emails: Submission) -> list[Letter]:
-    """Emails from s1@…, s2@… on, so that a server can tell them apart; `e3=` is another third email."""
-    return [
-        Letter(
-            emails.get(f"e{n}")
-            or an_email(
-                sender=Address(sender_of(n)), subject=f"Number {n}", text=f"This is {n}.\n.\n..x\n" * n
-            ),
-            new_id(),
-        )
-        for n in range(1, count + 1)
-    ]
-
-
-def send(
-    provider: SeriesProvider, series: Sequence[Letter], go_on: Callable[[], bool] = lambda: True
-) -> list[Result]:
-    results = list(provider.send_series(series, go_on))
-    provider.close()
-    return results
-
-
-def kinds(results: Sequence[Result]) -> list[str]:
-    return [type(r).__name__ if isinstance(r, ProviderError) else "sent" for r in results]
-
-
-def taken(driver: SMTPDriver) -> list[int]:
-    """The numbers of the emails that the server took, in order, once it has read what came."""
-    driver.server.wait_until_left(0.25)
-    return [int(sender[1 : sender.index("@")]) for sender, _, _ in driver.server.messages]
-
-
-def say_and_leave(*lines: str) -> Callable[[socket.socket], None]:
-    def answer(connection: socket.socket) -> None:
-        connection.sendall("".join(line + "\r\n" for line in lines).encode())
-        connection.shutdown(socket.SHUT_RDWR)
-
-    return answer
-
-
-def close(connection: socket.socket) -> None:
-    connection.shutdown(socket.SHUT_RDWR)
-
-
-def reset(connection: socket.socket) -> None:
-    Listener.reset(connection)
 
 
 # -- the same emails, over one connection --------------------------------------------------------------------
@@ -463,105 +405,3 @@ def test_over_tls_a_final_dot_that_arrived_is_never_called_unsent(authority: Aut
             arrived += 1
             assert isinstance(result, OutcomeUnknown)
     assert arrived
-
-
-# -- whatever the server does --------------------------------------------------------------------------------
-
-
-def leave_within_the_content(connection: socket.socket) -> None:
-    connection.sendall(b"354 go on\r\n")
-    connection.recv(1)
-    reset(connection)
-
-
-_NO = ["421 4.3.2 bye", "450 4.7.1 slow down", "451 4.3.0 later", "550 5.1.1 no", "554 5.6.0 no"]
-_AT_ANY_STAGE: list[Answer] = [*_NO, "hello", "199 what", close, reset]
-_BEHAVIOURS: dict[str, list[Answer]] = {
-    "MAIL": _AT_ANY_STAGE,
-    "RCPT": _AT_ANY_STAGE,
-    "DATA": [*_AT_ANY_STAGE, leave_within_the_content, "250 no content wished"],
-    "END": [*_AT_ANY_STAGE, "354 more", say_and_leave("250 ok"), say_and_leave("250 ok", "421 4.7.0 enough")],
-}
-
-
-@dataclass(frozen=True)
-class Fate:
-    """What becomes of one email. `size`: lines of text; the server takes about 400."""
-
-    stage: str | None = None
-    answer: Answer = ""
-    recipients: int = 1
-    refused: int = 1
-    size: int = 1
-    composable: bool = True
-
-
-_fates = st.sampled_from(
-    [(stage, answer) for stage, answers in _BEHAVIOURS.items() for answer in answers]
-).flatmap(
-    lambda it: st.builds(
-        Fate,
-        stage=st.sampled_from([it[0], it[0], None]),
-        answer=st.just(it[1]),
-        recipients=st.integers(1, 3),
-        refused=st.integers(1, 3),
-        size=st.sampled_from([1, 1, 1, 40, 1000]),
-        composable=st.sampled_from([True] * 7 + [False]),
-    )
-)
-
-
-def _play(driver: SMTPDriver, fates: Sequence[Fate]) -> list[Letter]:
-    series = []
-    for n, fate in enumerate(fates, 1):
-        people = tuple(Address(f"r{n}-{i}@recipient.example") for i in range(1, fate.recipients + 1))
-        if not fate.composable:
-            people += (Address("jürgen@recipient.example"),)
-        email = an_email(
-            sender=Address(sender_of(n)), to=people, text=f".{n} " + ".x of the text\n" * fate.size
-        )
-        series.append(Letter(email, new_id()))
-        if fate.stage == "RCPT":
-            driver.server.replies[f"RCPT r{n}-{min(fate.refused, fate.recipients)}@recipient.example"] = (
-                fate.answer
-            )
-        elif fate.stage is not None:
-            driver.server.replies[f"{fate.stage} {sender_of(n)}"] = fate.answer
-    return series
-
-
-@given(
-    fates=st.lists(_fates, min_size=2, max_size=6),
-    pipelining=st.sampled_from([True, True, False]),
-    eager=st.booleans(),
-    share=st.sampled_from([1, 2, 3, 100]),
-)
-@example(fates=[Fate(), Fate("RCPT", "550 5.1.1 no"), Fate()], pipelining=True, eager=True, share=100)
-@example(
-    fates=[Fate(), Fate("END", reset), Fate(recipients=2), Fate()], pipelining=True, eager=False, share=100
-)
-@settings(max_examples=80, deadline=None)
-def test_a_series_ends_as_single_sends_do(
-    authority: Authority, fates: list[Fate], pipelining: bool, eager: bool, share: int
-) -> None:
-    together, alone = (SMTPDriver(authority, "none", pipelining) for _ in range(2))
-    for driver in (together, alone):
-        driver.server.eager = eager
-        driver.server.features = ("SIZE 6000", *driver.server.features[1:])
-    series = _play(together, fates)
-    alone.server.replies = together.server.replies
-    results = send(a_provider(together, messages_per_connection=share), series)
-    singly: list[Result] = []
-    for letter in series:
-        singly += send(a_provider(alone), [letter])
-    for driver in (together, alone):
-        driver.server.wait_until_left(5)
-        driver.stop()
-    assert kinds(results) == kinds(singly)
-    assert [r for r in results if isinstance(r, SendResult)] == [
-        r for r in singly if isinstance(r, SendResult)
-    ]
-    assert together.server.messages == alone.server.messages
-    told_done = [int(str(r.submission.envelope.sender.email)[1]) for r, x in zip(series, results, strict=True)
-                 if isinstance(x, SendResult)]  # fmt: skip
-    assert set(told_done) <= set(taken(together))

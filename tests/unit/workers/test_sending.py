@@ -322,6 +322,15 @@ def test_a_stop_holds_for_emails_that_wait_behind_a_stuck_one(house: House) -> N
     assert adapter.told == attempts(window)[:2]
 
 
+def test_no_series_is_begun_once_the_lease_has_passed(house: House) -> None:
+    adapter = house.familiar()
+    window = emails(adapter, 4)
+    adapter.fates[attempts(window)[1]] = KeyError("x")
+    replies = house.send(window, lambda: len(adapter.told) < 2)
+    assert codes(replies) == ["sent", "outcome_unknown", "not made", "not made"]
+    assert adapter.series == [attempts(window)]
+
+
 # -- a provider that gets stuck ------------------------------------------------------------------------------
 
 

@@ -180,7 +180,7 @@ class SMTPProvider:
             data = mime.compose(submission, letter.attempt_id, self._world.wall_time())
         except ProviderError as error:
             return error
-        except (ValueError, TypeError, LookupError) as error:
+        except Exception as error:  # noqa: BLE001  # nothing went yet, and the series' other emails are not to blame
             return Unsupported(self.name, f"could not be composed: {type(error).__name__}")
         recipients = list(dict.fromkeys(r.address.email for r in submission.envelope.recipients))
         return Parcel(submission.envelope.sender.email, recipients, stuff_dots(data))

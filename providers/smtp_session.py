@@ -15,7 +15,7 @@ from providers.reach import anywhere
 from providers.smtp_replies import Reply, Stage
 from providers.sockets import Deadline, PlainSocket, TLSSocket, dial, encrypt
 
-_WRITE_AT_ONCE = 131_072  # bytes under one wait
+_WRITE_AT_ONCE = 16_384  # bytes: one record of TLS, which goes whole or not at all, and so can be counted
 LONGEST_REPLY = 65_536  # bytes of all lines; RFC 5321 (4.5.3.1.5) allows 512 for one
 _REPLY_LINE = re.compile(rb"([2-5][0-9][0-9])(?:([ -])(.*?))?\r?\n\Z", re.DOTALL)
 

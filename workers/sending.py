@@ -15,6 +15,7 @@ from domain.ports import Clock, Letter, Log, Provider, SeriesProvider
 _SERIES = 0.02  # seconds that a series may take; a slower provider gets more of them side by side
 _STUCK = 0.5  # seconds for one email, after which those behind it do not wait any longer
 _FIRST_GUESS = 0.01  # seconds per email at a provider that we know nothing of
+_LEAST = 1e-6  # seconds per email; a clock may not have moved on
 _WEIGHT = 0.3  # of the newest series in the estimate
 
 
@@ -94,7 +95,7 @@ class Sender:
             self._follow(adapter, emails, replies, go_on)
             if (replies[-1].latency_ms or 0.0) > _STUCK * 1000:
                 break
-        taken = (self._clock.monotonic() - began) / len(replies)
+        taken = max(_LEAST, (self._clock.monotonic() - began) / len(replies))
         before = self._pace.get(provider_id, taken)
         self._pace[provider_id] = before + _WEIGHT * (taken - before)
         return replies
@@ -108,20 +109,25 @@ class Sender:
     ) -> None:
         """Add a reply per email until the series ends, gets stuck, breaks or is stopped; at least one."""
         began = self._clock.monotonic()
-        series = adapter.send_series([email.letter for email in emails[len(replies) :]], go_on)
-        with closing(series):
-            try:
+        enough = False
+        try:
+            with closing(adapter.send_series([e.letter for e in emails[len(replies) :]], go_on)) as series:
                 for result in series:
                     now = self._clock.monotonic()
                     replies.append(_reply(result, (now - began) * 1000))
-                    if len(replies) == len(emails) or now - began > _STUCK:
-                        return
+                    enough = len(replies) == len(emails) or now - began > _STUCK
+                    if enough:
+                        break
                     began = now
-                if go_on():
-                    raise RuntimeError("the series ended without a result for each email")
-            except Exception as surprise:  # noqa: BLE001  # an adapter's fault must never lose an email
-                replies.append(self._broken(emails[len(replies)], surprise))
+            if not enough and go_on():
+                raise RuntimeError("the series ended without a result for each email")
+        except Exception as surprise:  # noqa: BLE001  # an adapter's fault must never lose an email
+            if enough:
+                self._log.exception("adapter_broke", provider=emails[0].provider)
             else:
+                replies.append(self._broken(emails[len(replies)], surprise))
+        else:
+            if not enough:
                 replies.append(_NOT_MADE)
 
     def _find(self, provider_id: UUID) -> Provider | None:

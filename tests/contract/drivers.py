@@ -29,7 +29,8 @@ from domain.ports import Provider
 from providers import memory, registry
 from providers.world import World
 from tests.contract.certificates import Authority
-from tests.contract.servers import Does, Listener, SendGridServer, SMTPServer
+from tests.contract.servers import Does, Listener, SendGridServer
+from tests.contract.smtp_server import SMTPServer
 
 SECRET = "SG.Tr0ub4dor-and-3.correct-horse"
 
@@ -170,11 +171,12 @@ class SMTPDriver(Driver):
     name = "smtp"
     modes = frozenset(MEANINGS) - {Does.BARE_500}  # every 5yz of SMTP is a refusal
 
-    def __init__(self, authority: Authority, tls: str = "starttls") -> None:
+    def __init__(self, authority: Authority, tls: str = "starttls", pipelining: bool = False) -> None:
         self.authority, self.tls = authority, tls
         context = authority.server_context() if tls != "none" else None
         self.account = ("shop", SECRET) if tls != "none" else None
-        self.server: SMTPServer = SMTPServer(context, tls, self.account)
+        features = ("SIZE 30000000", "8BITMIME", *(["PIPELINING"] if pipelining else []))
+        self.server: SMTPServer = SMTPServer(context, tls, self.account, features)
 
     def provider(self, world: World) -> Provider:
         return self.build(world, ca_pem=self.authority.pem if self.tls != "none" else None)
@@ -202,6 +204,10 @@ class SMTPDriver(Driver):
 
     def received(self) -> list[Received]:
         return [self._read(recipients, content) for _, recipients, content in self.server.messages]
+
+    def stop(self) -> None:
+        super().stop()
+        assert self.server.violations == []
 
     @staticmethod
     def _read(recipients: list[str], content: bytes) -> Received:
@@ -253,6 +259,13 @@ class ImplicitTLSDriver(SMTPDriver):
 
     def __init__(self, authority: Authority) -> None:
         super().__init__(authority, "implicit")
+
+
+class PipelinedDriver(SMTPDriver):
+    name = "smtp with PIPELINING"
+
+    def __init__(self, authority: Authority) -> None:
+        super().__init__(authority, pipelining=True)
 
 
 class MemoryDriver(Driver):
@@ -335,5 +348,6 @@ DRIVERS: dict[str, Callable[[Authority], Driver]] = {
     "sendgrid": SendGridDriver,
     "smtp": SMTPDriver,
     "smtp-implicit": ImplicitTLSDriver,
+    "smtp-pipelined": PipelinedDriver,
     "memory": MemoryDriver,
 }

@@ -11,7 +11,6 @@ import socket
 import ssl
 import struct
 import threading
-from collections.abc import Callable
 from enum import Enum
 from typing import Any
 
@@ -57,11 +56,15 @@ class Listener:
     def serve(self, connection: socket.socket) -> None:
         raise NotImplementedError
 
-    def stop(self) -> None:
-        self.stopping.set()
+    def deafen(self) -> None:
+        """Take no more connections; those that are open stay."""
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
         self._socket.close()
+
+    def stop(self) -> None:
+        self.stopping.set()
+        self.deafen()
         with self.lock:
             connections = list(self._open)
         for connection in connections:
@@ -78,6 +81,19 @@ class Listener:
             with contextlib.suppress(OSError):
                 # Not the TLS socket's own method: that would let its thread read on, without TLS.
                 socket.socket.shutdown(connection, socket.SHUT_RDWR)
+
+    def narrow(self) -> None:
+        """Let little be under way on the connections to come: what is not read soon keeps the client waiting."""
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, 600)
+
+    def wait_until_left(self, seconds: float) -> None:
+        """Return when everything that came was read and every connection has ended, or after `seconds`."""
+        for _ in range(int(seconds / 0.002)):
+            with self.lock:
+                if not self._open:
+                    return
+            self.stopping.wait(0.002)
 
     def _accept(self) -> None:
         while True:
@@ -228,199 +244,3 @@ class SendGridServer(HTTPServer):
     ) -> tuple[int, Headers, bytes]:
         body = json.dumps({"errors": [{"message": message, "field": field, "help": None}]}).encode()
         return status, {"Content-Type": "application/json", **(more or {})}, body
-
-
-Answer = str | Callable[[socket.socket], None]
-
-
-class SMTPServer(Listener):
-    """RFC 5321 with SIZE, STARTTLS or implicit TLS, AUTH PLAIN and LOGIN.
-
-    `replies` overrides the answer to a command by its verb ("GREETING", "EHLO", "AUTH", "MAIL", "RCPT", "DATA", "END"):
-    a text, or a function that does something else to the connection.
-    """
-
-    def __init__(
-        self,
-        tls: ssl.SSLContext | None = None,
-        mode: str = "starttls",
-        account: tuple[str, str] | None = None,
-        features: tuple[str, ...] = ("SIZE 30000000", "8BITMIME"),
-    ) -> None:
-        self.mode, self.account, self.features = mode, account, features
-        self.tls_at_once = mode == "implicit"
-        self.replies: dict[str, Answer] = {}
-        self.messages: list[tuple[str, list[str], bytes]] = []
-        self.commands: list[str] = []
-        self.unfinished = 0
-        super().__init__(tls)
-
-    def serve(self, connection: socket.socket) -> None:
-        _Dialogue(self, connection).run()
-
-
-class _Left(Exception):
-    """The dialogue is over."""
-
-
-class _Dialogue:
-    def __init__(self, server: SMTPServer, connection: socket.socket) -> None:
-        self.server, self.connection = server, connection
-        self.stream = connection.makefile("rb")
-        self.secure = server.mode == "implicit"
-        self.signed_in = server.account is None
-        self.sender: str | None = None
-        self.recipients: list[str] = []
-
-    def run(self) -> None:
-        try:
-            with contextlib.suppress(_Left):
-                self.say("GREETING", "220 test.example ESMTP")
-                while line := self.read():
-                    self.obey(line)
-        finally:
-            self.stream.close()
-            self.connection.close()
-
-    def read(self) -> str:
-        raw = self.stream.readline(4096)
-        if not raw:
-            raise _Left
-        assert raw.endswith(b"\r\n"), f"a line that does not end with CRLF: {raw!r}"
-        line = raw[:-2].decode("utf-8")
-        with self.server.lock:
-            self.server.commands.append(line)
-        return line
-
-    def say(self, verb: str, text: str) -> bool:
-        """Answer, unless the test says otherwise. True: the answer was a yes."""
-        answer = self.server.replies.get(verb, text)
-        if callable(answer):
-            answer(self.connection)
-            raise _Left
-        self.connection.sendall(answer.encode() + b"\r\n")
-        if answer.startswith("421"):
-            raise _Left
-        return answer[0] in "23"
-
-    def obey(self, line: str) -> None:
-        verb = line.split(" ", 1)[0].upper()
-        match verb:
-            case "EHLO":
-                features = [*self.server.features]
-                if self.server.tls and not self.secure:
-                    features.append("STARTTLS")
-                if self.server.account and self.secure:
-                    features.append("AUTH PLAIN LOGIN")
-                lines = ["test.example", *features]
-                self.say(
-                    "EHLO",
-                    "\r\n".join(f"250{'-' if n < len(lines) else ' '}{x}" for n, x in enumerate(lines, 1)),
-                )
-            case "STARTTLS" if self.server.tls and not self.secure:
-                if self.say("STARTTLS", "220 go ahead"):
-                    self.stream.close()
-                    self.connection = self.server.tls.wrap_socket(self.connection, server_side=True)
-                    self.server.watch(self.connection)
-                    self.stream, self.secure = self.connection.makefile("rb"), True
-            case "AUTH":
-                self.sign_in(line)
-            case "MAIL":
-                self.mail(line)
-            case "RCPT":
-                self.rcpt(line)
-            case "DATA" if self.recipients:
-                if self.say("DATA", "354 go on"):
-                    self.data()
-            case "RSET":
-                self.sender, self.recipients = None, []
-                self.say("RSET", "250 ok")
-            case "NOOP":
-                self.say("NOOP", "250 ok")
-            case "QUIT":
-                self.say("QUIT", "221 bye")
-                raise _Left
-            case _:
-                self.say("?", "503 5.5.1 bad sequence of commands")
-
-    def sign_in(self, line: str) -> None:
-        from base64 import b64decode
-
-        assert self.secure, "credentials came without TLS"
-        words = line.split(" ")
-        if words[1] == "PLAIN":
-            _, user, password = b64decode(words[2]).decode().split("\0")
-        else:
-            self.connection.sendall(b"334 VXNlcm5hbWU6\r\n")
-            user = b64decode(self.read()).decode()
-            self.connection.sendall(b"334 UGFzc3dvcmQ6\r\n")
-            password = b64decode(self.read()).decode()
-        right = (user, password) == self.server.account and self.server.does is not Does.REFUSE_CREDENTIALS
-        self.signed_in = (
-            self.say(
-                "AUTH", "235 2.7.0 welcome" if right else f"535 5.7.8 {user} may not enter with {password}"
-            )
-            and right
-        )
-
-    def mail(self, line: str) -> None:
-        if not self.signed_in:
-            self.say("MAIL", "530 5.7.0 sign in first")
-            return
-        self.sender = line[line.index("<") + 1 : line.index(">")]
-        self.recipients = []
-        match self.server.does:
-            case Does.RATE_LIMIT:
-                self.say("MAIL", "450 4.7.1 too many messages per minute, slow down")
-            case Does.UNAVAILABLE:
-                self.say("MAIL", "421 4.3.2 closing for maintenance")
-            case Does.REFUSE_SENDER:
-                self.say("MAIL", f"550 5.7.1 <{self.sender}>: sender address rejected: not owned by user")
-            case _:
-                self.say("MAIL", "250 2.1.0 ok")
-
-    def rcpt(self, line: str) -> None:
-        if self.sender is None:
-            self.say("?", "503 5.5.1 MAIL first")
-            return
-        recipient = line[line.index("<") + 1 : line.index(">")]
-        refused = self.server.does is Does.REJECT
-        reply = f"550 5.1.1 <{recipient}>: no such user" if refused else "250 2.1.5 ok"
-        if self.say(f"RCPT {recipient}" if f"RCPT {recipient}" in self.server.replies else "RCPT", reply):
-            self.recipients.append(recipient)
-
-    def data(self) -> None:
-        content = bytearray()
-        while (line := self.stream.readline()) != b".\r\n":
-            if not line:
-                with self.server.lock:
-                    self.server.unfinished += 1
-                raise _Left
-            content += line[1:] if line.startswith(b".") else line
-        with self.server.lock:
-            self.server.emails += 1
-            self.server.messages.append((self.sender or "", self.recipients, bytes(content)))
-        self.sender, self.recipients = None, []
-        connection = self.connection
-        match self.server.does:
-            case Does.HANG:
-                self.server.stopping.wait()
-                raise _Left
-            case Does.RESET:
-                self.stream.close()
-                self.server.reset(connection)
-                raise _Left
-            case Does.CLOSE:
-                raise _Left
-            case Does.DRIP:
-                self.server.drip(connection, b"250-wait\r\n")
-            case Does.HUGE:
-                while not self.server.stopping.is_set():
-                    connection.sendall(b"250-" + b"x" * 60_000)
-            case Does.TRUNCATED:
-                connection.sendall(b"25")
-                raise _Left
-            case Does.GARBAGE:
-                self.say("END", "what was that?")
-            case _:
-                self.say("END", "250 2.0.0 queued as 17")

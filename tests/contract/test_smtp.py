@@ -26,22 +26,24 @@ from providers.world import Timeouts
 from tests.contract.certificates import Authority
 from tests.contract.drivers import SECRET, SMTPDriver
 from tests.contract.emails import a_world, an_email, new_id
-from tests.contract.servers import Answer, Does, Listener, SMTPServer
+from tests.contract.servers import Does, Listener
+from tests.contract.smtp_server import Answer, SMTPServer
 
 A, B = Address("a@recipient.example"), Address("b@recipient.example")
 
 
-@pytest.fixture
-def plain(authority: Authority) -> Iterator[SMTPDriver]:
+# Every test runs against both kinds of server: one that takes a command at a time, and one with PIPELINING.
+@pytest.fixture(params=[False, True], ids=["stepwise", "pipelined"])
+def plain(request: pytest.FixtureRequest, authority: Authority) -> Iterator[SMTPDriver]:
     """A relay without TLS and accounts."""
-    driver = SMTPDriver(authority, "none")
+    driver = SMTPDriver(authority, "none", pipelining=request.param)
     yield driver
     driver.stop()
 
 
-@pytest.fixture
-def secure(authority: Authority) -> Iterator[SMTPDriver]:
-    driver = SMTPDriver(authority, "starttls")
+@pytest.fixture(params=[False, True], ids=["stepwise", "pipelined"])
+def secure(request: pytest.FixtureRequest, authority: Authority) -> Iterator[SMTPDriver]:
+    driver = SMTPDriver(authority, "starttls", pipelining=request.param)
     yield driver
     driver.stop()
 
@@ -77,6 +79,19 @@ def test_a_connection_lost_before_the_final_dot_is_not_sent(plain: SMTPDriver, s
     plain.server.replies[stage] = losses[loss]
     error = error_of(plain.provider(a_world(Timeouts(0.5, 0.25, 0.35))))
     assert type(error) is ProviderUnavailable
+    assert plain.server.emails == 0
+
+
+@pytest.mark.parametrize("stage", ["GREETING", "EHLO", "MAIL", "RCPT", "DATA"])
+@pytest.mark.parametrize(
+    "answer", ["hello", "25", "199 ok", "451 4.3.0 later", "554 5.0.0 no", "421 4.3.2 bye"]
+)
+def test_no_answer_before_the_final_dot_leaves_a_doubt(plain: SMTPDriver, stage: str, answer: str) -> None:
+    plain.server.replies[stage] = answer
+    error = error_of(plain.provider(a_world(Timeouts(0.5, 0.25, 0.35))))
+    assert isinstance(error, NotAccepted)
+    if answer[:1] not in "45":
+        assert type(error) is ProviderUnavailable
     assert plain.server.emails == 0
 
 
@@ -189,6 +204,40 @@ def test_an_address_named_twice_is_one_recipient(plain: SMTPDriver) -> None:
     provider.send(an_email(to=(A,), cc=(A,), bcc=(A,)), new_id())
     provider.close()
     assert [recipients for _, recipients, _ in plain.server.messages] == [[A.email]]
+
+
+# -- commands together where the server says so (RFC 2920) ----------------------------------------------------
+
+
+def test_commands_go_together_only_where_the_server_offers_it(plain: SMTPDriver) -> None:
+    provider = plain.provider(a_world())
+    provider.send(an_email(to=(A,)), new_id())
+    provider.send(an_email(to=(A, B)), new_id())
+    provider.close()
+    together = [[command.split(":")[0] for command in group] for group in plain.server.groups]
+    offered = "PIPELINING" in plain.server.features
+    assert together == (
+        [["MAIL FROM", "RCPT TO", "DATA"], ["MAIL FROM", "RCPT TO", "RCPT TO"]] if offered else []
+    )
+    assert plain.server.emails == 2
+
+
+def test_what_was_offered_before_tls_does_not_count(authority: Authority) -> None:
+    driver = SMTPDriver(authority, "starttls")
+    hellos = iter(
+        ["250-test.example\r\n250-PIPELINING\r\n250 STARTTLS", "250-test.example\r\n250 AUTH PLAIN"]
+    )
+
+    class Changing(dict[str, Answer]):
+        def get(self, verb: str, otherwise: Answer) -> Answer:  # type: ignore[override]
+            return next(hellos) if verb == "EHLO" else otherwise
+
+    driver.server.replies = Changing()
+    provider = driver.provider(a_world())
+    provider.send(an_email(), new_id())
+    provider.close()
+    assert (driver.server.emails, driver.server.groups) == (1, [])
+    driver.stop()
 
 
 # -- kept connections ----------------------------------------------------------------------------------------

@@ -1,0 +1,85 @@
+"""What was handed to the system decides between "not sent" and "in doubt", to the byte."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import pytest
+
+from domain.ports import Clock
+from providers.smtp_replies import Stage
+from providers.smtp_session import Dropped, InDoubt, Parcel, Session
+from providers.sockets import Deadline
+from providers.world import Timeouts
+from tests.builders import chance
+
+CONTENT = b"Subject: x\r\n\r\n" + b"some text\r\n" * 3000
+ONE = Parcel("shop@sender.example", ["a@recipient.example"], CONTENT)
+NEXT = Parcel("shop@sender.example", ["b@recipient.example"], CONTENT)
+
+
+class StillClock:
+    chance = chance()
+
+    def monotonic(self) -> float:
+        return 0.0
+
+    def sleep(self, _: float) -> None:
+        raise AssertionError("nothing here waits")
+
+
+class NarrowSocket:
+    """Takes the commands, and `room` bytes of what follows; then the connection is reset."""
+
+    def __init__(self, room: int) -> None:
+        self.room, self.deadline = room, None
+
+    def sendall(self, data: bytes) -> None:
+        assert data.endswith(b"DATA\r\n")
+
+    def send(self, data: memoryview) -> int:
+        if not self.room:
+            raise ConnectionResetError
+        taken = min(self.room, len(data))
+        self.room -= taken
+        return taken
+
+
+class PipeliningDialogue:
+    """Says yes to MAIL, RCPT and DATA, and is gone when the content has an answer to come."""
+
+    def __init__(self, sock: NarrowSocket) -> None:
+        self.sock = sock
+        self.replies = iter([(250, b""), (250, b""), (354, b"")])
+        self.esmtp_features: dict[str, str] = {}
+
+    def has_extn(self, name: str) -> bool:
+        return name == "pipelining"
+
+    def getreply(self) -> tuple[int, bytes]:
+        for reply in self.replies:
+            return reply
+        raise ConnectionResetError
+
+
+def transmit(room: int, following: Parcel | None) -> None:
+    session = Session(cast(Any, PipeliningDialogue(NarrowSocket(room))))
+    deadline = Deadline(cast(Clock, StillClock()), Timeouts())
+    session.transmit(ONE, deadline, lambda: True, following)
+
+
+@pytest.mark.parametrize("following", [None, NEXT], ids=["the last", "with another behind it"])
+@pytest.mark.parametrize("room", [0, 1, 16_384, len(CONTENT) - 1, len(CONTENT)])
+def test_a_loss_before_the_final_dot_proves_that_nothing_was_sent(
+    room: int, following: Parcel | None
+) -> None:
+    with pytest.raises(Dropped) as caught:
+        transmit(room, following)
+    assert caught.value.stage is Stage.DATA
+
+
+@pytest.mark.parametrize("following", [None, NEXT], ids=["the last", "with another behind it"])
+@pytest.mark.parametrize("more", [1, 2, 3, 4, 40, 1000])
+def test_a_loss_from_the_final_dot_on_is_a_doubt(more: int, following: Parcel | None) -> None:
+    with pytest.raises(InDoubt):
+        transmit(len(CONTENT) + more, following)

@@ -1,0 +1,482 @@
+"""Sending a window: in series where a provider is quick, side by side where it is not; each email once."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from threading import Barrier
+from typing import Any
+from uuid import UUID
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from domain.attempt import SendResult
+from domain.capabilities import Capabilities
+from domain.errors import ProviderError, ProviderUnavailable, Rejected
+from domain.message import Submission
+from domain.ports import Letter, Provider
+from tests.builders import a_submission, chance, new_id
+from workers.sending import Outgoing, Reply, Sender
+
+QUICK, SLOW, STUCK = 0.00098, 0.05, 0.6  # seconds for one email; the first is just within 20 in a series
+
+
+class Clock:
+    """Time passes where a test says so."""
+
+    chance = chance()
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
+class InTurn(Executor):
+    """Runs everything at once, on the caller's thread: time is then the sum."""
+
+    def submit(self, work: Callable[..., Any], /, *args: Any, **named: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        try:
+            future.set_result(work(*args, **named))
+        except Exception as error:  # noqa: BLE001
+            future.set_exception(error)
+        return future
+
+
+class Log:
+    def __init__(self) -> None:
+        self.events: list[tuple[str, dict[str, object]]] = []
+
+    def info(self, event: str, **values: object) -> None:
+        self.events.append((event, values))
+
+    warning = exception = info
+
+
+class One:
+    """A provider that takes an email at a time. `fates`: what happens to an attempt instead of being taken."""
+
+    capabilities = Capabilities()
+
+    def __init__(self, clock: Clock, pace: float = QUICK) -> None:
+        self.clock, self.pace = clock, pace
+        self.id = new_id()
+        self.fates: dict[UUID, object] = {}
+        self.told: list[UUID] = []
+
+    def send(self, submission: Submission, attempt_id: UUID) -> SendResult:
+        result = self.take(Letter(submission, attempt_id))
+        if isinstance(result, ProviderError):
+            raise result
+        return result
+
+    def take(self, letter: Letter) -> SendResult | ProviderError:
+        self.told.append(letter.attempt_id)
+        fate = self.fates.get(letter.attempt_id)
+        self.clock.sleep(fate if isinstance(fate, float) else self.pace)
+        if isinstance(fate, ProviderError):
+            return fate
+        if isinstance(fate, Exception):
+            raise fate
+        return SendResult(f"<{letter.attempt_id}>")
+
+    def check(self) -> None: ...
+
+    def close(self) -> None: ...
+
+
+ENDS = object()  # a fate: the series ends before this email
+
+
+class Several(One):
+    """One that takes series. `series`: the attempts of each, `left`: how many have ended."""
+
+    def __init__(self, clock: Clock, pace: float = QUICK) -> None:
+        super().__init__(clock, pace)
+        self.series: list[list[UUID]] = []
+        self.left = 0
+
+    def send(self, *_: object) -> SendResult:
+        raise AssertionError("a series was possible")
+
+    def send_series(
+        self, letters: Sequence[Letter], go_on: Callable[[], bool]
+    ) -> Generator[SendResult | ProviderError, None, None]:
+        self.series.append([letter.attempt_id for letter in letters])
+        try:
+            for letter in letters:
+                if not go_on() or self.fates.get(letter.attempt_id) is ENDS:
+                    return
+                yield self.take(letter)
+        finally:
+            self.left += 1
+
+
+class House:
+    """A sender, and providers to send through."""
+
+    def __init__(self, pool: Executor | None = None) -> None:
+        self.clock, self.log = Clock(), Log()
+        self.adapters: dict[UUID, Provider] = {}
+        self.sender = Sender(self.adapters.__getitem__, pool or InTurn(), self.clock, self.log)
+
+    def several(self, pace: float = QUICK) -> Several:
+        adapter = Several(self.clock, pace)
+        self.adapters[adapter.id] = adapter
+        return adapter
+
+    def one(self, pace: float = QUICK) -> One:
+        adapter = One(self.clock, pace)
+        self.adapters[adapter.id] = adapter
+        return adapter
+
+    def send(self, window: Sequence[Outgoing], go_on: Callable[[], bool] = lambda: True) -> list[Reply]:
+        return self.sender.send(window, go_on)
+
+    def familiar(self, pace: float = QUICK) -> Several:
+        """A provider whose pace is known."""
+        adapter = self.several(pace)
+        self.send(emails(adapter, 2))
+        adapter.series.clear()
+        adapter.told.clear()
+        adapter.left = 0
+        return adapter
+
+
+def emails(adapter: One, count: int) -> list[Outgoing]:
+    return [Outgoing(adapter.id, "the-provider", Letter(a_submission(), new_id())) for _ in range(count)]
+
+
+def attempts(window: Sequence[Outgoing]) -> list[UUID]:
+    return [email.letter.attempt_id for email in window]
+
+
+def codes(replies: Sequence[Reply]) -> list[str]:
+    return ["sent" if r.sent else r.error.code if r.error else "not made" for r in replies]
+
+
+def sent_ids(replies: Sequence[Reply]) -> list[str | None]:
+    return [reply.sent.provider_message_id if reply.sent else None for reply in replies]
+
+
+@pytest.fixture
+def house() -> House:
+    return House()
+
+
+# -- order, and what a reply says ----------------------------------------------------------------------------
+
+
+def test_replies_come_in_the_windows_order_whatever_the_providers(house: House) -> None:
+    quick, slow, single = house.familiar(), house.familiar(SLOW), house.one()
+    mixed = [
+        email
+        for trio in zip(emails(quick, 7), emails(slow, 7), emails(single, 7), strict=True)
+        for email in trio
+    ]
+    replies = house.send(mixed)
+    assert sent_ids(replies) == [f"<{attempt}>" for attempt in attempts(mixed)]
+    assert sorted(quick.told + slow.told + single.told) == sorted(attempts(mixed))
+
+
+def test_an_empty_window_has_no_replies(house: House) -> None:
+    assert house.send([]) == []
+
+
+def test_a_refusal_is_its_emails_own_reply(house: House) -> None:
+    adapter = house.familiar()
+    window = emails(adapter, 5)
+    refusal = Rejected("the-provider", "550 no such user")
+    adapter.fates[attempts(window)[2]] = refusal
+    replies = house.send(window)
+    assert codes(replies) == ["sent", "sent", "rejected", "sent", "sent"]
+    assert replies[2].error is refusal
+    assert adapter.series == [attempts(window)]
+
+
+@pytest.mark.parametrize("kind", ["several", "one"])
+def test_a_reply_tells_how_long_its_own_email_took(house: House, kind: str) -> None:
+    adapter = house.familiar() if kind == "several" else house.one()
+    window = emails(adapter, 3)
+    adapter.fates[attempts(window)[1]] = 0.2
+    assert [r.latency_ms for r in house.send(window)] == pytest.approx([QUICK * 1000, 200, QUICK * 1000])
+
+
+# -- how long a series is ------------------------------------------------------------------------------------
+
+
+def lengths(adapter: Several) -> list[int]:
+    return [len(series) for series in adapter.series]
+
+
+def test_an_unknown_provider_gets_short_series(house: House) -> None:
+    adapter = house.several()
+    house.send(emails(adapter, 6))
+    assert lengths(adapter) == [2, 2, 2]
+
+
+@pytest.mark.parametrize(("pace", "expected"), [
+    (QUICK, [14, 14, 13]), (0.0039, [5, 5, 5, 5, 5, 4, 4, 4, 4]), (0.011, [1] * 41), (0.3, [1] * 41),
+])  # fmt: skip
+def test_a_series_is_as_long_as_the_provider_is_quick(house: House, pace: float, expected: list[int]) -> None:
+    adapter = house.familiar(pace)
+    house.send(emails(adapter, 41))
+    assert lengths(adapter) == expected
+
+
+def test_the_pace_is_each_providers_own(house: House) -> None:
+    quick, slow = house.familiar(QUICK), house.familiar(SLOW)
+    house.send([*emails(quick, 10), *emails(slow, 10)])
+    assert (lengths(quick), lengths(slow)) == ([10], [1] * 10)
+
+
+def test_series_follow_a_provider_that_becomes_slow_and_quick_again(house: House) -> None:
+    adapter = house.familiar(QUICK)
+
+    def longest() -> int:
+        adapter.series.clear()
+        house.send(emails(adapter, 20))
+        return max(lengths(adapter))
+
+    assert longest() == 20
+    adapter.pace = SLOW
+    assert longest() == 20  # it is not known before it was met
+    assert longest() == 1
+    adapter.pace = QUICK
+    assert longest() == 1
+    recovering = [longest() for _ in range(6)]
+    assert recovering == sorted(recovering)
+    assert recovering[-1] == 20
+
+
+def test_a_provider_that_takes_no_measurable_time_gets_everything_in_one_series(house: House) -> None:
+    adapter = house.familiar(0.0)
+    assert codes(house.send(emails(adapter, 100))) == ["sent"] * 100
+    assert lengths(adapter) == [100]
+
+
+def test_a_provider_without_series_gets_all_at_once() -> None:
+    together = Barrier(4, timeout=5)
+
+    class Meeting(One):
+        def take(self, letter: Letter) -> SendResult | ProviderError:
+            together.wait()
+            return super().take(letter)
+
+    with ThreadPoolExecutor(4) as pool:
+        house = House(pool)
+        adapter = Meeting(house.clock)
+        house.adapters[adapter.id] = adapter
+        assert codes(house.send(emails(adapter, 4))) == ["sent"] * 4
+
+
+def test_series_of_a_slow_provider_go_side_by_side() -> None:
+    together = Barrier(3, timeout=5)
+
+    class Meeting(Several):
+        def take(self, letter: Letter) -> SendResult | ProviderError:
+            together.wait()
+            return super().take(letter)
+
+    with ThreadPoolExecutor(3) as pool:
+        house = House(pool)
+        adapter = Meeting(house.clock)
+        house.adapters[adapter.id] = adapter
+        assert codes(house.send(emails(adapter, 6))) == ["sent"] * 6
+    assert lengths(adapter) == [2, 2, 2]
+
+
+# -- being stopped -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["several", "one"])
+def test_nothing_is_sent_once_the_lease_has_passed(house: House, kind: str) -> None:
+    adapter = house.familiar() if kind == "several" else house.one()
+    assert codes(house.send(emails(adapter, 5), lambda: False)) == ["not made"] * 5
+    assert adapter.told == []
+
+
+@pytest.mark.parametrize("kind", ["several", "one"])
+def test_a_lease_that_passes_on_the_way_stops_what_is_left(house: House, kind: str) -> None:
+    adapter = house.familiar() if kind == "several" else house.one()
+    window = emails(adapter, 6)
+    replies = house.send(window, lambda: len(adapter.told) < 4)
+    assert codes(replies) == ["sent"] * 4 + ["not made"] * 2
+    assert adapter.told == attempts(window)[:4]
+
+
+def test_a_stop_holds_for_emails_that_wait_behind_a_stuck_one(house: House) -> None:
+    adapter = house.familiar()
+    window = emails(adapter, 6)
+    adapter.fates[attempts(window)[1]] = STUCK
+    lease = house.clock.now + STUCK / 2
+    assert codes(house.send(window, lambda: house.clock.now < lease)) == ["sent"] * 2 + ["not made"] * 4
+    assert adapter.told == attempts(window)[:2]
+
+
+def test_no_series_is_begun_once_the_lease_has_passed(house: House) -> None:
+    adapter = house.familiar()
+    window = emails(adapter, 4)
+    adapter.fates[attempts(window)[1]] = KeyError("x")
+    replies = house.send(window, lambda: len(adapter.told) < 2)
+    assert codes(replies) == ["sent", "outcome_unknown", "not made", "not made"]
+    assert adapter.series == [attempts(window)]
+
+
+# -- a provider that gets stuck ------------------------------------------------------------------------------
+
+
+def test_behind_a_stuck_email_the_rest_goes_side_by_side(house: House) -> None:
+    adapter = house.familiar()
+    window = emails(adapter, 10)
+    adapter.fates[attempts(window)[2]] = STUCK
+    assert codes(house.send(window)) == ["sent"] * 10
+    assert adapter.series == [attempts(window), *([attempt] for attempt in attempts(window)[3:])]
+    assert adapter.told == attempts(window)
+    assert adapter.left == len(adapter.series)
+
+
+def test_a_stuck_email_that_is_refused_frees_the_rest_as_well(house: House) -> None:
+    class Slow(Several):
+        def take(self, letter: Letter) -> SendResult | ProviderError:
+            result = super().take(letter)
+            if isinstance(result, ProviderError):
+                self.clock.sleep(STUCK)
+            return result
+
+    adapter = Slow(house.clock)
+    house.adapters[adapter.id] = adapter
+    house.send(emails(adapter, 2))
+    window = emails(adapter, 5)
+    adapter.fates[attempts(window)[0]] = ProviderUnavailable("the-provider", "timed out")
+    assert codes(house.send(window)) == ["provider_unavailable", "sent", "sent", "sent", "sent"]
+    assert lengths(adapter)[-4:] == [1, 1, 1, 1]
+
+
+# -- an adapter that breaks ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("place", [0, 2, 4])
+@pytest.mark.parametrize("fate", [KeyError("x"), ENDS], ids=["raises", "ends early"])
+def test_an_adapter_that_breaks_leaves_one_doubt_and_the_rest_goes_once(
+    house: House, place: int, fate: object
+) -> None:
+    adapter = house.familiar()
+    window = emails(adapter, 5)
+    adapter.fates[attempts(window)[place]] = fate
+    replies = house.send(window)
+    assert codes(replies) == ["outcome_unknown" if n == place else "sent" for n in range(5)]
+    expected = [a for n, a in enumerate(attempts(window)) if n != place or fate is not ENDS]
+    assert adapter.told == expected
+    assert house.log.events == [
+        ("adapter_broke", {"attempt": str(attempts(window)[place]), "provider": "the-provider"})
+    ]
+
+
+def test_an_adapter_without_series_that_breaks_leaves_one_doubt(house: House) -> None:
+    adapter = house.one()
+    window = emails(adapter, 3)
+    adapter.fates[attempts(window)[1]] = KeyError("x")
+    assert codes(house.send(window)) == ["sent", "outcome_unknown", "sent"]
+    assert [event for event, _ in house.log.events] == ["adapter_broke"]
+
+
+def test_an_adapter_that_cannot_begin_a_series_leaves_doubts_and_hinders_nobody_else(house: House) -> None:
+    class Unable(Several):
+        def send_series(self, *_: object) -> Any:
+            raise KeyError("x")
+
+    adapter, other = Unable(house.clock), house.familiar()
+    house.adapters[adapter.id] = adapter
+    replies = house.send([*emails(adapter, 2), *emails(other, 2)])
+    assert codes(replies) == ["outcome_unknown"] * 2 + ["sent"] * 2
+
+
+def test_an_adapter_that_fails_to_leave_a_series_changes_no_reply(house: House) -> None:
+    class Sticky(Several):
+        def send_series(
+            self, letters: Sequence[Letter], go_on: Callable[[], bool]
+        ) -> Generator[SendResult | ProviderError, None, None]:
+            try:
+                yield from super().send_series(letters, go_on)
+            finally:
+                raise KeyError("x")
+
+    adapter = Sticky(house.clock)
+    house.adapters[adapter.id] = adapter
+    window = emails(adapter, 4)
+    adapter.fates[attempts(window)[0]] = STUCK
+    assert codes(house.send(window)) == ["sent"] * 4
+    assert Counter(adapter.told) == Counter(attempts(window))
+    assert "adapter_broke" in [event for event, _ in house.log.events]
+
+
+# -- a provider that is taken away ---------------------------------------------------------------------------
+
+
+def test_a_provider_that_was_taken_away_is_unavailable_and_hinders_nobody_else(house: House) -> None:
+    gone, other = house.familiar(), house.familiar()
+    del house.adapters[gone.id]
+    replies = house.send([*emails(gone, 2), *emails(other, 2)])
+    assert codes(replies) == ["provider_unavailable"] * 2 + ["sent"] * 2
+    assert gone.told == []
+
+
+def test_a_provider_that_is_taken_away_while_the_window_is_shared_out_is_unavailable(house: House) -> None:
+    adapter = house.familiar()
+    found = iter([adapter])
+
+    def find(_: UUID) -> Provider:
+        for once in found:
+            return once
+        raise LookupError
+
+    sender = Sender(find, InTurn(), house.clock, house.log)
+    assert codes(sender.send(emails(adapter, 2), lambda: True)) == ["provider_unavailable"] * 2
+    assert adapter.told == []
+
+
+# -- whatever happens ----------------------------------------------------------------------------------------
+
+_FATES: dict[str, Callable[[], object]] = {
+    "sent": lambda: None,
+    "slow": lambda: SLOW,
+    "stuck": lambda: STUCK,
+    "rejected": lambda: Rejected("the-provider", "no"),
+    "raises": lambda: ValueError("x"),
+    "ends": lambda: ENDS,
+}
+_CODES = {"rejected": "rejected", "raises": "outcome_unknown", "ends": "outcome_unknown"}
+
+
+@given(
+    fates=st.lists(st.tuples(st.integers(0, 2), st.sampled_from(sorted(_FATES))), max_size=40),
+    paces=st.tuples(*[st.sampled_from([0.0, QUICK, SLOW])] * 2),
+)
+@settings(max_examples=200, deadline=None)
+def test_every_email_is_told_at_most_once_and_has_its_own_reply(
+    fates: list[tuple[int, str]], paces: tuple[float, float]
+) -> None:
+    house = House()
+    adapters: list[One] = [house.familiar(paces[0]), house.several(paces[1]), house.one()]
+    window: list[Outgoing] = []
+    expected: list[str] = []
+    for which, fate in fates:
+        adapter = adapters[which]
+        if fate == "ends" and not isinstance(adapter, Several):
+            fate = "raises"
+        window += emails(adapter, 1)
+        adapter.fates[attempts(window)[-1]] = _FATES[fate]()
+        expected.append(_CODES.get(fate, "sent"))
+    replies = house.send(window)
+    assert codes(replies) == expected
+    told = Counter(attempt for adapter in adapters for attempt in adapter.told)
+    assert all(told[a] == (f != "ends" or w == 2) for a, (w, f) in zip(attempts(window), fates, strict=True))

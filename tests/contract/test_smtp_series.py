@@ -171,7 +171,7 @@ def test_a_fault_of_ours_in_composing_is_its_own_result(plain: SMTPDriver) -> No
         def replace(self, *_: object) -> str:
             raise AttributeError
 
-    odd = an_email(sender=Address(sender_of(3)), text=Broken("x"))
+    odd = an_email(sender=Address(sender_of(3)), text=Broken("never composed before"))
     results = send(a_provider(plain), letters(5, e3=odd))
     assert kinds(results) == ["sent", "sent", "Unsupported", "sent", "sent"]
     assert taken(plain) == [1, 2, 4, 5]

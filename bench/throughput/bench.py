@@ -1,0 +1,213 @@
+"""The machine room of a measurement: our service, the receivers and the peers, all running at once, used in turn."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import psycopg2
+import requests
+
+from bench.stack import Stack
+from bench.throughput.measure import Cpu, Measured, Processes, Receiver, waited
+from wiring.embedded.processes import free_port
+
+EMAIL: Mapping[str, Any] = {
+    "from": "Shop <shop@news.example>",
+    "subject": "The spring sale begins tomorrow",
+    "text": "Hello, this is a line of text for you to read.\n" * 15,
+    "html": "<p>Hello, this is a <b>line</b> of text.</p>\n" * 28,
+}
+LATENCY_MS = 50.0
+_PEER_SCHEMA = """
+CREATE SCHEMA IF NOT EXISTS peer;
+CREATE TABLE IF NOT EXISTS peer.emails (
+    id uuid PRIMARY KEY, sender text NOT NULL, recipient text NOT NULL, subject text NOT NULL, body text, html text,
+    status text NOT NULL, created_at timestamptz NOT NULL DEFAULT now(), sent_at timestamptz
+)
+"""
+_WAIT = 180.0
+_OURS = ("postgres", "valkey", "api", "transactional", "all-lanes", "beat")
+_CELERY = [sys.executable, "-W", "ignore", "-m", "celery", "-q", "-A", "bench.throughput.programs.peer"]
+
+
+class Bench:
+    """Everything that is measured. Start it once; each method is one run, with its CPU and its time."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        folder.chmod(0o711)
+        self._processes = Processes(folder)
+        environ = {"MAILMUX_API_WORKERS": "2", "MAILMUX_API_THREADS": "32", "MAILMUX_LOG_LEVEL": "WARNING"}
+        self._stack = Stack(folder / "data", "--no-sandbox", environ=environ)
+
+    def start(self) -> None:
+        ready = self._stack.start()
+        self._ready = ready
+        self._database = ready["database_url"].replace("+psycopg2", "")
+        self.smtp = Receiver(self._processes, "smtp", "smtp")
+        self.http = Receiver(self._processes, "http", "http", LATENCY_MS)
+        self._headers = {"Authorization": f"Bearer {ready['api_key']}", "Content-Type": "application/json"}
+        self._provider("smtp", {"host": "127.0.0.1", "port": self.smtp.port, "tls": "none",
+                                "messages_per_connection": 10_000}, {})  # fmt: skip
+        self._provider("sendgrid", {"base_url": f"http://127.0.0.1:{self.http.port}"}, {"api_key": "SG.any"})
+        self._start_peers()
+        time.sleep(6)
+
+    def end(self) -> None:
+        self._processes.end()
+        self._stack.end()
+
+    @property
+    def receiver(self) -> str:
+        return self.smtp.program
+
+    # -- ours --------------------------------------------------------------------------------------------------
+
+    def batches(self, emails: int) -> Measured:
+        """Batches of 100 from two clients, to the SMTP receiver."""
+        return self._ours(emails, self.smtp, "/v1/emails/batch", 100, 2, "smtp", "marketing")
+
+    def singles(self, emails: int) -> Measured:
+        """One email per request from 32 clients, to the SMTP receiver."""
+        return self._ours(emails, self.smtp, "/v1/emails", 1, 32, "smtp", "transactional")
+
+    def slow_provider(self, emails: int) -> Measured:
+        """To the HTTP receiver that takes 50 ms."""
+        return self._ours(emails, self.http, "/v1/emails/batch", 100, 1, "sendgrid", "transactional")
+
+    def _ours(
+        self, emails: int, receiver: Receiver, path: str, size: int, clients: int, provider: str, kind: str
+    ) -> Measured:
+        email = dict(EMAIL) | {"routing": {"pinned": [f"bench-{provider}"]}, "email_type": kind}
+        cpu = Cpu({name: self._ready["pids"][name] for name in _OURS} | {"receiver": receiver.pid})
+        began = time.perf_counter()
+        with waited(receiver, emails, _WAIT):
+            said = self._load(self._ready["api_url"], path, email, emails, size, clients)
+        while self._one("SELECT count(*) FROM email_queue"):
+            time.sleep(0.005)
+        seconds = time.perf_counter() - began
+        return Measured(emails, seconds, cpu.per_email(emails), said["p50_ms"], said["p99_ms"])
+
+    # -- the peers ---------------------------------------------------------------------------------------------
+
+    def celery_plain(self, emails: int) -> Measured:
+        """A task per email, a connection per email, no database."""
+        return self._enqueued("plain", emails, self.smtp, "celery")
+
+    def celery_postgres(self, emails: int) -> Measured:
+        """Insert, task, select, send, update; connections reused."""
+        return self._enqueued("stored", emails, self.smtp, "celery")
+
+    def celery_threads(self, emails: int) -> Measured:
+        """A task per email in 50 threads, to the HTTP receiver that takes 50 ms."""
+        return self._enqueued("post", emails, self.http, "celery-threads")
+
+    def flask_delivered(self, emails: int) -> Measured:
+        """Flask: a row and a task per request, from 32 clients; delivered by the Celery peer."""
+        return self._flask("/emails", emails, delivered=True)
+
+    def flask_row(self, emails: int) -> Measured:
+        """Flask: a row per request, from 32 clients, and nothing else."""
+        return self._flask("/rows", emails, delivered=False)
+
+    def _enqueued(self, how: str, emails: int, receiver: Receiver, worker: str) -> Measured:
+        queue = "slow" if how == "post" else "celery"
+        cpu = Cpu(self._peer_programs(worker, receiver))
+        began = time.perf_counter()
+        with waited(receiver, emails, _WAIT):
+            # The enqueuer's own CPU belongs to the system: it is what our API does.
+            used = _children_cpu()
+            argv = [sys.executable, "-m", "bench.throughput.programs.enqueue", how, str(emails), queue]
+            subprocess.run(
+                argv, input=json.dumps(dict(EMAIL)).encode(), env={**os.environ, **self._environ}, check=True
+            )
+            enqueuer = (_children_cpu() - used) / emails * 1e6
+        seconds = time.perf_counter() - began
+        return Measured(emails, seconds, cpu.per_email(emails) | {"enqueuer": enqueuer})
+
+    def _flask(self, path: str, emails: int, *, delivered: bool) -> Measured:
+        programs = self._peer_programs("celery", self.smtp) | {"api": self._processes.pid("flask")}
+        cpu = Cpu(programs)
+        began = time.perf_counter()
+        with waited(self.smtp, emails if delivered else 0, _WAIT):
+            said = self._load(f"http://127.0.0.1:{self._flask_port}", path, dict(EMAIL), emails, 1, 32)
+        seconds = time.perf_counter() - began
+        return Measured(emails, seconds, cpu.per_email(emails), said["p50_ms"], said["p99_ms"])
+
+    def _peer_programs(self, worker: str, receiver: Receiver) -> dict[str, int]:
+        return {name: self._ready["pids"][name] for name in ("postgres", "valkey")} | {
+            "worker": self._processes.pid(worker),
+            "receiver": receiver.pid,
+        }
+
+    def _start_peers(self) -> None:
+        with psycopg2.connect(self._database) as connection, connection.cursor() as cursor:
+            cursor.execute(_PEER_SCHEMA)
+        connection.close()
+        self._flask_port = free_port(0, "127.0.0.1")
+        self._environ = {
+            "PEER_BROKER": self._ready["redis_url"].rpartition("/")[0] + "/1",
+            "PEER_DATABASE": self._database,
+            "PEER_SMTP": str(self.smtp.port),
+            "PEER_HTTP": f"http://127.0.0.1:{self.http.port}",
+        }
+        common = ["--without-mingle", "--without-gossip", "-l", "warning"]
+        for name, more in {
+            "celery": ["-c", "2", "-Q", "celery"],
+            "celery-threads": ["-P", "threads", "-c", "50", "-Q", "slow"],
+        }.items():
+            argv = [*_CELERY, "worker", "-n", f"{name}@peer", *more, *common]
+            self._processes.start(name, argv, self._environ)
+        granian = [sys.executable, "-m", "granian", "--interface", "wsgi", "--no-ws", "--log-level", "error"]
+        granian += ["--host", "127.0.0.1", "--port", str(self._flask_port), "--workers", "2"]
+        granian += ["--blocking-threads", "32", "bench.throughput.programs.peer:web"]
+        self._processes.start("flask", granian, self._environ)
+
+    # -- what both need ----------------------------------------------------------------------------------------
+
+    def _load(
+        self, url: str, path: str, email: dict[str, Any], emails: int, size: int, clients: int
+    ) -> dict[str, Any]:
+        """Drive the load from a process of its own, whose CPU belongs to nobody."""
+        spec = {
+            "host": url.partition("//")[2], "path": path, "headers": self._headers, "email": email,
+            "count": emails, "size": size, "connections": clients,
+        }  # fmt: skip
+        run = subprocess.run(
+            [sys.executable, "-m", "bench.throughput.programs.load"],
+            input=json.dumps(spec).encode(), capture_output=True, check=True,
+        )  # fmt: skip
+        said: dict[str, Any] = json.loads(run.stdout)
+        if said["refused"]:
+            raise RuntimeError(f"the load was refused: {said['refused']}")
+        return said
+
+    def _provider(self, kind: str, config: dict[str, Any], credentials: dict[str, str]) -> None:
+        answer = requests.post(
+            self._ready["api_url"] + "/v1/providers",
+            json={"name": f"bench-{kind}", "kind": kind, "config": config, "credentials": credentials,
+                  "base_cost": "0.0001"},
+            headers=self._headers, timeout=30,
+        )  # fmt: skip
+        if not answer.ok:
+            raise RuntimeError(f"the provider was refused: {answer.text[:300]}")
+
+    def _one(self, sql: str) -> int:
+        if not hasattr(self, "_asking"):
+            self._asking = psycopg2.connect(self._database)
+            self._asking.autocommit = True
+        with self._asking.cursor() as cursor:
+            cursor.execute(sql)
+            return int(cursor.fetchone()[0])
+
+
+def _children_cpu() -> float:
+    times = os.times()
+    return times.children_user + times.children_system

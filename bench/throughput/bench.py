@@ -15,6 +15,7 @@ import psycopg2
 import requests
 
 from bench.stack import Stack
+from bench.throughput.environments import django_python, node_modules
 from bench.throughput.measure import Cpu, Measured, Processes, Receiver, waited
 from wiring.embedded.processes import free_port
 
@@ -33,7 +34,8 @@ CREATE TABLE IF NOT EXISTS peer.emails (
 )
 """
 _WAIT = 180.0
-_OURS = ("postgres", "valkey", "api", "transactional", "all-lanes", "beat")
+_PROGRAMS = Path(__file__).parent / "programs"
+_OURS = ("postgres", "valkey", "api", "transactional", "all-lanes", "all-lanes-2", "beat")
 _CELERY = [sys.executable, "-W", "ignore", "-m", "celery", "-q", "-A", "bench.throughput.programs.peer"]
 
 
@@ -45,7 +47,7 @@ class Bench:
         folder.chmod(0o711)
         self._processes = Processes(folder)
         environ = {"MAILMUX_API_WORKERS": "2", "MAILMUX_API_THREADS": "32", "MAILMUX_LOG_LEVEL": "WARNING"}
-        self._stack = Stack(folder / "data", "--no-sandbox", environ=environ)
+        self._stack = Stack(folder / "data", "--no-sandbox", "--workers", "2", environ=environ)
 
     def start(self) -> None:
         ready = self._stack.start()
@@ -79,8 +81,8 @@ class Bench:
         return self._ours(emails, self.smtp, "/v1/emails", 1, 32, "smtp", "transactional")
 
     def slow_provider(self, emails: int) -> Measured:
-        """To the HTTP receiver that takes 50 ms."""
-        return self._ours(emails, self.http, "/v1/emails/batch", 100, 1, "sendgrid", "transactional")
+        """To the HTTP receiver that takes 50 ms, by the two workers of the bulk lane."""
+        return self._ours(emails, self.http, "/v1/emails/batch", 100, 1, "sendgrid", "marketing")
 
     def _ours(
         self, emails: int, receiver: Receiver, path: str, size: int, clients: int, provider: str, kind: str
@@ -108,6 +110,34 @@ class Bench:
     def celery_threads(self, emails: int) -> Measured:
         """A task per email in 50 threads, to the HTTP receiver that takes 50 ms."""
         return self._enqueued("post", emails, self.http, "celery-threads")
+
+    def post_office(self, emails: int) -> Measured:
+        """django-post-office: `send_many` by 500, then `send_queued_mail` with two processes."""
+        program = str(_PROGRAMS / "with_django.py")
+        python = str(django_python())
+        subprocess.run([python, program, "setup"], env={**os.environ, **self._environ}, check=True)
+        return self._program([python, program, "send", str(emails)], emails)
+
+    def nodemailer(self, emails: int) -> Measured:
+        """A pool of 10 connections; neither queue nor record."""
+        environ = {"NODE_PATH": str(node_modules())}
+        return self._program(["node", str(_PROGRAMS / "nodemailer.cjs"), str(emails)], emails, environ)
+
+    def _program(self, argv: list[str], emails: int, environ: Mapping[str, str] | None = None) -> Measured:
+        """A peer that is one command: its CPU is that of the command and its children."""
+        cpu = Cpu({"postgres": self._ready["pids"]["postgres"], "receiver": self.smtp.pid})
+        began, used = time.perf_counter(), _children_cpu()
+        with waited(self.smtp, emails, _WAIT):
+            subprocess.run(
+                argv,
+                input=json.dumps(dict(EMAIL)).encode(),
+                env={**os.environ, **self._environ, **(environ or {})},
+                capture_output=True,
+                check=True,
+            )
+        seconds = time.perf_counter() - began
+        peer = (_children_cpu() - used) / emails * 1e6
+        return Measured(emails, seconds, cpu.per_email(emails) | {"peer": peer})
 
     def flask_delivered(self, emails: int) -> Measured:
         """Flask: a row and a task per request, from 32 clients; delivered by the Celery peer."""

@@ -20,13 +20,15 @@ from bench.throughput.goals import BY_NAME, middle_ratio
 from bench.throughput.measure import Measured
 
 WINDOW = 25  # MAILMUX_WINDOW's default: what one worker process has in flight
-_PROCESSES = 2
+_PROCESSES = 2  # that serve the bulk lane
 
 # Each system with the share of --emails that is enough to measure it: the slow ones get fewer.
 _SHARES: Mapping[str, float] = {
     "batches": 2.0,
     "celery_plain": 0.3,
     "celery_postgres": 0.3,
+    "post_office": 0.5,
+    "nodemailer": 1.0,
     "singles": 0.6,
     "flask_delivered": 0.3,
     "flask_row": 0.6,
@@ -65,6 +67,8 @@ def run(
     bench = Bench(home)
     found: dict[str, list[Measured]] = defaultdict(list)
     names = [name for name in _SHARES if not only or name in only]
+    if "nodemailer" in names and shutil.which("node") is None:
+        names.remove("nodemailer")
     try:
         tell("starting the service, the receivers and the peers")
         bench.start()
@@ -91,6 +95,10 @@ def figures(found: Mapping[str, Sequence[Measured]]) -> dict[str, float]:
     measured: dict[str, float] = {}
     if {"batches", "celery_postgres"} <= found.keys():
         measured["batch-vs-celery-postgres"] = middle_ratio(rates("batches"), rates("celery_postgres"))
+    if {"batches", "post_office"} <= found.keys():
+        measured["batch-vs-post-office"] = middle_ratio(rates("batches"), rates("post_office"))
+    if {"batches", "nodemailer"} <= found.keys():
+        measured["batch-vs-nodemailer"] = middle_ratio(rates("batches"), rates("nodemailer"))
     if "batches" in found:
         measured["batch-cpu"] = median(m.cpu_per_email for m in found["batches"])
     if {"singles", "flask_delivered"} <= found.keys():

@@ -35,7 +35,7 @@ _SHARES: Mapping[str, float] = {
     "slow_provider": 1.0,
     "celery_threads": 0.5,
 }
-GATED = ("batches", "celery_postgres", "singles", "flask_delivered", "flask_row")
+GATED = ("batches", "celery_postgres", "singles", "flask_delivered")
 
 
 @dataclass(frozen=True, slots=True)

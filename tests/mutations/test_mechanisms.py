@@ -36,7 +36,7 @@ class Mutation:
 MUTATIONS = [
     Mutation(
         "a claim excludes other claims",
-        "db/repositories/delivery.py",
+        "db/repositories/claims.py",
         "UPDATE email_queue q SET run = :run, token = :token, claims = q.claims + 1",
         "UPDATE email_queue q SET claims = q.claims + 1",
         DEATH + "test_claimed_emails_are_not_claimed_again_while_the_run_lives",

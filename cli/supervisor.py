@@ -25,7 +25,7 @@ from wiring.embedded.processes import Program, ServiceFailed, clear_leftover, ki
 _POLL_SECONDS: Final = 0.05
 _SHORTEST_RESTART: Final = 1.0  # seconds before a crashed program is started again; doubles …
 _LONGEST_RESTART: Final = 30.0  # … up to this
-_STEADY_SECONDS: Final = 60.0  # a program that ran for so long starts over with the shortest
+_STEADY_SECONDS: Final = 10.0  # a program that ran for so long was no crash at its start: the shortest again
 _LOG_BYTES: Final = 10_000_000
 _LOGS_KEPT: Final = 3  # beside the one that is written to
 _COLOURS: Final = (
@@ -74,8 +74,11 @@ class RotatingLog:
 class _Child:
     """A program that shall run, and the process that runs it now."""
 
-    def __init__(self, program: Program, folder: Path, colour: str, console: Console) -> None:
+    def __init__(
+        self, program: Program, folder: Path, colour: str, console: Console, steady_seconds: float
+    ) -> None:
         self.program, self.colour, self._console = program, colour, console
+        self._steady_seconds = steady_seconds
         self.pid_file = folder / "run" / f"{program.name}.pid"
         self.log_file = folder / "logs" / f"{program.name}.log"
         self._wait, self._again, self._reader = _SHORTEST_RESTART, 0.0, threading.Thread()
@@ -111,7 +114,7 @@ class _Child:
             return
         if self.process.poll() is None:
             return
-        if now - self.began > _STEADY_SECONDS:
+        if now - self.began > self._steady_seconds:
             self._wait = _SHORTEST_RESTART
         code = reap(self.process, self.program, self.pid_file, 0)
         say(
@@ -128,11 +131,12 @@ class Supervisor:
 
     Programs that are launched together are stopped together, the last first. The folder bears `run/` (pid files
     and the lock) and `logs/`. Raises AlreadyRunning where another supervisor holds the folder. Use it from the
-    main thread.
+    main thread. A program that ends is started again after a second; when it ends before it ran for
+    `steady_seconds`, after twice as long each time.
     """
 
-    def __init__(self, folder: Path, console: Console) -> None:
-        self._folder, self._console = folder, console
+    def __init__(self, folder: Path, console: Console, *, steady_seconds: float = _STEADY_SECONDS) -> None:
+        self._folder, self._console, self._steady_seconds = folder, console, steady_seconds
         self._tiers: list[list[_Child]] = []
         self._asked = 0
         self._lock = -1
@@ -172,7 +176,7 @@ class Supervisor:
         self._tiers.append(tier)
         for program in programs:
             colour = _COLOURS[sum(map(len, self._tiers)) % len(_COLOURS)]
-            tier.append(_Child(program, self._folder, colour, self._console))
+            tier.append(_Child(program, self._folder, colour, self._console, self._steady_seconds))
 
     def wait(self) -> None:
         """Return when all that was launched is ready.

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 # An email that ended so was never taken by a provider, and says so.
 NOT_SENT = frozenset({"failed", "cancelled", "expired", "suppressed"})
-MOVING = frozenset({"scheduled", "queued", "deferred"})
+MOVING = frozenset({"scheduled", "queued", "sending", "deferred"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,16 +21,20 @@ class Received:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """A line of the ledger. `outcome` is accepted, not_sent, unknown or None (open)."""
+    """A line of the ledger. `outcome` is accepted, not_sent, unknown or None (open); `opened` in epoch seconds."""
 
     id: str
     email_id: str
     outcome: str | None
+    opened: float = 0.0
 
 
 @dataclass(slots=True)
 class Books:
-    """`accepted`: the email ids that were answered with 202, by the client's own number of each."""
+    """`accepted`: the email ids that were answered with 202, by the client's own number of each.
+
+    `statuses`: every email that the service knows of, also those that nobody was told of.
+    """
 
     accepted: Mapping[str, Sequence[str]]
     received: Sequence[Received]
@@ -40,7 +44,11 @@ class Books:
 
 @dataclass(slots=True)
 class Verdict:
-    """Ids of emails, by what is wrong with them. `moving`: not at rest yet, so nothing can be said of them."""
+    """Ids of emails, by what is wrong with them. `moving`: not at rest yet, so nothing can be said of them.
+
+    `unasked`: the service has the email and the client never got its id, though it asked until it got one. It
+    asked once for it, so this is a second email of one request.
+    """
 
     accepted: int = 0
     sent: int = 0
@@ -50,6 +58,7 @@ class Verdict:
     unexplained: list[str] = field(default_factory=list)
     phantoms: list[str] = field(default_factory=list)
     accepted_twice: list[str] = field(default_factory=list)
+    unasked: list[str] = field(default_factory=list)
     moving: list[str] = field(default_factory=list)
 
     def counts(self) -> dict[str, int]:
@@ -67,14 +76,14 @@ def reconcile(books: Books) -> Verdict:
     """Find what was lost, sent twice, or received without a line in the ledger.
 
     Lost: accepted, and neither received nor shown as not sent or unknown; also what is shown as sent and was not
-    received. A duplicate is explained where the ledger itself shows an unknown attempt of the email. An email that
-    the client got two ids for was accepted twice, which nothing explains.
+    received. A duplicate is explained where the ledger calls all of its copies unknown but one, and each has an
+    attempt of its own. Two emails for one request, told to the client or not, are explained by nothing.
     """
     verdict = Verdict()
-    copies = Counter(r.email_id for r in books.received)
-    ledger: dict[str, list[Attempt]] = defaultdict(list)
-    for attempt in books.attempts:
-        ledger[attempt.email_id].append(attempt)
+    copies: dict[str, Counter[str]] = defaultdict(Counter)
+    for line in books.received:
+        copies[line.email_id][line.attempt_id] += 1
+    outcomes = {attempt.id: attempt.outcome for attempt in books.attempts}
     for number, ids in books.accepted.items():
         if len(set(ids)) > 1:
             verdict.accepted_twice.append(number)
@@ -82,8 +91,11 @@ def reconcile(books: Books) -> Verdict:
             verdict.duplicates.append(ids[-1])
     emails = {email_id for ids in books.accepted.values() for email_id in ids}
     verdict.accepted = len(books.accepted)
+    verdict.unasked = sorted(books.statuses.keys() - emails)
+    verdict.duplicates += verdict.unasked
+    verdict.unexplained += verdict.unasked
     for email_id in sorted(emails):
-        _judge(email_id, books.statuses.get(email_id), copies[email_id], ledger[email_id], verdict)
+        _judge(email_id, books.statuses.get(email_id), copies[email_id], outcomes, verdict)
     lines = {(a.id, a.email_id) for a in books.attempts}
     verdict.phantoms = sorted(
         {r.attempt_id for r in books.received if (r.attempt_id, r.email_id) not in lines}
@@ -92,12 +104,16 @@ def reconcile(books: Books) -> Verdict:
 
 
 def _judge(
-    email_id: str, status: str | None, copies: int, attempts: Iterable[Attempt], verdict: Verdict
+    email_id: str,
+    status: str | None,
+    copies: Counter[str],
+    outcomes: Mapping[str, str | None],
+    verdict: Verdict,
 ) -> None:
-    doubt = any(a.outcome == "unknown" for a in attempts)
-    if copies > 1:
+    if copies.total() > 1:
         verdict.duplicates.append(email_id)
-        if not doubt:
+        certain = sum(outcomes.get(attempt) != "unknown" for attempt in copies)
+        if certain > 1 or max(copies.values()) > 1:
             verdict.unexplained.append(email_id)
     if status == "sent":
         verdict.sent += 1
@@ -107,8 +123,34 @@ def _judge(
     elif status in MOVING:
         verdict.moving.append(email_id)
         return
-    if copies == 0 and status not in NOT_SENT:
+    if not copies and status not in NOT_SENT:
         verdict.lost.append(email_id)
-    if copies > 0 and status in NOT_SENT and email_id not in verdict.unexplained:
+    if copies and status in NOT_SENT and email_id not in verdict.unexplained:
         # It reached somebody, and the ledger says that it did not: a falsehood as bad as a duplicate.
         verdict.unexplained.append(email_id)
+
+
+def share_out_doubts(
+    attempts: Iterable[Attempt], begins: Sequence[float], allowed: Sequence[int], early: float = 1.0
+) -> list[int]:
+    """How many attempts ended unknown by each fault: the one in whose time they were opened.
+
+    `begins` are the faults' begins in epoch seconds, in order; `allowed` how many each explains. An attempt that was
+    opened up to `early` seconds before the next fault may have been open when that began: it counts there where
+    its own explains no more. What is earlier than all counts to the first.
+    """
+    counts = [0] * len(begins)
+    for attempt in sorted(attempts, key=lambda a: a.opened):
+        if attempt.outcome != "unknown" or not begins:
+            continue
+        place = max(0, sum(begin <= attempt.opened for begin in begins) - 1)
+        following = place + 1
+        if (
+            counts[place] >= allowed[place]
+            and following < len(begins)
+            and begins[following] - early <= attempt.opened
+            and counts[following] < allowed[following]
+        ):
+            place = following
+        counts[place] += 1
+    return counts

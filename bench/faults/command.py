@@ -12,7 +12,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from bench.faults.acts import FAULTS
-from bench.faults.run import Outcome, Plan, run
+from bench.faults.outcome import Outcome, Plan
+from bench.faults.run import State, run
 
 _NAMES = [fault.name for fault in FAULTS]
 
@@ -48,6 +49,14 @@ _NAMES = [fault.name for fault in FAULTS]
 )
 @click.option("--seed", type=int, default=1, show_default=True, help="Decides the order and the moments.")
 @click.option(
+    "--still",
+    type=click.FloatRange(1, 300),
+    default=8.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long PostgreSQL and Redis stand still when they are stopped.",
+)
+@click.option(
     "--data-dir", type=click.Path(path_type=Path, file_okay=False), help="Keep everything here afterwards."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
@@ -59,6 +68,7 @@ def faults(
     kills: int,
     rounds: int,
     seed: int,
+    still: float,
     data_dir: Path | None,
     as_json: bool,
     listed: bool,
@@ -72,19 +82,19 @@ def faults(
         for fault in FAULTS:
             click.echo(f"{fault.name:20} {fault.says}")
         return
-    plan = Plan(emails, minutes, kills, rounds, seed, only)
+    plan = Plan(emails, minutes, kills, rounds, seed, still, only)
     with Progress(
-        TextColumn("{task.fields[doing]}"),
+        TextColumn("{task.fields[state].doing}"),
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn("faults, {task.fields[accepted]} emails accepted"),
+        TextColumn("faults, {task.fields[state].accepted} accepted, {task.fields[state].received} received"),
         TimeElapsedColumn(),
         console=Console(stderr=True),
     ) as progress:
-        task = progress.add_task("", total=len(plan.faults()), doing="", accepted=0)
+        task = progress.add_task("", total=len(plan.faults()), state=State())
 
-        def tell(doing: str, accepted: int, done: int) -> None:
-            progress.update(task, doing=doing, accepted=accepted, completed=done)
+        def tell(state: State) -> None:
+            progress.update(task, state=state, completed=state.done)
 
         outcome = run(plan, tell, data_dir)
     if as_json:
@@ -97,18 +107,26 @@ def faults(
 def _show(outcome: Outcome) -> None:
     console = Console()
     found = outcome.as_json()
-    table = Table("fault", "times", "recovery s (median)", "(most)", "accept p99 ms")
+    table = Table("fault", "times", "recovery s p50", "max", "accept p99 ms", "unknown", "of at most")
     for row in found["faults"]:
+        figures = (row[name] for name in ("recovery_seconds_p50", "recovery_seconds_max", "accept_p99_ms"))
         table.add_row(
             row["name"],
             str(row["injections"]),
-            *("–" if row[name] is None else f"{row[name]:.1f}"
-              for name in ("recovery_seconds_median", "recovery_seconds_max", "accept_p99_ms")),
-        )  # fmt: skip
+            *("–" if figure is None else f"{figure:.1f}" for figure in figures),
+            str(row["unknown"]),
+            str(row["unknown_bound"]),
+        )
     console.print(table)
     totals = Table(*found["total"])
     totals.add_row(*map(str, found["total"].values()))
     console.print(totals)
+    if outcome.orphans:
+        console.print(
+            f"what dead workers held was free or shown as unknown after {max(outcome.orphans):.1f} s at most"
+        )
+    if outcome.skipped:
+        console.print(f"{outcome.skipped} faults were left out: --minutes was over")
     console.print(f"seed {found['seed']}, {found['seconds']} s, {found['machine']}")
     for complaint in outcome.complaints:
         console.print(f"[bold red]✗[/] {complaint}", highlight=False)

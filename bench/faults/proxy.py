@@ -7,24 +7,44 @@ import socket
 import struct
 import threading
 import time
+from dataclasses import dataclass
 from random import Random
 from typing import Literal
 
 Way = Literal["reset", "half-close", "hang", "drip", "drop-answer"]
 WAYS: tuple[Way, ...] = ("reset", "half-close", "hang", "drip", "drop-answer")
-_CHUNK = 65_536
+_CHUNK = 16_384
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """Bytes that go `to_provider`, or come from it, are held once the provider was sent `after` bytes."""
+
+    to_provider: bool
+    after: int
+
+
+class _Pair:
+    """A connection through the proxy; `sent`: bytes that went to the provider."""
+
+    def __init__(self, client: socket.socket, provider: socket.socket) -> None:
+        self.client, self.provider, self.sent = client, provider, 0
 
 
 class Proxy:
     """Forwards 127.0.0.1:`port` to `target`. While `way` is set, connections break that way at a random byte.
 
-    `broken` counts the connections that were broken: each leaves at most one email in doubt.
+    `broken` counts the connections that were broken: each leaves at most one email in doubt. `hold` stops
+    connections at a byte and leaves them open; `held` is set when that happened.
     """
 
     def __init__(self, target: tuple[str, int], chance: Random) -> None:
         self._target, self._chance = target, chance
         self.way: Way | None = None
+        self.hold: Hold | None = None
+        self.held = threading.Event()
         self.broken = 0
+        self._lock = threading.Lock()
         self._server = socket.create_server(("127.0.0.1", 0))
         self.port = int(self._server.getsockname()[1])
         self._open: set[socket.socket] = set()
@@ -33,7 +53,7 @@ class Proxy:
 
     def close(self) -> None:
         self._closed = True
-        self._server.close()
+        _shut(self._server)  # wakes the thread that accepts
         for one in list(self._open):
             _shut(one)
 
@@ -41,18 +61,31 @@ class Proxy:
         while not self._closed:
             try:
                 client, _ = self._server.accept()
+            except OSError:
+                return
+            try:
                 provider = socket.create_connection(self._target, 5)
             except OSError:
+                _shut(client)
                 continue
+            provider.settimeout(None)
             self._open |= {client, provider}
-            threading.Thread(target=self._forward, args=(client, provider, True), daemon=True).start()
-            threading.Thread(target=self._forward, args=(provider, client, False), daemon=True).start()
+            pair = _Pair(client, provider)
+            for to_provider in (True, False):
+                threading.Thread(target=self._forward, args=(pair, to_provider), daemon=True).start()
 
-    def _forward(self, source: socket.socket, sink: socket.socket, to_provider: bool) -> None:
+    def _forward(self, pair: _Pair, to_provider: bool) -> None:
         """One direction. A connection breaks on its way to the provider, but for a dropped answer."""
+        source, sink = (pair.client, pair.provider) if to_provider else (pair.provider, pair.client)
         left = self._chance.randrange(200, 12_000)
         with contextlib.suppress(OSError):
             while data := source.recv(_CHUNK):
+                hold = self.hold
+                if hold is not None and hold.to_provider == to_provider and pair.sent >= hold.after:
+                    self.held.set()
+                    return  # and both sides wait
+                if to_provider:
+                    pair.sent += len(data)
                 way = self.way
                 if way is None or to_provider == (way == "drop-answer"):
                     sink.sendall(data)
@@ -61,16 +94,16 @@ class Proxy:
                 if left > 0:
                     sink.sendall(data)
                     continue
-                self.broken += 1
+                with self._lock:
+                    self.broken += 1
                 self._break(way, source, sink, data)
                 return
         _shut(source)
         _shut(sink)
 
     def _break(self, way: Way, source: socket.socket, sink: socket.socket, data: bytes) -> None:
-        sockets = (source, sink)
         if way == "reset":
-            for one in sockets:
+            for one in (source, sink):
                 one.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                 one.close()
         elif way == "half-close":

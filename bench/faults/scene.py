@@ -1,4 +1,4 @@
-"""Where a fault happens: the running service, its client, and what the harness may look at."""
+"""Where a fault happens: the running service, its client, and what the harness may do to them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import contextlib
 import json
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -15,25 +16,31 @@ import psutil
 import psycopg2
 import requests
 
-from bench.faults.books import Attempt, Books, Received
+from bench.faults.books import Books, Received
+from bench.faults.ledger import Ledger
 from bench.faults.load import Client, until
 from bench.stack import Stack
 
 WORKERS = ("transactional", "all-lanes")
 WINDOW = 25  # emails of one process that may be on the wire at once (MAILMUX_WINDOW)
+_LONGEST_PROBE = 60.0
 SMTP, CHEAP = "sandbox-smtp", "sandbox-sendgrid"
 
 
 class Scene:
-    """`doubts` is the bound of what may end unknown by what was done so far."""
+    """`doubts`: what may end unknown by what was done so far. `still`: seconds that a stopped program stands still."""
 
-    def __init__(self, stack: Stack, client: Client, chance: Random) -> None:
-        self.stack, self.client, self.chance = stack, client, chance
+    def __init__(self, stack: Stack, client: Client, chance: Random, still: float = 8.0) -> None:
+        self.stack, self.client, self.chance, self.still = stack, client, chance, still
         self.doubts = 0
         ready = stack.ready
-        self.api_url, self.key = ready["api_url"], ready["api_key"]
-        self.redis_url, self.database_url = ready["redis_url"], ready["database_url"].replace("+psycopg2", "")
+        self.api_url, self.key, self.redis_url = ready["api_url"], ready["api_key"], ready["redis_url"]
+        self.ledger = Ledger(ready["database_url"])
         self._sandbox_url, self._sandbox = ready["sandbox_url"], Path(ready["data_dir"]) / "sandbox"
+        self._dead: dict[str, psutil.Process] = {}
+        self._read, self._lines = 0, 0
+        self._probes: list[Future[float]] = []
+        self._probing = ThreadPoolExecutor(8, "probe")
 
     # -- processes ---------------------------------------------------------------------------------------------
 
@@ -48,8 +55,17 @@ class Scene:
         for process in [p for name in names for p in self.family(name)]:
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()
-        self.doubts += WINDOW * sum(name.startswith(WORKERS) for name in names)
-        self.back(before)
+        since = self.relieve()
+        self._dead |= before
+        killed = sum(name in WORKERS for name in names)
+        self.doubts += WINDOW * killed
+        if killed == len(WORKERS):  # then nobody lives who could hold an email
+            self.ledger.watch(self.ledger.runs(), since)
+
+    def all_back(self, seconds: float = 60) -> None:
+        """Wait until other processes run what was killed. Raises RuntimeError after `seconds`."""
+        dead, self._dead = self._dead, {}
+        self.back(dead, seconds)
 
     def back(self, before: dict[str, psutil.Process], seconds: float = 60) -> None:
         """Wait until other processes run these programs."""
@@ -58,7 +74,7 @@ class Scene:
                 raise RuntimeError(f"{name} was not started again within {seconds:g} s")
 
     @contextlib.contextmanager
-    def stopped(self, processes: list[psutil.Process]) -> Iterator[None]:
+    def stopped(self, processes: Sequence[psutil.Process]) -> Iterator[None]:
         """SIGSTOP, and SIGCONT at the end."""
         for process in processes:
             process.send_signal(signal.SIGSTOP)
@@ -68,14 +84,20 @@ class Scene:
             for process in processes:
                 with contextlib.suppress(psutil.NoSuchProcess):
                     process.send_signal(signal.SIGCONT)
+            self.relieve()
 
     # -- the sandbox and the providers -------------------------------------------------------------------------
 
-    def fail(self, provider: str, mode: str, **more: Any) -> None:
-        self._control("POST", f"/control/accounts/{provider}/fault", {"mode": mode, **more})
-
-    def heal(self, provider: str) -> None:
-        self._control("DELETE", f"/control/accounts/{provider}/fault")
+    @contextlib.contextmanager
+    def slow(self, seconds: float) -> Iterator[None]:
+        """The providers that are chosen first take emails at once and answer late."""
+        for provider in (CHEAP, SMTP):
+            self._control("POST", f"/control/accounts/{provider}/fault", {"mode": "slow", "delay": seconds})
+        try:
+            yield
+        finally:
+            for provider in (CHEAP, SMTP):
+                self._control("DELETE", f"/control/accounts/{provider}/fault")
 
     def account(self, provider: str) -> dict[str, Any]:
         """What the sandbox says of one of its accounts: address, certificate, credentials."""
@@ -106,55 +128,59 @@ class Scene:
 
     # -- the books ---------------------------------------------------------------------------------------------
 
-    def query(self, sql: str, *values: object) -> list[tuple[Any, ...]]:
-        with contextlib.closing(psycopg2.connect(self.database_url, connect_timeout=5)) as connection:
-            connection.autocommit = True
-            with connection.cursor() as cursor:
-                cursor.execute(sql, values)
-                return list(cursor.fetchall())
-
-    @contextlib.contextmanager
-    def locked(self, table: str) -> Iterator[None]:
-        """Nobody else writes to a table: whoever is about to waits, and can be killed right there."""
-        with contextlib.closing(psycopg2.connect(self.database_url)) as connection:
-            with connection.cursor() as cursor:
-                cursor.execute(f"LOCK TABLE {table} IN SHARE MODE")
-            yield
-            connection.rollback()
-
     def received(self) -> list[Received]:
         """The sandbox's book; its last line may still be in the writing."""
-        lines = (self._sandbox / "received.jsonl").read_bytes().split(b"\n")[:-1]
+        lines = self._book.read_bytes().split(b"\n")[:-1] if self._book.exists() else []
         found = (json.loads(line) for line in lines)
-        return [Received(r["email_id"], r["attempt_id"]) for r in found if r["email_id"] and r["attempt_id"]]
+        return [Received(r["email_id"] or "", r["attempt_id"] or "") for r in found]
+
+    def count_received(self) -> int:
+        """How many lines the book has; reads only what is new."""
+        if self._book.exists():
+            with self._book.open("rb") as book:
+                book.seek(self._read)
+                new = book.read()
+            self._read, self._lines = self._read + len(new), self._lines + new.count(b"\n")
+        return self._lines
 
     def books(self) -> Books:
         return Books(
-            accepted=dict(self.client.accepted),
-            received=self.received(),
-            statuses={str(i): s for i, s in self.query("SELECT id, status FROM email_jobs")},
-            attempts=[
-                Attempt(str(i), str(job), outcome)
-                for i, job, outcome in self.query("SELECT id, job_id, outcome FROM delivery_attempts")
-            ],
+            dict(self.client.accepted), self.received(), self.ledger.statuses(), self.ledger.attempts()
         )
 
-    def backlog(self) -> int:
-        """Emails that still move: those held for evidence are at rest."""
-        return int(self.query("SELECT count(*) FROM email_queue WHERE run IS NOT NULL OR NOT held")[0][0])
+    @property
+    def _book(self) -> Path:
+        return self._sandbox / "received.jsonl"
+
+    # -- recovery ----------------------------------------------------------------------------------------------
+
+    def relieve(self) -> float:
+        """A cause is over now: measure until an email that is handed over from here on goes through."""
+        since = time.monotonic()
+        self._probes.append(self._probing.submit(self._probe, since))
+        return since
 
     def recovered(self, seconds: float = 90) -> float:
-        """Hand over one email, and return the seconds until a provider has it. Raises RuntimeError after `seconds`."""
-        began = time.monotonic()
-        number = f"p{self.chance.getrandbits(48)}"
-        email_id = self.client.send(number)
-        if not until(lambda: self._arrived(email_id), seconds):
-            raise RuntimeError(f"no email came through within {seconds:g} s after the fault: {email_id}")
-        return time.monotonic() - began
+        """The longest that an email took after a cause was over. Raises RuntimeError after `seconds`."""
+        if not self._probes:
+            self.relieve()
+        probes, self._probes = self._probes, []
+        done, _ = wait(probes, seconds)
+        if len(done) < len(probes):
+            raise RuntimeError(f"no email came through within {seconds:g} s after the fault")
+        return max(probe.result() for probe in probes)
 
-    def _arrived(self, email_id: str) -> bool:
+    def _probe(self, since: float) -> float:
+        email_id = self.client.send(f"p{self.chance.getrandbits(48)}")
+        if not until(lambda: self._settled(email_id), _LONGEST_PROBE):
+            raise RuntimeError(
+                f"an email did not come through {_LONGEST_PROBE:g} s after the fault: {email_id}"
+            )
+        return time.monotonic() - since
+
+    def _settled(self, email_id: str) -> bool:
         try:
-            found = self.query("SELECT status FROM email_jobs WHERE id = %s", email_id)
+            found = self.ledger.query("SELECT status FROM email_jobs WHERE id = %s", email_id)
         except psycopg2.OperationalError:
             return False
         return bool(found) and found[0][0] in {"sent", "unknown"}

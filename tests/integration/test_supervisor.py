@@ -85,6 +85,27 @@ def test_a_crashed_program_is_started_again_and_all_is_told(
     assert (tmp_path / "logs" / "again.log").read_text() == "hello\nhello\n"
 
 
+def test_a_program_that_was_steady_is_back_in_a_second_however_often_it_was_killed(
+    tmp_path: Path, console: Console, make: Callable[..., Program]
+):
+    steady = make("steady", "echo x >> {folder}/starts; touch {folder}/{name}; sleep 0.4; exit 3")
+    with Supervisor(tmp_path, console, steady_seconds=0.2) as supervisor:
+        supervisor.launch(steady)
+        supervisor.wait()
+        threading.Thread(target=interrupt_after_starts, args=(tmp_path / "starts", 3)).start()
+        supervisor.watch()
+    said = Path(console.file.name).read_text()
+    assert said.count("it is started again in 1 s") >= 2
+    assert "again in 2 s" not in said
+
+
+def interrupt_after_starts(file: Path, count: int) -> None:
+    end = time.monotonic() + 20
+    while len(file.read_text().split()) < count and time.monotonic() < end:
+        time.sleep(0.02)
+    os.kill(os.getpid(), signal.SIGINT)
+
+
 def test_a_stubborn_program_is_killed_when_its_time_is_over(
     tmp_path: Path, console: Console, make: Callable[..., Program]
 ):

@@ -26,6 +26,7 @@ def kill_pool_child(scene: Scene) -> None:
     child = scene.chance.choice(scene.stack.program("all-lanes").children())
     child.kill()
     scene.doubts += WINDOW
+    scene.relieve()
 
 
 def kill_redis(scene: Scene) -> None:
@@ -37,6 +38,7 @@ def flush_redis(scene: Scene) -> None:
     _moment(scene)
     with redis.Redis.from_url(scene.redis_url) as live:
         live.flushall()
+    scene.relieve()
 
 
 def kill_postgres(scene: Scene) -> None:
@@ -63,11 +65,11 @@ def rolling_restart(scene: Scene) -> None:
 
 
 FAULTS = (
-    Fault("kill-workers", "SIGKILL of all worker processes", kill_workers, 22, kill=True),
+    Fault("kill-workers", "SIGKILL of all worker processes", kill_workers, 6, kill=True),
     Fault("kill-pool-child", "SIGKILL of one worker's child", kill_pool_child, 6),
     Fault("kill-redis", "SIGKILL of Redis, which keeps nothing", kill_redis, 8, kill=True),
     Fault("flush-redis", "FLUSHALL", flush_redis, 6),
     Fault("kill-postgres", "SIGKILL of PostgreSQL", kill_postgres, 12, kill=True),
     Fault("kill-api", "SIGKILL of the API, the clients repeat with their keys", kill_api, 8, kill=True),
-    Fault("rolling-restart", "SIGTERM to workers, API and beat in turn", rolling_restart, 25),
+    Fault("rolling-restart", "SIGTERM to workers, API and beat in turn: no doubts", rolling_restart, 25),
 )

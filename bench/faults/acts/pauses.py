@@ -17,13 +17,13 @@ from bench.faults.scene import WINDOW, WORKERS, Scene
 
 def stop_redis(scene: Scene) -> None:
     with scene.stopped(scene.family("valkey")):
-        time.sleep(8)
+        time.sleep(scene.still)
 
 
 def stop_postgres(scene: Scene) -> None:
     scene.doubts += WINDOW * len(WORKERS)
     with scene.stopped(scene.family("postgres")):
-        time.sleep(8)
+        time.sleep(scene.still)
 
 
 def stop_workers_past_lease(scene: Scene) -> None:
@@ -39,9 +39,7 @@ def exhaust_connections(scene: Scene) -> None:
     with contextlib.ExitStack() as held:
         with contextlib.suppress(psycopg2.OperationalError):
             for _ in range(500):
-                held.enter_context(
-                    contextlib.closing(psycopg2.connect(scene.database_url, connect_timeout=5))
-                )
+                held.enter_context(contextlib.closing(psycopg2.connect(scene.ledger.url, connect_timeout=5)))
         time.sleep(3)
 
 
@@ -70,8 +68,8 @@ def two_beats(scene: Scene) -> None:
 
 
 FAULTS = (
-    Fault("stop-redis", "Redis stands still for 8 s", stop_redis, 14),
-    Fault("stop-postgres", "PostgreSQL stands still for 8 s", stop_postgres, 16),
+    Fault("stop-redis", "Redis stands still (--still)", stop_redis, 14),
+    Fault("stop-postgres", "PostgreSQL stands still (--still)", stop_postgres, 16),
     Fault(
         "stop-workers", "the workers stand still past their lease, and come back", stop_workers_past_lease, 40
     ),

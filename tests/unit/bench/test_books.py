@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench.faults.books import Attempt, Books, Received, Verdict, reconcile
+from bench.faults.books import Attempt, Books, Received, Verdict, reconcile, share_out_doubts
 
 
 def books(
@@ -72,3 +72,39 @@ def test_a_received_attempt_without_its_line_in_the_ledger_is_a_phantom() -> Non
     statuses, received, attempts = sent_once()
     assert books(statuses, [*received, Received("e", "ghost")], attempts).phantoms == ["ghost"]
     assert books(statuses, received, [Attempt("a", "other", "accepted")]).phantoms == ["a"]
+
+
+def test_a_copy_that_the_ledger_calls_unsent_is_not_explained_by_a_doubt_about_another() -> None:
+    received = [Received("e", "a"), Received("e", "b")]
+    attempts = [Attempt("a", "e", "not_sent"), Attempt("b", "e", "accepted"), Attempt("c", "e", "unknown")]
+    assert books({"e": "sent"}, received, attempts).unexplained == ["e"]
+
+
+def test_an_attempt_that_arrived_twice_is_explained_by_nothing() -> None:
+    received = [Received("e", "a"), Received("e", "a")]
+    assert books({"e": "unknown"}, received, [Attempt("a", "e", "unknown")]).unexplained == ["e"]
+
+
+def test_an_email_that_the_client_was_never_told_of_is_a_second_one() -> None:
+    statuses, received, attempts = sent_once()
+    verdict = books(
+        statuses | {"twin": "sent"},
+        [*received, Received("twin", "b")],
+        [*attempts, Attempt("b", "twin", "accepted")],
+        n1=["e"],
+    )
+    assert (verdict.unasked, verdict.unexplained) == (["twin"], ["twin"])
+
+
+def test_doubts_belong_to_the_fault_in_whose_time_the_attempt_was_opened() -> None:
+    def attempt(opened: float, outcome: str | None = "unknown") -> Attempt:
+        return Attempt("a", "e", outcome, opened)
+
+    begins = [100.0, 200.0]
+    assert share_out_doubts([attempt(150.0), attempt(199.5), attempt(250.0)], begins, [5, 5]) == [2, 1]
+    assert share_out_doubts([attempt(50.0)], begins, [5, 5]) == [1, 0]
+    assert share_out_doubts([attempt(150.0, "accepted"), attempt(150.0, None)], begins, [5, 5]) == [0, 0]
+    # Opened in the time of a fault that explains nothing, and open still when the next one struck:
+    assert share_out_doubts([attempt(199.5)], begins, [0, 5]) == [0, 1]
+    assert share_out_doubts([attempt(198.5)], begins, [0, 5]) == [1, 0]
+    assert share_out_doubts([attempt(199.5)], begins, [0, 0]) == [1, 0]

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ import requests
 
 from bench.stack import Stack
 from bench.throughput.environments import django_python, node_modules
-from bench.throughput.measure import Cpu, Measured, Processes, Receiver, waited
+from bench.throughput.measure import Cpu, Held, Measured, Processes, Receiver
 from wiring.embedded.processes import free_port
 
 EMAIL: Mapping[str, Any] = {
@@ -42,11 +41,12 @@ _CELERY = [sys.executable, "-W", "ignore", "-m", "celery", "-q", "-A", "bench.th
 class Bench:
     """Everything that is measured. Start it once; each method is one run, with its CPU and its time."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, window: int) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         folder.chmod(0o711)
         self._processes = Processes(folder)
         environ = {"MAILMUX_API_WORKERS": "2", "MAILMUX_API_THREADS": "32", "MAILMUX_LOG_LEVEL": "WARNING"}
+        environ["MAILMUX_WINDOW"] = str(window)
         self._stack = Stack(folder / "data", "--no-sandbox", "--workers", "2", environ=environ)
 
     def start(self) -> None:
@@ -88,14 +88,23 @@ class Bench:
         self, emails: int, receiver: Receiver, path: str, size: int, clients: int, provider: str, kind: str
     ) -> Measured:
         email = dict(EMAIL) | {"routing": {"pinned": [f"bench-{provider}"]}, "email_type": kind}
-        cpu = Cpu({name: self._ready["pids"][name] for name in _OURS} | {"receiver": receiver.pid})
-        began = time.perf_counter()
-        with waited(receiver, emails, _WAIT):
-            said = self._load(self._ready["api_url"], path, email, emails, size, clients)
-        while self._one("SELECT count(*) FROM email_queue"):
+        programs = {name: self._ready["pids"][name] for name in _OURS} | {"receiver": receiver.pid}
+        with self._load(self._ready["api_url"], path, email, emails, size, clients) as load:
+            cpu, began = Cpu(programs), time.perf_counter()
+            with receiver.takes(emails, _WAIT):
+                said = _taken(load.go())
+            self._settled(began + _WAIT)
+            seconds = time.perf_counter() - began
+            return Measured(emails, seconds, cpu.per_email(emails), said["p50_ms"], said["p99_ms"])
+
+    def _settled(self, end: float) -> None:
+        """Wait until nothing is queued any more: the ledger has recorded what the receiver took."""
+        while left := self._one("SELECT count(*) FROM email_queue"):
+            if time.perf_counter() > end:
+                raise TimeoutError(
+                    f"{left} emails are still queued, although the receiver has as many as were sent"
+                )
             time.sleep(0.005)
-        seconds = time.perf_counter() - began
-        return Measured(emails, seconds, cpu.per_email(emails), said["p50_ms"], said["p99_ms"])
 
     # -- the peers ---------------------------------------------------------------------------------------------
 
@@ -116,28 +125,31 @@ class Bench:
         program = str(_PROGRAMS / "with_django.py")
         python = str(django_python())
         subprocess.run([python, program, "setup"], env={**os.environ, **self._environ}, check=True)
-        return self._program([python, program, "send", str(emails)], emails)
+        return self._program([python, program, "send", str(emails)], emails, self.smtp, ("postgres",))
 
     def nodemailer(self, emails: int) -> Measured:
         """A pool of 10 connections; neither queue nor record."""
-        environ = {"NODE_PATH": str(node_modules())}
-        return self._program(["node", str(_PROGRAMS / "nodemailer.cjs"), str(emails)], emails, environ)
+        argv = ["node", str(_PROGRAMS / "nodemailer.cjs"), str(emails)]
+        return self._program(argv, emails, self.smtp, ("postgres",), {"NODE_PATH": str(node_modules())})
 
-    def _program(self, argv: list[str], emails: int, environ: Mapping[str, str] | None = None) -> Measured:
-        """A peer that is one command: its CPU is that of the command and its children."""
-        cpu = Cpu({"postgres": self._ready["pids"]["postgres"], "receiver": self.smtp.pid})
-        began, used = time.perf_counter(), _children_cpu()
-        with waited(self.smtp, emails, _WAIT):
-            subprocess.run(
-                argv,
-                input=json.dumps(dict(EMAIL)).encode(),
-                env={**os.environ, **self._environ, **(environ or {})},
-                capture_output=True,
-                check=True,
-            )
-        seconds = time.perf_counter() - began
-        peer = (_children_cpu() - used) / emails * 1e6
-        return Measured(emails, seconds, cpu.per_email(emails) | {"peer": peer})
+    def _program(
+        self,
+        argv: list[str],
+        emails: int,
+        receiver: Receiver,
+        programs: Sequence[str],
+        environ: Mapping[str, str] | None = None,
+        worker: str = "",
+    ) -> Measured:
+        """A peer that is driven by a command, whose own CPU is the peer's, as our API's is ours."""
+        pids = self._peer_programs(programs, receiver, worker)
+        with Held(argv, dict(EMAIL), {**self._environ, **(environ or {})}) as held:
+            cpu, began = Cpu(pids), time.perf_counter()
+            with receiver.takes(emails, _WAIT):
+                held.go()
+            seconds = time.perf_counter() - began
+            used = cpu.per_email(emails)
+            return Measured(emails, seconds, used | {"command": held.cpu() / emails * 1e6})
 
     def flask_delivered(self, emails: int) -> Measured:
         """Flask: a row and a task per request, from 32 clients; delivered by the Celery peer."""
@@ -149,33 +161,22 @@ class Bench:
 
     def _enqueued(self, how: str, emails: int, receiver: Receiver, worker: str) -> Measured:
         queue = "slow" if how == "post" else "celery"
-        cpu = Cpu(self._peer_programs(worker, receiver))
-        began = time.perf_counter()
-        with waited(receiver, emails, _WAIT):
-            # The enqueuer's own CPU belongs to the system: it is what our API does.
-            used = _children_cpu()
-            argv = [sys.executable, "-m", "bench.throughput.programs.enqueue", how, str(emails), queue]
-            subprocess.run(
-                argv, input=json.dumps(dict(EMAIL)).encode(), env={**os.environ, **self._environ}, check=True
-            )
-            enqueuer = (_children_cpu() - used) / emails * 1e6
-        seconds = time.perf_counter() - began
-        return Measured(emails, seconds, cpu.per_email(emails) | {"enqueuer": enqueuer})
+        argv = [sys.executable, "-m", "bench.throughput.programs.enqueue", how, str(emails), queue]
+        return self._program(argv, emails, receiver, ("postgres", "valkey"), worker=worker)
 
     def _flask(self, path: str, emails: int, *, delivered: bool) -> Measured:
-        programs = self._peer_programs("celery", self.smtp) | {"api": self._processes.pid("flask")}
-        cpu = Cpu(programs)
-        began = time.perf_counter()
-        with waited(self.smtp, emails if delivered else 0, _WAIT):
-            said = self._load(f"http://127.0.0.1:{self._flask_port}", path, dict(EMAIL), emails, 1, 32)
-        seconds = time.perf_counter() - began
-        return Measured(emails, seconds, cpu.per_email(emails), said["p50_ms"], said["p99_ms"])
+        programs = self._peer_programs(("postgres", "valkey"), self.smtp, "celery")
+        programs["api"] = self._processes.pid("flask")
+        with self._load(f"http://127.0.0.1:{self._flask_port}", path, dict(EMAIL), emails, 1, 32) as load:
+            cpu, began = Cpu(programs), time.perf_counter()
+            with self.smtp.takes(emails if delivered else 0, _WAIT):
+                said = _taken(load.go())
+            seconds = time.perf_counter() - began
+            return Measured(emails, seconds, cpu.per_email(emails), said["p50_ms"], said["p99_ms"])
 
-    def _peer_programs(self, worker: str, receiver: Receiver) -> dict[str, int]:
-        return {name: self._ready["pids"][name] for name in ("postgres", "valkey")} | {
-            "worker": self._processes.pid(worker),
-            "receiver": receiver.pid,
-        }
+    def _peer_programs(self, shared: Sequence[str], receiver: Receiver, worker: str) -> dict[str, int]:
+        found = {name: self._ready["pids"][name] for name in shared} | {"receiver": receiver.pid}
+        return found | ({"worker": self._processes.pid(worker)} if worker else {})
 
     def _start_peers(self) -> None:
         with psycopg2.connect(self._database) as connection, connection.cursor() as cursor:
@@ -202,22 +203,13 @@ class Bench:
 
     # -- what both need ----------------------------------------------------------------------------------------
 
-    def _load(
-        self, url: str, path: str, email: dict[str, Any], emails: int, size: int, clients: int
-    ) -> dict[str, Any]:
-        """Drive the load from a process of its own, whose CPU belongs to nobody."""
+    def _load(self, url: str, path: str, email: dict[str, Any], emails: int, size: int, clients: int) -> Held:
+        """The load, prepared, in a process of its own, whose CPU belongs to nobody."""
         spec = {
             "host": url.partition("//")[2], "path": path, "headers": self._headers, "email": email,
             "count": emails, "size": size, "connections": clients,
         }  # fmt: skip
-        run = subprocess.run(
-            [sys.executable, "-m", "bench.throughput.programs.load"],
-            input=json.dumps(spec).encode(), capture_output=True, check=True,
-        )  # fmt: skip
-        said: dict[str, Any] = json.loads(run.stdout)
-        if said["refused"]:
-            raise RuntimeError(f"the load was refused: {said['refused']}")
-        return said
+        return Held([sys.executable, "-m", "bench.throughput.programs.load"], spec)
 
     def _provider(self, kind: str, config: dict[str, Any], credentials: dict[str, str]) -> None:
         answer = requests.post(
@@ -238,6 +230,7 @@ class Bench:
             return int(cursor.fetchone()[0])
 
 
-def _children_cpu() -> float:
-    times = os.times()
-    return times.children_user + times.children_system
+def _taken(said: Any) -> Any:
+    if said["refused"]:
+        raise RuntimeError(f"the load was refused: {said['refused']}")
+    return said

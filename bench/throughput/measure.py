@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 import subprocess
@@ -11,6 +12,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Self
 
 import psutil
 
@@ -18,6 +20,7 @@ from wiring.embedded.processes import free_port
 
 SMTP_SINK = "/usr/sbin/smtp-sink"
 _LINES = 200
+_END_SECONDS = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +79,58 @@ class Processes:
         self._started.clear()
 
 
+class Held:
+    """A program that has loaded and prepared itself, and waits: neither the time nor the CPU of its start counts.
+
+    It reads its input as one line of JSON, prints `ready`, waits for a line, works, and prints a line of JSON.
+    """
+
+    def __init__(self, argv: Sequence[str], given: Any, environ: Mapping[str, str] | None = None) -> None:
+        self._process = subprocess.Popen(
+            list(argv), stdin=subprocess.PIPE, stdout=subprocess.PIPE, env={**os.environ, **(environ or {})}
+        )
+        self._write(json.dumps(given))
+        if self._read() != "ready":
+            with self._process:
+                self._process.kill()
+            raise RuntimeError(f"{argv[-2:]} did not get ready")
+        self._before = spent(psutil.Process(self._process.pid))
+        self._others = _ended_children()
+
+    def go(self) -> Any:
+        """Let it work; returns what it says when it is done. Raises RuntimeError where it says nothing."""
+        self._write("go")
+        said = self._read()
+        if not said:
+            raise RuntimeError(f"{self._process.args!r} ended with {self._process.wait()} and said nothing")
+        return json.loads(said)
+
+    def cpu(self) -> float:
+        """Wait for its end; the CPU seconds since it was ready, its children's included. Run nothing beside it."""
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        self._process.wait(_END_SECONDS)
+        return _ended_children() - self._others - self._before
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, failed: object, *_: object) -> None:
+        if failed is not None:
+            self._process.kill()
+        with self._process:
+            pass  # closes its pipes and waits
+
+    def _write(self, line: str) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write(line.encode() + b"\n")
+        self._process.stdin.flush()
+
+    def _read(self) -> str:
+        assert self._process.stdout is not None
+        return self._process.stdout.readline().decode().strip()
+
+
 class Receiver:
     """A provider that takes everything and counts: Postfix's smtp-sink where it is installed, else our own."""
 
@@ -97,6 +152,7 @@ class Receiver:
             ]
         self._output = processes.start(name, argv)
         self.pid = processes.pid(name)
+        self._due = 0
 
     @property
     def count(self) -> int:
@@ -105,6 +161,28 @@ class Receiver:
             file.seek(max(0, self._output.stat().st_size - _LINES))
             found = re.findall(rb"mesg=(\d+)\s", file.read())
         return int(found[-1]) if found else 0
+
+    @contextlib.contextmanager
+    def takes(self, emails: int, seconds: float) -> Iterator[None]:
+        """At the end, wait until it has taken exactly `emails` more.
+
+        Raises TimeoutError for too few, RuntimeError for one more than was ever handed over.
+        """
+        self._exactly()
+        self._due += emails
+        yield
+        end = time.monotonic() + seconds
+        while (found := self.count) < self._due:
+            if time.monotonic() > end:
+                raise TimeoutError(
+                    f"the receiver took {found} emails, and not {self._due}, within {seconds:g} s"
+                )
+            time.sleep(0.005)
+        self._exactly()
+
+    def _exactly(self) -> None:
+        if (found := self.count) != self._due:
+            raise RuntimeError(f"the receiver took {found} emails, where {self._due} were sent")
 
 
 class Cpu:
@@ -120,7 +198,7 @@ class Cpu:
         return {name: (now[name] - before) / emails * 1e6 for name, before in self._before.items()}
 
     def _now(self) -> dict[str, float]:
-        return {name: sum(map(_spent, self._family(p))) for name, p in self._programs.items()}
+        return {name: sum(map(spent, self._family(p))) for name, p in self._programs.items()}
 
     @staticmethod
     def _family(process: psutil.Process) -> list[psutil.Process]:
@@ -129,7 +207,8 @@ class Cpu:
         return []
 
 
-def _spent(process: psutil.Process) -> float:
+def spent(process: psutil.Process) -> float:
+    """CPU seconds of a process and its ended children; 0 where it is gone."""
     try:
         times = process.cpu_times()
     except psutil.NoSuchProcess:
@@ -137,13 +216,6 @@ def _spent(process: psutil.Process) -> float:
     return float(times.user + times.system + times.children_user + times.children_system)
 
 
-@contextlib.contextmanager
-def waited(count: Receiver, emails: int, seconds: float) -> Iterator[None]:
-    """At the end, wait until the receiver has taken `emails` more. Raises TimeoutError."""
-    target = count.count + emails
-    yield
-    end = time.monotonic() + seconds
-    while (found := count.count) < target:
-        if time.monotonic() > end:
-            raise TimeoutError(f"the receiver took {found} emails, and not {target}, within {seconds:g} s")
-        time.sleep(0.005)
+def _ended_children() -> float:
+    times = os.times()
+    return times.children_user + times.children_system

@@ -18,12 +18,13 @@ import psutil
 from bench.throughput.bench import LATENCY_MS, Bench
 from bench.throughput.goals import BY_NAME, middle_ratio
 from bench.throughput.measure import Measured
+from wiring.settings import Delivery
 
-WINDOW = 25  # MAILMUX_WINDOW's default: what one worker process has in flight
+WINDOW: int = Delivery.model_fields["window"].default  # what one worker process has in flight
 _PROCESSES = 2  # that serve the bulk lane
 
 # Each system with the share of --emails that is enough to measure it: the slow ones get fewer.
-_SHARES: Mapping[str, float] = {
+SYSTEMS: Mapping[str, float] = {
     "batches": 2.0,
     "celery_plain": 0.3,
     "celery_postgres": 0.3,
@@ -43,6 +44,7 @@ class Report:
     rounds: Mapping[str, Sequence[Measured]]
     measured: Mapping[str, float]
     receiver: str
+    window: int
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -53,6 +55,7 @@ class Report:
                 for name in ("celery", "flask", "granian", "psycopg2-binary", "sqlalchemy")
             },
             "rounds": max(map(len, self.rounds.values())),
+            "window": self.window,
             "systems": [_system(name, runs) for name, runs in self.rounds.items()],
             "goals": [BY_NAME[name].as_json(value) for name, value in self.measured.items()],
             "not_measured": sorted(set(BY_NAME) - set(self.measured)),
@@ -60,13 +63,21 @@ class Report:
 
 
 def run(
-    emails: int, rounds: int, only: Sequence[str], tell: Callable[[str], None], folder: Path | None = None
+    emails: int,
+    rounds: int,
+    only: Sequence[str],
+    tell: Callable[[str], None],
+    folder: Path | None = None,
+    window: int = WINDOW,
 ) -> Report:
-    """Measure `only` these systems (none: all), interleaved, `rounds` times after a warm-up."""
+    """Measure `only` these systems (none: all), interleaved, `rounds` times after a warm-up.
+
+    `window` is how many sends one of our worker processes has in flight (MAILMUX_WINDOW).
+    """
     home = folder or Path(tempfile.mkdtemp(prefix="mailmux-throughput-"))
-    bench = Bench(home)
+    bench = Bench(home, window)
     found: dict[str, list[Measured]] = defaultdict(list)
-    names = [name for name in _SHARES if not only or name in only]
+    names = [name for name in SYSTEMS if not only or name in only]
     if "nodemailer" in names and shutil.which("node") is None:
         names.remove("nodemailer")
     try:
@@ -78,15 +89,15 @@ def run(
         for number in range(1, rounds + 1):
             for name in names:
                 tell(f"round {number} of {rounds}: {name}")
-                found[name].append(getattr(bench, name)(max(100, int(emails * _SHARES[name]) // 100 * 100)))
+                found[name].append(getattr(bench, name)(max(100, int(emails * SYSTEMS[name]) // 100 * 100)))
     finally:
         bench.end()
         if folder is None:
             shutil.rmtree(home, ignore_errors=True)
-    return Report(found, figures(found), bench.receiver)
+    return Report(found, figures(found, window), bench.receiver, window)
 
 
-def figures(found: Mapping[str, Sequence[Measured]]) -> dict[str, float]:
+def figures(found: Mapping[str, Sequence[Measured]], window: int = WINDOW) -> dict[str, float]:
     """What the goals are about, as far as it was measured."""
 
     def rates(name: str) -> list[float]:
@@ -107,7 +118,7 @@ def figures(found: Mapping[str, Sequence[Measured]]) -> dict[str, float]:
         ours, theirs = ([m.p99_ms or 0.0 for m in found[name]] for name in ("singles", "flask_row"))
         measured["accept-p99"] = middle_ratio(ours, theirs)
     if "slow_provider" in found:
-        bound = _PROCESSES * WINDOW / (LATENCY_MS / 1000)
+        bound = _PROCESSES * window / (LATENCY_MS / 1000)
         measured["http-share"] = median(rates("slow_provider")) / bound
     if {"slow_provider", "celery_threads"} <= found.keys():
         measured["http-vs-celery-threads"] = middle_ratio(rates("slow_provider"), rates("celery_threads"))

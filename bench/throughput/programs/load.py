@@ -1,7 +1,7 @@
-"""Posts prebuilt requests over kept connections. Reads one JSON object from stdin, prints one.
+"""Posts prebuilt requests over kept connections. Speaks as bench.throughput.measure.Held asks.
 
-In: {host, path, headers, bodies: a template with %d for the first number, count, size, connections}. Each request
-carries `size` emails. Out: {seconds, p50_ms, p99_ms, refused}.
+In: {host, path, headers, email, count, size, connections}. Each request carries `size` emails.
+Out: {seconds, p50_ms, p99_ms, refused}.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def body(spec: dict[str, Any], first: int) -> bytes:
 
 
 def main() -> None:
-    spec = json.load(sys.stdin)
+    spec = json.loads(sys.stdin.readline())
     requests = [body(spec, first) for first in range(0, spec["count"], spec["size"])]
     turn, took, refused = numbers(), [], []
 
@@ -41,6 +41,8 @@ def main() -> None:
                 refused.append(f"{answer.status} {content[:200]!r}")
                 return
 
+    print("ready", flush=True)
+    sys.stdin.readline()
     threads = [threading.Thread(target=work) for _ in range(spec["connections"])]
     began = time.perf_counter()
     for thread in threads:
@@ -49,14 +51,16 @@ def main() -> None:
         thread.join()
     seconds = time.perf_counter() - began
     took.sort()
-    json.dump(
-        {
-            "seconds": seconds,
-            "p50_ms": took[len(took) // 2] * 1000,
-            "p99_ms": took[min(len(took) - 1, int(len(took) * 0.99))] * 1000,
-            "refused": refused[:3],
-        },
-        sys.stdout,
+    print(
+        json.dumps(
+            {
+                "seconds": seconds,
+                "p50_ms": took[len(took) // 2] * 1000,
+                "p99_ms": took[min(len(took) - 1, int(len(took) * 0.99))] * 1000,
+                "refused": refused[:3],
+            }
+        ),
+        flush=True,
     )
 
 

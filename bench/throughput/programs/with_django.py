@@ -1,7 +1,7 @@
 """django-post-office as its documentation tunes it, run by an environment of its own.
 
-`with_django.py setup`, or `post_office.py send N` with the email as JSON on stdin: `mail.send_many` by 500, then
-`send_queued_mail` with two processes. Configured by PEER_DATABASE and PEER_SMTP (port).
+`with_django.py setup`, or `with_django.py send N`, as bench.throughput.measure.Held asks: `mail.send_many` by 500,
+then `send_queued_mail` with two processes. Configured by PEER_DATABASE and PEER_SMTP (port).
 """
 
 import json
@@ -39,6 +39,12 @@ def configure() -> None:
         EMAIL_HOST="127.0.0.1",
         EMAIL_PORT=int(os.environ["PEER_SMTP"]),
         TEMPLATES=[{"BACKEND": "django.template.backends.django.DjangoTemplates", "APP_DIRS": True}],
+        LOGGING={
+            "version": 1,
+            "disable_existing_loggers": False,
+            "handlers": {"stderr": {"class": "logging.StreamHandler"}},
+            "loggers": {"post_office": {"handlers": ["stderr"], "level": "ERROR"}},
+        },
         POST_OFFICE={
             "BACKENDS": {"default": "django.core.mail.backends.smtp.EmailBackend"},
             "BATCH_SIZE": BULK,
@@ -59,9 +65,13 @@ def set_up() -> None:
 
 
 def send(count: int) -> None:
+    from django.db import connection
     from post_office import mail
 
-    email = json.load(sys.stdin)
+    email = json.loads(sys.stdin.readline())
+    connection.ensure_connection()
+    print("ready", flush=True)
+    sys.stdin.readline()
     for first in range(0, count, BULK):
         mail.send_many(
             [
@@ -76,6 +86,7 @@ def send(count: int) -> None:
             ]
         )
     call_command("send_queued_mail", processes=2, verbosity=0)
+    print("{}", flush=True)
 
 
 if __name__ == "__main__":

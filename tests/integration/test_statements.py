@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from uuid import uuid4
 
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine
 
+from db.repositories import claims, delivery, intake, quotas
 from db.statements import Prepared
 from db.uow import open_engine
 
@@ -73,3 +75,18 @@ def test_a_statement_is_prepared_once_per_connection_and_survives_a_rollback(eng
     with engine.connect() as connection:
         connection.invalidate()  # a new connection knows nothing
         assert PERCENT(connection, word="").scalar() == "100%"
+
+
+def _statements() -> list[Prepared]:
+    modules = (claims, delivery, intake, quotas)
+    return [value for module in modules for value in vars(module).values() if isinstance(value, Prepared)]
+
+
+@pytest.mark.parametrize("statement", _statements(), ids=lambda s: s.name)
+def test_no_statement_on_the_path_reads_a_whole_table_though_it_was_planned_on_an_empty_one(
+    engine: Engine, statement: Prepared
+) -> None:
+    """A generic plan is kept while the table grows: it must find its rows by key."""
+    with engine.connect() as connection:
+        plan = "\n".join(connection.exec_driver_sql(statement.explain(connection)).scalars())
+    assert not re.search(r"Seq Scan on (email_|delivery_|idempotency_)", plan), plan

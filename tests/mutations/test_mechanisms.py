@@ -120,6 +120,14 @@ MUTATIONS = [
         LIMITS + "test_a_quota_counts_recipients_and_is_refunded_where_nothing_was_sent",
     ),
     Mutation(
+        "plans that are kept find their rows by key",
+        "db/uow.py",
+        '"enable_seqscan": "off"',
+        '"enable_seqscan": "on"',
+        "tests/integration/test_statements.py::"
+        "test_no_statement_on_the_path_reads_a_whole_table_though_it_was_planned_on_an_empty_one",
+    ),
+    Mutation(
         "an idempotency key is kept with the emails it accepted",
         "api/intake.py",
         "            elif before is not None:\n"

@@ -24,6 +24,7 @@ from routing.live import Grant, Signal
 _PAUSE = 5.0  # seconds without Redis after it failed
 _KEPT = 3600  # seconds that an untouched breaker lives
 _RETRIES = 5
+_SLOWEST = 0.001  # emails per second: a smaller rate is no rate that could be counted
 
 # Generic cell rate algorithm (ITU-T I.371) on Redis's own clock: `tat` is the theoretical arrival time of the
 # next email, in seconds. Grants at most `count`, and says when a full burst is free again.
@@ -48,6 +49,7 @@ def cells(per_second: float) -> tuple[float, int]:
 
     A burst of b and an interval of 1 / (r - b + 1) admit at most r emails in any one second.
     """
+    per_second = max(per_second, _SLOWEST)
     burst = max(1, int(per_second // 5))
     return 1.0 / (per_second - burst + 1), burst
 
@@ -170,8 +172,12 @@ def _dump(breaker: Breaker) -> str:
 def _load(raw: bytes | None) -> Breaker:
     if raw is None:
         return CLOSED
-    values = json.loads(raw)
-    for field in ("retry_at", "throttled_until"):
-        if values[field] is not None:
-            values[field] = datetime.fromisoformat(values[field])
-    return Breaker(**values)
+    try:
+        values = json.loads(raw)
+        for field in ("retry_at", "throttled_until"):
+            if values[field] is not None:
+                values[field] = datetime.fromisoformat(values[field])
+        return Breaker(**values)
+    except (ValueError, TypeError, KeyError) as error:  # another version's, perhaps: it is soft state
+        log.warning("breaker_unreadable", error=type(error).__name__)
+        return CLOSED

@@ -101,7 +101,7 @@ def after_attempt(case: Case, error: ProviderError | None, patience: Patience) -
     """What follows the end of one try. `case` already holds the try; `error` None: accepted."""
     if error is None:
         return Finish(Event.ACCEPTED)
-    if isinstance(error, OutcomeUnknown):
+    if error.outcome is Outcome.UNKNOWN:
         return Hold(hold_seconds(case.on_unknown, case.doubts, patience), str(error))
     if isinstance(error, Rejected):
         return _end(case, Event.GAVE_UP, str(error))

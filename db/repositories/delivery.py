@@ -33,7 +33,7 @@ from domain.delivery import (
 from domain.message import Lane
 
 _FENCE = Prepared(
-    "fence", "SELECT 1 FROM worker_runs WHERE id = :run AND lease_until > mm_now() FOR SHARE", run="uuid"
+    "fence", "SELECT 1 FROM worker_runs WHERE id = :run AND lease_until > mm_now() FOR KEY SHARE", run="uuid"
 )
 
 _SETTLE = Prepared(

@@ -47,8 +47,8 @@ _ADD = text("""
 # Refunds only what was counted in the window that is still open.
 _REFUND = text("""
     UPDATE provider_quota q SET
-        used_today = GREATEST(0, q.used_today - r.today),
-        used_this_month = GREATEST(0, q.used_this_month - r.this_month)
+        used_today = GREATEST(0, q.used_today - COALESCE(r.today, 0)),
+        used_this_month = GREATEST(0, q.used_this_month - COALESCE(r.this_month, 0))
     FROM (
         SELECT a.provider_id,
                sum(a.recipients) FILTER (WHERE date_trunc('day', a.opened_at AT TIME ZONE z.time_zone)

@@ -33,9 +33,11 @@ _DOUBTS = text("""
 
 _HOLD = release_statement("hold", "NOT EXISTS (SELECT 1 FROM worker_runs r WHERE r.id = q.run)")
 
+# A run may have ended since the doubts were looked for: what it left open is not free.
 _FREE = text("""
     UPDATE email_queue q SET run = NULL, token = NULL
     WHERE q.run IS NOT NULL AND NOT EXISTS (SELECT 1 FROM worker_runs r WHERE r.id = q.run)
+      AND NOT EXISTS (SELECT 1 FROM delivery_attempts a WHERE a.job_id = q.job_id AND a.outcome IS NULL)
 """)
 
 _LANES = text("""
@@ -48,7 +50,7 @@ _PERFORMANCE = text("""
     INSERT INTO provider_performance (id, provider_id, emails_sent, emails_failed, average_latency)
     SELECT gen_random_uuid(), p.id,
            count(*) FILTER (WHERE a.outcome = 'accepted'),
-           count(*) FILTER (WHERE a.outcome = 'unknown'
+           count(*) FILTER (WHERE a.outcome = 'unknown' AND a.error IS DISTINCT FROM 'worker_lost'
                                OR a.outcome = 'not_sent' AND a.error IN ('provider_unavailable', 'misconfigured')),
            COALESCE(avg(a.latency_ms) FILTER (WHERE a.outcome = 'accepted'), 0)
     FROM providers p

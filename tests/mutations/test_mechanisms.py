@@ -44,8 +44,8 @@ MUTATIONS = [
     Mutation(
         "the lease fences the ledger",
         "db/repositories/delivery.py",
-        "WHERE id = :run AND lease_until > mm_now() FOR SHARE",
-        "WHERE id = :run FOR SHARE",
+        "WHERE id = :run AND lease_until > mm_now() FOR KEY SHARE",
+        "WHERE id = :run FOR KEY SHARE",
         DEATH + "test_a_run_past_its_lease_can_neither_open_nor_record",
     ),
     Mutation(
@@ -94,8 +94,8 @@ MUTATIONS = [
     Mutation(
         "a doubt is held",
         "routing/policy.py",
-        "    if isinstance(error, OutcomeUnknown):\n",
-        "    if False and isinstance(error, OutcomeUnknown):\n",
+        "    if error.outcome is Outcome.UNKNOWN:\n",
+        "    if False and error.outcome is Outcome.UNKNOWN:\n",
         ONE + "test_an_unknown_outcome_is_held_and_not_sent_elsewhere",
     ),
     Mutation(

@@ -10,6 +10,10 @@ import click
 # Imported when they are called: they bring what the service itself does without.
 _COMMANDS: Final = {
     "faults": ("bench.faults.command:faults", "Break the service and account for every email."),
+    "throughput": (
+        "bench.throughput.command:throughput",
+        "Measure the service against what people use instead.",
+    ),
 }
 
 

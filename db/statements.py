@@ -20,22 +20,31 @@ class Prepared:
     """
 
     def __init__(self, name: str, sql: str, /, **types: str) -> None:
-        self._name = f"mm_{name}"
+        self.name = f"mm_{name}"
         places = {parameter: f"${place}" for place, parameter in enumerate(types, start=1)}
         body = _PARAMETER.sub(lambda found: places[found[1]], sql)
         signature = f" ({', '.join(types.values())})" if types else ""
         arguments = f" ({', '.join(['%s'] * len(types))})" if types else ""
-        self._prepare = f"PREPARE {self._name}{signature} AS {body}".replace("%", "%%")
-        self._execute = f"EXECUTE {self._name}{arguments}"
+        self._prepare = f"PREPARE {self.name}{signature} AS {body}".replace("%", "%%")
+        self._execute = f"EXECUTE {self.name}{arguments}"
         self._takes = [(parameter, type_.endswith("[]")) for parameter, type_ in types.items()]
 
+    def explain(self, connection: Connection) -> str:
+        """SQL that shows the plan which the statement has on this connection."""
+        self._ensure(connection)
+        nulls = f" ({', '.join(['NULL'] * len(self._takes))})" if self._takes else ""
+        return f"EXPLAIN EXECUTE {self.name}{nulls}"
+
     def __call__(self, connection: Connection, **values: Any) -> CursorResult[Any]:
-        known: set[str] = connection.info.setdefault(_PREPARED, set())
-        if self._name not in known:
-            connection.exec_driver_sql(self._prepare)
-            known.add(self._name)
+        self._ensure(connection)
         given = tuple(array(values[name]) if many else values[name] for name, many in self._takes)
         return connection.exec_driver_sql(self._execute, given)
+
+    def _ensure(self, connection: Connection) -> None:
+        known: set[str] = connection.info.setdefault(_PREPARED, set())
+        if self.name not in known:
+            connection.exec_driver_sql(self._prepare)
+            known.add(self.name)
 
 
 def array(values: Iterable[Any]) -> str:

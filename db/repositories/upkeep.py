@@ -102,6 +102,8 @@ class Upkeep:
 
     def recompute_reliability(self) -> None:
         """Fold the last day's ledger into `provider_performance` and `providers.reliability_score`."""
+        for plan in ("enable_seqscan", "enable_hashjoin"):  # it reads a whole day, and not by key
+            self._connection.exec_driver_sql(f"SET LOCAL {plan} = on")
         self._connection.execute(_PERFORMANCE)
         self._connection.execute(_RELIABILITY)
 

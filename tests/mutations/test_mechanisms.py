@@ -36,7 +36,7 @@ class Mutation:
 MUTATIONS = [
     Mutation(
         "a claim excludes other claims",
-        "db/repositories/delivery.py",
+        "db/repositories/claims.py",
         "UPDATE email_queue q SET run = :run, token = :token, claims = q.claims + 1",
         "UPDATE email_queue q SET claims = q.claims + 1",
         DEATH + "test_claimed_emails_are_not_claimed_again_while_the_run_lives",
@@ -118,6 +118,14 @@ MUTATIONS = [
         "        self._quotas.refund(",
         "        sorted(",
         LIMITS + "test_a_quota_counts_recipients_and_is_refunded_where_nothing_was_sent",
+    ),
+    Mutation(
+        "plans that are kept find their rows by key",
+        "db/uow.py",
+        '"enable_seqscan": "off"',
+        '"enable_seqscan": "on"',
+        "tests/integration/test_statements.py::"
+        "test_no_statement_on_the_path_reads_a_whole_table_though_it_was_planned_on_an_empty_one",
     ),
     Mutation(
         "an idempotency key is kept with the emails it accepted",

@@ -37,7 +37,7 @@ from routing.policy import (
     after_attempt,
 )
 from routing.snapshot import Snapshot
-from workers.planning import Board, Parcel, Route, plan
+from workers.planning import Board, Parcel, Plan, Route, plan
 from workers.sending import Outgoing, Reply, Sender
 
 NOT_ATTEMPTED = "not_attempted"  # the ledger's word for an attempt that never reached the wire
@@ -127,6 +127,7 @@ class Delivery:
         self._began = deps.clock.monotonic()
         self._endings: list[Ending] = []
         self._moves: list[Move] = []
+        self._looked_again = False
 
     def deliver(self) -> None:
         """Carry every claimed email to its next rest: an end, a wait, a hold, or back when it is enough for now."""
@@ -137,7 +138,7 @@ class Delivery:
                 self._moves += [Release(p.submission.id, 0.0, p.case.round, p.case.held) for p in waiting]
                 waiting.clear()
             window = [waiting.popleft() for _ in range(min(self._deps.knobs.window, len(waiting)))]
-            routes = self._decide(window, board)
+            routes, board = self._decide(window, board)
             opened, back = self._record(routes)
             if back:
                 self._deps.fleet.outdate()
@@ -174,12 +175,21 @@ class Delivery:
             parcels.append(Parcel(email.submission, case, job.status))
         return parcels
 
-    def _decide(self, window: Sequence[Parcel], board: Board) -> list[tuple[UUID, Route]]:
+    def _decide(self, window: Sequence[Parcel], board: Board) -> tuple[list[tuple[UUID, Route]], Board]:
         """Choose providers; note what happens to emails that cannot go now. Mints the attempts' ids."""
-        planned = plan(window, board, self._now(), self._deps.knobs.patience, self._deps.clock)
+        planned = self._plan(window, board)
+        if not self._looked_again and any(isinstance(step, Finish) for _, step in planned.others):
+            # What is known of the providers may be older than an email, which must not end for that.
+            self._looked_again = True
+            self._deps.fleet.outdate()
+            board = self._board()
+            planned = self._plan(window, board)
         for parcel, step in planned.others:
             self._moves.append(self._move(parcel, step))
-        return [(self._deps.ids(), route) for route in planned.routes]
+        return [(self._deps.ids(), route) for route in planned.routes], board
+
+    def _plan(self, window: Sequence[Parcel], board: Board) -> Plan:
+        return plan(window, board, self._now(), self._deps.knobs.patience, self._deps.clock)
 
     def _record(self, routes: Sequence[tuple[UUID, Route]]) -> tuple[list[tuple[UUID, Route]], list[Parcel]]:
         """One transaction: how the last window ended, and the ledger lines of this one, before any wire.

@@ -29,7 +29,7 @@ class Client:
         self._headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
         self._log = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         self._lock, self._random = threading.Lock(), Random(seed)
-        self._next, self._began = 0, time.monotonic()
+        self._next, self._began, self._upto = 0, time.monotonic(), emails
         self._stop = threading.Event()
         self.accepted: dict[str, list[str]] = defaultdict(list)
         self.answers: list[tuple[float, float, int]] = []
@@ -43,14 +43,15 @@ class Client:
         for thread in self._threads:
             thread.start()
 
-    def hurry(self, number: int) -> None:
-        """Emails up to this one are due now."""
+    def portion(self, at_once: int, upto: int) -> None:
+        """The first `at_once` emails of all are due now, those up to `upto` by the rate, and the rest not yet."""
         with self._lock:
-            self._began = min(self._began, time.monotonic() - number / self.rate)
+            self._began = min(self._began, time.monotonic() - at_once / self.rate)
+            self._upto = upto
 
     def finish(self, seconds: float) -> None:
         """Send what is left of the emails as fast as they are taken."""
-        self.rate = float("inf")
+        self.rate, self._upto = float("inf"), self._emails
         for thread in self._threads:
             thread.join(seconds)
         self.stop()
@@ -96,6 +97,8 @@ class Client:
                 return
             if wait > 0:
                 self._stop.wait(wait)
+            while first >= self._upto and not self._stop.wait(0.02):
+                pass
             numbers = [f"n{number}" for number in range(first, first + size)]
             if size == 1:
                 self._deliver(connection, numbers, "/v1/emails", an_email(numbers[0]))

@@ -77,7 +77,8 @@ def _under_load(plan: Plan, stack: Stack, home: Path, state: State, tell: Tell, 
             if time.monotonic() - began > plan.minutes * 60:
                 break
             state.doing, state.done = fault.says, place
-            client.hurry(round(plan.emails * (place + 0.75) / len(faults)))
+            share = plan.emails / len(faults)
+            client.portion(round(share * (place + 0.5)), round(share * (place + 1)))
             injuries.append(_injure(scene, fault))
         state.doing, state.done = "sending the rest", len(injuries)
         client.finish(_DRAIN_SECONDS)

@@ -80,6 +80,12 @@ class House:
                 insert(models.User), {"id": USER, "email": "u@x.example", "password_hash": "-"}
             )
 
+    def see_providers_late(self, seconds: float) -> None:
+        """Keep what was read of the providers for so long, as workers do for a moment."""
+        fleet = ConfiguredFleet(self._read, self._build, self.clock, seconds)
+        sender = Sender(fleet.adapter, self.pool, self.clock, self.dispatcher.log)
+        self.dispatcher = replace(self.dispatcher, fleet=fleet, sender=sender)
+
     def units(self) -> SqlUnitOfWork:
         return SqlUnitOfWork(self.engine)
 

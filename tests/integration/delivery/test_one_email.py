@@ -173,6 +173,18 @@ def test_an_email_that_no_provider_may_carry_fails_with_the_reason(house):
     assert "pinned" in house.job(job).status_reason
 
 
+def test_an_email_for_a_provider_that_was_just_made_does_not_fail_by_an_older_view_of_them(house):
+    house.see_providers_late(60.0)
+    house.provider("other")
+    house.accept()
+    house.drain()
+    new = house.provider("new")
+    (job,) = house.accept(a_submission(wishes=RoutingWishes(pinned=frozenset({"new"}))))
+    house.drain()
+    assert house.job(job).status == "sent"
+    assert len(new.sent) == 1
+
+
 def test_a_sender_that_a_provider_does_not_know_is_not_asked_there_again_and_the_account_is_spared(house):
     house.provider("cheap", "0.0001", answer=Answer.SENDER_NOT_VERIFIED)
     house.provider("dear", "0.0020")

@@ -39,7 +39,9 @@ class Quota(Body):
 
     daily: Annotated[StrictInt, Field(ge=0, le=_INT4)] | None = None
     monthly: Annotated[StrictInt, Field(ge=0, le=_INT4)] | None = None
-    rate_per_second: float | None = Field(default=None, gt=0, le=1_000_000, strict=True, allow_inf_nan=False)
+    rate_per_second: float | None = Field(
+        default=None, ge=0.001, le=1_000_000, strict=True, allow_inf_nan=False
+    )
     time_zone: Annotated[Text, Field(max_length=64), AfterValidator(_time_zone)] = Field(
         default="UTC", description="Where days and months begin: a name of the IANA database."
     )

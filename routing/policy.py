@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from domain.attempt import Attempt, Outcome
-from domain.errors import OutcomeUnknown, ProviderError, Rejected, Unsupported
+from domain.errors import ProviderError, Rejected, Unsupported
 from domain.lifecycle import Event
 from domain.message import OnUnknown
 from routing.router import Decision

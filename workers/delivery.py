@@ -11,11 +11,12 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Protocol
 from uuid import UUID
 
 from domain.attempt import Attempt, Outcome
-from domain.delivery import Claim, Close, Ending, Move, Opening, Release
+from domain.delivery import Claim, Close, Ending, LeaseLost, Move, Opening, Release
 from domain.errors import (
     ProviderError,
     RateLimited,
@@ -41,6 +42,7 @@ from workers.planning import Board, Parcel, Plan, Route, plan
 from workers.sending import Outgoing, Reply, Sender
 
 NOT_ATTEMPTED = "not_attempted"  # the ledger's word for an attempt that never reached the wire
+_HIGHEST_COST = Decimal("999999.99999999")  # that the ledger's column holds
 _SENDER_RETRY = timedelta(minutes=15)
 _RECORD_WAITS = (0.1, 0.2, 0.5, 1.0, 2.0, 2.0, 2.0, 2.0)  # seconds between tries to record, within the lease
 
@@ -131,7 +133,15 @@ class Delivery:
 
     def deliver(self) -> None:
         """Carry every claimed email to its next rest: an end, a wait, a hold, or back when it is enough for now."""
-        waiting = deque(self._load())
+        try:
+            self._carry(deque(self._load()))
+        except (LeaseLost, StorageUnavailable):
+            raise
+        except Exception:
+            self._save_what_is_known()
+            raise
+
+    def _carry(self, waiting: deque[Parcel]) -> None:
         board = self._board()
         while waiting or self._endings or self._moves:
             if self._enough():
@@ -140,12 +150,19 @@ class Delivery:
             window = [waiting.popleft() for _ in range(min(self._deps.knobs.window, len(waiting)))]
             routes, board = self._decide(window, board)
             opened, back = self._record(routes)
+            again = self._send(opened, board)  # before anything else: these are in the ledger
+            waiting.extendleft(reversed(again))
             if back:
                 self._deps.fleet.outdate()
                 board = self._board()
                 waiting.extendleft(reversed(back))
-            again = self._send(opened, board)
-            waiting.extendleft(reversed(again))
+
+    def _save_what_is_known(self) -> None:
+        """Record how emails ended before one broke the others' way. An end whose next step is not known stays open."""
+        moved = {move.attempt_id for move in self._moves}
+        self._endings = [e for e in self._endings if e.outcome is Outcome.NOT_SENT or e.attempt_id in moved]
+        if self._endings or self._moves:
+            self._record([])
 
     def _board(self) -> Board:
         return Board(self._deps.fleet.snapshot(), self._deps.live)
@@ -265,13 +282,13 @@ class Delivery:
                 provider = (
                     route.candidate.provider_id if route is not None and event is Event.ACCEPTED else None
                 )
-                return Close(job_id, advance(parcel.status, event), reason, attempt_id, provider)
+                return Close(job_id, advance(parcel.status, event), _storable(reason), attempt_id, provider)
             case Hold(delay, reason):
                 status = advance(parcel.status, Event.LOST_SIGHT)
-                return Release(job_id, delay, round_, True, status, reason, attempt_id)
+                return Release(job_id, delay, round_, True, status, _storable(reason), attempt_id)
             case Postpone(delay, next_round, reason, visible):
                 shown = advance(parcel.status, Event.POSTPONED) if visible else None
-                return Release(job_id, delay, next_round, False, shown, reason, attempt_id)
+                return Release(job_id, delay, next_round, False, shown, _storable(reason), attempt_id)
 
     def _now(self) -> datetime:
         """The database's time, carried on from the claim by the monotonic clock."""
@@ -291,7 +308,7 @@ def _opening(attempt_id: UUID, route: Route) -> Opening:
         provider_id=candidate.provider_id,
         round=route.parcel.case.round,
         recipients=submission.recipient_count,
-        cost=candidate.cost,
+        cost=min(candidate.cost, _HIGHEST_COST),
         currency=candidate.currency,
         decision=route.decision.as_json(),
     )
@@ -306,14 +323,19 @@ def _ending(attempt_id: UUID, route: Route, reply: Reply) -> Ending:
             attempt_id,
             reply.error.outcome,
             reply.error.code,
-            reply.error.detail,
+            _storable(reply.error.detail),
             latency_ms=reply.latency_ms,
             refused_sender=refused,
         )
     if reply.sent is None:
         return Ending(attempt_id, Outcome.NOT_SENT, NOT_ATTEMPTED, "the worker's lease had passed")
-    message_id = reply.sent.provider_message_id
+    message_id = _storable(reply.sent.provider_message_id)
     return Ending(attempt_id, Outcome.ACCEPTED, provider_message_id=message_id, latency_ms=reply.latency_ms)
+
+
+def _storable(text: str | None) -> str | None:
+    """A provider's words without what PostgreSQL's text cannot hold: NUL and lone surrogates."""
+    return text and text.replace("\0", "").encode("utf-8", "replace").decode()
 
 
 def _after(attempt_id: UUID, route: Route, error: ProviderError | None) -> Parcel:

@@ -27,7 +27,7 @@ _SEEN = """
 
 _LIST = text(f"{_SEEN} AND (CAST(:before AS uuid) IS NULL OR p.id < :before) ORDER BY p.id DESC LIMIT :limit")
 _GET = text(f"{_SEEN} AND p.id = :id")
-_LOCK = text(f"{_SEEN} AND p.id = :id FOR UPDATE OF p")
+_LOCK = text(f"{_SEEN} AND p.id = :id FOR NO KEY UPDATE OF p")
 
 _ADD = text("""
     INSERT INTO providers (id, user_id, name, kind, api_key, config, base_cost, currency)

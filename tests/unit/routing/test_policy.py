@@ -13,6 +13,7 @@ from domain.attempt import Outcome
 from domain.errors import (
     Misconfigured,
     OutcomeUnknown,
+    ProviderError,
     ProviderUnavailable,
     RateLimited,
     Rejected,
@@ -202,3 +203,11 @@ def test_under_hold_nothing_is_tried_after_a_doubt_and_every_path_ends(errors, p
     else:
         raise AssertionError("the email never came to an end")
     assert now <= NOW + timedelta(seconds=PATIENCE.give_up_after + PATIENCE.unknown_ttl)
+
+
+def test_a_doubt_is_judged_by_the_outcome_and_not_by_the_class():
+    class Odd(ProviderError):
+        code = "odd"
+        outcome = Outcome.UNKNOWN
+
+    assert isinstance(after_attempt(tried(Outcome.UNKNOWN), Odd("p", "who knows"), PATIENCE), Hold)

@@ -9,8 +9,8 @@ import sys
 import pytest
 
 FAULTS = (
-    "kill-workers", "kill-redis", "kill-postgres", "kill-api", "kill-after-claim", "kill-on-the-wire",
-    "kill-before-record", "provider-drop-answer", "one-key",
+    "kill-workers", "kill-redis", "kill-postgres", "kill-api", "kill-after-claim", "kill-mid-email",
+    "kill-after-answer", "kill-before-record", "provider-drop-answer", "one-key",
 )  # fmt: skip
 
 
@@ -26,5 +26,8 @@ def test_no_email_is_lost_or_sent_twice_whatever_dies():
     found = json.loads(run.stdout)
     assert found["complaints"] == []
     assert run.returncode == 0
-    assert found["total"]["accepted"] >= 600
+    total = found["total"]
+    assert total["accepted"] >= 600
+    assert (total["lost"], total["unexplained_duplicates"], total["phantoms"]) == (0, 0, 0)
+    assert total["unknown"] <= total["unknown_bound"]
     assert {f["name"] for f in found["faults"]} == set(FAULTS)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import multiprocessing
+import mmap
 import os
 from typing import Any
 
@@ -18,7 +18,9 @@ from workers.tasks import register_tasks
 log = structlog.get_logger(__name__)
 
 app = Celery("mailmux")
-_stopping = multiprocessing.Event()  # made before the fork: the parent sets it, its children see it
+# One shared byte, made before the fork: the parent sets it, its children see it. A multiprocessing.Event has a lock,
+# and a child that is killed while it holds that would hang the parent and every later child.
+_stopping = mmap.mmap(-1, 1)
 app.config_from_object("celeryconfig")
 
 
@@ -30,7 +32,7 @@ class _Process:
 
     def __call__(self) -> Worker:
         if self._worker is None:
-            self._worker = build_worker(Settings.from_env(os.environ), app, _stopping.is_set)
+            self._worker = build_worker(Settings.from_env(os.environ), app, _is_stopping)
             self._worker.heart.start()
         return self._worker
 
@@ -49,7 +51,11 @@ def _set_up_logs(**_: Any) -> None:
 
 
 def _ask_to_stop(**_: Any) -> None:
-    _stopping.set()
+    _stopping[0] = 1
+
+
+def _is_stopping() -> bool:
+    return _stopping[0] != 0
 
 
 def _start(**_: Any) -> None:

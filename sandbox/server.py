@@ -104,7 +104,9 @@ class Sandbox:
         threading.Thread(target=self._control.serve_forever, args=(0.05,), daemon=True).start()
         self._started = True
         endpoint = self.directory / "endpoint"
-        endpoint.write_text(self.url + "\n")
+        coming = endpoint.with_name("endpoint.new")
+        coming.write_text(self.url + "\n")
+        coming.replace(endpoint)  # whoever sees the file reads all of it
 
     def stop(self) -> None:
         """Ends within two seconds, whatever hangs. Messages that were answered are in the file."""

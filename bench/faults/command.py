@@ -18,7 +18,7 @@ from bench.faults.run import State, run
 _NAMES = [fault.name for fault in FAULTS]
 
 
-@click.command()
+@click.command(short_help="Break the service and account for every email.")
 @click.option(
     "--emails", type=click.IntRange(1), default=2000, show_default=True, help="How many to hand over."
 )

@@ -17,7 +17,7 @@ from bench.throughput.run import GATED, SYSTEMS, WINDOW, run
 BASELINE = Path(__file__).with_name("baseline.json")
 
 
-@click.command()
+@click.command(short_help="Measure the service against what people use instead.")
 @click.option(
     "--emails", type=click.IntRange(500), default=10_000, show_default=True, help="The size of a round."
 )

@@ -144,8 +144,13 @@ class Scene:
         return self._lines
 
     def books(self) -> Books:
+        ledger = self.ledger
         return Books(
-            dict(self.client.accepted), self.received(), self.ledger.statuses(), self.ledger.attempts()
+            accepted=dict(self.client.accepted),
+            received=self.received(),
+            statuses=ledger.statuses(),
+            attempts=ledger.attempts(),
+            resends=ledger.resends(),
         )
 
     @property

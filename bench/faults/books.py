@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 # An email that ended so was never taken by a provider, and says so.
@@ -33,13 +33,15 @@ class Attempt:
 class Books:
     """`accepted`: the email ids that were answered with 202, by the client's own number of each.
 
-    `statuses`: every email that the service knows of, also those that nobody was told of.
+    `statuses`: every email that the service knows of, also those that nobody was told of. `resends`: the emails
+    that are to be sent once more when it is unknown whether they were.
     """
 
     accepted: Mapping[str, Sequence[str]]
     received: Sequence[Received]
     statuses: Mapping[str, str]
     attempts: Sequence[Attempt]
+    resends: Collection[str] = ()
 
 
 @dataclass(slots=True)
@@ -76,8 +78,9 @@ def reconcile(books: Books) -> Verdict:
     """Find what was lost, sent twice, or received without a line in the ledger.
 
     Lost: accepted, and neither received nor shown as not sent or unknown; also what is shown as sent and was not
-    received. A duplicate is explained where the ledger calls all of its copies unknown but one, and each has an
-    attempt of its own. Two emails for one request, told to the client or not, are explained by nothing.
+    received. A duplicate is explained where the email was to be resent in doubt, the ledger calls all of its
+    copies unknown but one, and each has an attempt of its own. Two emails for one request, told to the client or
+    not, are explained by nothing.
     """
     verdict = Verdict()
     copies: dict[str, Counter[str]] = defaultdict(Counter)
@@ -95,7 +98,8 @@ def reconcile(books: Books) -> Verdict:
     verdict.duplicates += verdict.unasked
     verdict.unexplained += verdict.unasked
     for email_id in sorted(emails):
-        _judge(email_id, books.statuses.get(email_id), copies[email_id], outcomes, verdict)
+        _count(email_id, copies[email_id], outcomes, email_id in books.resends, verdict)
+        _judge(email_id, books.statuses.get(email_id), bool(copies[email_id]), verdict)
     lines = {(a.id, a.email_id) for a in books.attempts}
     verdict.phantoms = sorted(
         {r.attempt_id for r in books.received if (r.attempt_id, r.email_id) not in lines}
@@ -103,18 +107,18 @@ def reconcile(books: Books) -> Verdict:
     return verdict
 
 
-def _judge(
-    email_id: str,
-    status: str | None,
-    copies: Counter[str],
-    outcomes: Mapping[str, str | None],
-    verdict: Verdict,
+def _count(
+    email_id: str, copies: Counter[str], outcomes: Mapping[str, str | None], resends: bool, verdict: Verdict
 ) -> None:
-    if copies.total() > 1:
-        verdict.duplicates.append(email_id)
-        certain = sum(outcomes.get(attempt) != "unknown" for attempt in copies)
-        if certain > 1 or max(copies.values()) > 1:
-            verdict.unexplained.append(email_id)
+    if copies.total() <= 1:
+        return
+    verdict.duplicates.append(email_id)
+    certain = sum(outcomes.get(attempt) != "unknown" for attempt in copies)
+    if not resends or certain > 1 or max(copies.values()) > 1:
+        verdict.unexplained.append(email_id)
+
+
+def _judge(email_id: str, status: str | None, arrived: bool, verdict: Verdict) -> None:
     if status == "sent":
         verdict.sent += 1
     elif status == "unknown":
@@ -123,9 +127,9 @@ def _judge(
     elif status in MOVING:
         verdict.moving.append(email_id)
         return
-    if not copies and status not in NOT_SENT:
+    if not arrived and status not in NOT_SENT:
         verdict.lost.append(email_id)
-    if copies and status in NOT_SENT and email_id not in verdict.unexplained:
+    if arrived and status in NOT_SENT and email_id not in verdict.unexplained:
         # It reached somebody, and the ledger says that it did not: a falsehood as bad as a duplicate.
         verdict.unexplained.append(email_id)
 

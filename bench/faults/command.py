@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
 from pathlib import Path
 
@@ -82,6 +83,9 @@ def faults(
         for fault in FAULTS:
             click.echo(f"{fault.name:20} {fault.says}")
         return
+    signal.signal(
+        signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM)
+    )  # so that nothing is left running
     plan = Plan(emails, minutes, kills, rounds, seed, still, only)
     with Progress(
         TextColumn("{task.fields[state].doing}"),

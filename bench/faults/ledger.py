@@ -46,6 +46,10 @@ class Ledger:
     def statuses(self) -> dict[str, str]:
         return {str(i): status for i, status in self.query("SELECT id, status FROM email_jobs")}
 
+    def resends(self) -> set[str]:
+        """The emails that are to be sent once more in doubt; all others are held."""
+        return {str(i) for (i,) in self.query("SELECT id FROM email_jobs WHERE on_unknown = 'resend'")}
+
     def attempts(self) -> list[Attempt]:
         sql = "SELECT id, job_id, outcome, extract(epoch FROM opened_at) FROM delivery_attempts"
         return [Attempt(str(i), str(job), end, float(opened)) for i, job, end, opened in self.query(sql)]

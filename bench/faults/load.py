@@ -66,17 +66,17 @@ class Client:
         found = sorted(s for at, s, status in list(self.answers) if since <= at <= until and status == 202)
         return found[min(len(found) - 1, int(len(found) * 0.99))] * 1000 if found else None
 
-    def send(self, number: str, **fields: Any) -> str:
-        """Hand over one email outside the load; returns its id."""
-        return self._ask([number], "/v1/emails", an_email(number) | fields)[0]
+    def send(self, number: str, host: str | None = None, **fields: Any) -> str:
+        """Hand over one email outside the load, at another `host:port` if asked; returns its id."""
+        return self._ask([number], "/v1/emails", an_email(number) | fields, host)[0]
 
     def send_together(self, emails: dict[str, dict[str, Any]]) -> list[str]:
         """Hand over several in one request: fields by the client's number of each; returns their ids."""
         body = {"emails": [an_email(number) | fields for number, fields in emails.items()]}
         return self._ask(list(emails), "/v1/emails/batch", body)
 
-    def _ask(self, numbers: list[str], path: str, body: dict[str, Any]) -> list[str]:
-        connection = self._connect()
+    def _ask(self, numbers: list[str], path: str, body: dict[str, Any], host: str | None = None) -> list[str]:
+        connection = http.client.HTTPConnection(host or self._host, timeout=_TIMEOUT)
         try:
             ids = self._deliver(connection, numbers, path, body)
         finally:
@@ -86,7 +86,7 @@ class Client:
         return ids
 
     def _work(self) -> None:
-        connection = self._connect()
+        connection = http.client.HTTPConnection(self._host, timeout=_TIMEOUT)
         while not self._stop.is_set():
             with self._lock:
                 first = self._next
@@ -144,9 +144,6 @@ class Client:
             os.fsync(self._log)
             for number, email_id in zip(numbers, ids, strict=True):
                 self.accepted[number].append(email_id)
-
-    def _connect(self) -> http.client.HTTPConnection:
-        return http.client.HTTPConnection(self._host, timeout=_TIMEOUT)
 
 
 def an_email(number: str) -> dict[str, Any]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -13,6 +15,7 @@ from bench.faults.proxy import Proxy
 from bench.faults.scene import CHEAP, SMTP, Scene
 
 _LONGEST_SEND = 75.0  # seconds until also the adapter that hangs has given up
+_A_WHILE = 1.0
 CHEAPEST, DEAREST = "0.0001", "9"
 
 
@@ -46,6 +49,8 @@ def proxied(scene: Scene, cost: str) -> Iterator[list[Proxied]]:
         until(lambda: _open_at(scene, ids) == 0, _LONGEST_SEND, 0.2)
         for account in accounts:
             scene.api("DELETE", f"/v1/providers/{account.id}")
+        # A worker goes on with what it knew of the providers until the end of its claim.
+        until(lambda: _quiet_at(scene, ids), _LONGEST_SEND)
         for proxy in (web, mail):
             scene.doubts += proxy.broken
             proxy.close()
@@ -68,3 +73,12 @@ def _add(
 def _open_at(scene: Scene, providers: list[str]) -> int:
     sql = "SELECT count(*) FROM delivery_attempts WHERE outcome IS NULL AND provider_id = ANY(%s::uuid[])"
     return scene.ledger.count(sql, providers)
+
+
+def _quiet_at(scene: Scene, providers: list[str]) -> bool:
+    """Whether nothing is sent there now, nor a while later."""
+    if _open_at(scene, providers):
+        return False
+    time.sleep(_A_WHILE)
+    since = "SELECT count(*) FROM delivery_attempts WHERE provider_id = ANY(%s::uuid[]) AND opened_at > mm_now() - %s"
+    return scene.ledger.count(since, providers, timedelta(seconds=_A_WHILE)) == 0

@@ -54,8 +54,13 @@ class Proxy:
     def close(self) -> None:
         self._closed = True
         _shut(self._server)  # wakes the thread that accepts
+        self.cut()
+
+    def cut(self) -> None:
+        """End every connection that is open."""
         for one in list(self._open):
             _shut(one)
+            self._open.discard(one)
 
     def _serve(self) -> None:
         while not self._closed:

@@ -52,9 +52,7 @@ class Scene:
     def kill(self, *names: str) -> None:
         """SIGKILL programs with all their children, at one moment; the supervisor starts them again."""
         before = {name: self.stack.program(name) for name in names}
-        for process in [p for name in names for p in self.family(name)]:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                process.kill()
+        _signal([process for name in names for process in self.family(name)], signal.SIGKILL)
         since = self.relieve()
         self._dead |= before
         killed = sum(name in WORKERS for name in names)
@@ -76,14 +74,11 @@ class Scene:
     @contextlib.contextmanager
     def stopped(self, processes: Sequence[psutil.Process]) -> Iterator[None]:
         """SIGSTOP, and SIGCONT at the end."""
-        for process in processes:
-            process.send_signal(signal.SIGSTOP)
         try:
+            _signal(processes, signal.SIGSTOP)
             yield
         finally:
-            for process in processes:
-                with contextlib.suppress(psutil.NoSuchProcess):
-                    process.send_signal(signal.SIGCONT)
+            _signal(processes, signal.SIGCONT)
             self.relieve()
 
     # -- the sandbox and the providers -------------------------------------------------------------------------
@@ -144,8 +139,13 @@ class Scene:
         return self._lines
 
     def books(self) -> Books:
+        ledger = self.ledger
         return Books(
-            dict(self.client.accepted), self.received(), self.ledger.statuses(), self.ledger.attempts()
+            accepted=dict(self.client.accepted),
+            received=self.received(),
+            statuses=ledger.statuses(),
+            attempts=ledger.attempts(),
+            resends=ledger.resends(),
         )
 
     @property
@@ -184,3 +184,10 @@ class Scene:
         except psycopg2.OperationalError:
             return False
         return bool(found) and found[0][0] in {"sent", "unknown"}
+
+
+def _signal(processes: Sequence[psutil.Process], signum: signal.Signals) -> None:
+    """To those that are still there: a server's children come and go."""
+    for process in processes:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.send_signal(signum)

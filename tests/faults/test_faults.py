@@ -9,7 +9,7 @@ import sys
 import pytest
 
 FAULTS = (
-    "kill-workers", "kill-redis", "kill-postgres", "kill-api", "kill-after-claim", "kill-mid-email",
+    "kill-workers", "kill-redis", "kill-postgres", "kill-api-after-commit", "kill-after-claim", "kill-mid-email",
     "kill-after-answer", "kill-before-record", "provider-drop-answer", "one-key",
 )  # fmt: skip
 

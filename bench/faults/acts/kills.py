@@ -23,8 +23,10 @@ def kill_workers(scene: Scene) -> None:
 
 def kill_pool_child(scene: Scene) -> None:
     _moment(scene)
-    child = scene.chance.choice(scene.stack.program("all-lanes").children())
-    child.kill()
+    children = scene.stack.program("all-lanes").children()
+    if not children:
+        raise RuntimeError("the worker has no child")
+    scene.chance.choice(children).kill()
     scene.doubts += WINDOW
     scene.relieve()
 

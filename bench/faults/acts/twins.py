@@ -1,17 +1,21 @@
-"""Many requests at once with one idempotency key."""
+"""One request that is made more than once: its Idempotency-Key must make one email of it."""
 
 from __future__ import annotations
 
 import json
+import time
 from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPConnection
 from uuid import uuid4
 
 from bench.faults.fault import Fault
 from bench.faults.load import an_email
+from bench.faults.proxy import Hold, Proxy
 from bench.faults.scene import Scene
 
 _REQUESTS = 100
+_CALLERS = 8
+_PATIENCE = 20.0
 
 
 def one_key(scene: Scene) -> None:
@@ -41,4 +45,39 @@ def one_key(scene: Scene) -> None:
     scene.client.accepted[number].extend(ids)
 
 
-FAULTS = (Fault("one-key", "100 requests at once with one idempotency key", one_key, 6),)
+def kill_api_after_commit(scene: Scene) -> None:
+    """Hold answers of the API in a proxy, kill it, and let the callers ask again: each gets the email it had made."""
+    host, _, port = scene.api_url.partition("//")[2].partition(":")
+    proxy = Proxy((host, int(port)), scene.chance)
+    numbers = [f"a{scene.chance.getrandbits(48)}" for _ in range(_CALLERS)]
+    try:
+        proxy.hold = Hold(to_provider=False, after=1)
+        with ThreadPoolExecutor(_CALLERS) as threads:
+            asked = [threads.submit(scene.client.send, n, f"127.0.0.1:{proxy.port}") for n in numbers]
+            reached = proxy.held.wait(_PATIENCE)
+            time.sleep(0.3)
+            made = scene.ledger.count(_MADE, numbers)
+            scene.kill("api")
+            proxy.hold = None
+            proxy.cut()
+            for one in asked:
+                one.result()
+    finally:
+        proxy.close()
+    if not reached or not made:
+        raise RuntimeError("no request came to the boundary")
+    if (now := scene.ledger.count(_MADE, numbers)) != len(numbers):
+        raise RuntimeError(f"{len(numbers)} requests made {now} emails: {numbers}")
+
+
+_MADE = "SELECT count(*) FROM email_jobs WHERE metadata->>'number' = ANY(%s)"
+
+FAULTS = (
+    Fault(
+        "kill-api-after-commit",
+        "SIGKILL of the API between a commit and its answer",
+        kill_api_after_commit,
+        8,
+    ),
+    Fault("one-key", "100 requests at once with one idempotency key", one_key, 6),
+)

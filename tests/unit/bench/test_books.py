@@ -6,9 +6,13 @@ from bench.faults.books import Attempt, Books, Received, Verdict, reconcile, sha
 
 
 def books(
-    statuses: dict[str, str], received: list[Received], attempts: list[Attempt], **accepted: list[str]
+    statuses: dict[str, str],
+    received: list[Received],
+    attempts: list[Attempt],
+    resends: tuple[str, ...] = (),
+    **accepted: list[str],
 ) -> Verdict:
-    return reconcile(Books(accepted or {e: [e] for e in statuses}, received, statuses, attempts))
+    return reconcile(Books(accepted or {e: [e] for e in statuses}, received, statuses, attempts, resends))
 
 
 def sent_once(email: str = "e") -> tuple[dict[str, str], list[Received], list[Attempt]]:
@@ -46,12 +50,17 @@ def test_what_still_moves_is_said_and_not_called_lost() -> None:
     assert (verdict.moving, verdict.lost) == (["d", "q"], [])
 
 
-def test_a_second_copy_needs_a_doubt_in_the_ledger() -> None:
+def test_a_second_copy_needs_a_doubt_in_the_ledger_and_leave_to_send_again() -> None:
     twice = [Received("e", "a"), Received("e", "b")]
-    without = books({"e": "sent"}, twice, [Attempt("a", "e", "not_sent"), Attempt("b", "e", "accepted")])
-    assert (without.duplicates, without.unexplained) == (["e"], ["e"])
-    explained = books({"e": "sent"}, twice, [Attempt("a", "e", "unknown"), Attempt("b", "e", "accepted")])
-    assert (explained.duplicates, explained.unexplained) == (["e"], [])
+    doubted = [Attempt("a", "e", "unknown"), Attempt("b", "e", "accepted")]
+    certain = [Attempt("a", "e", "not_sent"), Attempt("b", "e", "accepted")]
+    for attempts, resends, unexplained in (
+        (doubted, ("e",), []),
+        (doubted, (), ["e"]),  # it should have been held
+        (certain, ("e",), ["e"]),
+    ):
+        verdict = books({"e": "sent"}, twice, attempts, resends)
+        assert (verdict.duplicates, verdict.unexplained) == (["e"], unexplained)
 
 
 def test_what_was_received_and_says_that_it_failed_is_a_falsehood() -> None:
@@ -77,12 +86,12 @@ def test_a_received_attempt_without_its_line_in_the_ledger_is_a_phantom() -> Non
 def test_a_copy_that_the_ledger_calls_unsent_is_not_explained_by_a_doubt_about_another() -> None:
     received = [Received("e", "a"), Received("e", "b")]
     attempts = [Attempt("a", "e", "not_sent"), Attempt("b", "e", "accepted"), Attempt("c", "e", "unknown")]
-    assert books({"e": "sent"}, received, attempts).unexplained == ["e"]
+    assert books({"e": "sent"}, received, attempts, ("e",)).unexplained == ["e"]
 
 
 def test_an_attempt_that_arrived_twice_is_explained_by_nothing() -> None:
     received = [Received("e", "a"), Received("e", "a")]
-    assert books({"e": "unknown"}, received, [Attempt("a", "e", "unknown")]).unexplained == ["e"]
+    assert books({"e": "unknown"}, received, [Attempt("a", "e", "unknown")], ("e",)).unexplained == ["e"]
 
 
 def test_an_email_that_the_client_was_never_told_of_is_a_second_one() -> None:

@@ -60,7 +60,7 @@ class Bench:
                                 "messages_per_connection": 10_000}, {})  # fmt: skip
         self._provider("sendgrid", {"base_url": f"http://127.0.0.1:{self.http.port}"}, {"api_key": "SG.any"})
         self._start_peers()
-        time.sleep(6)
+        time.sleep(6)  # Celery and granian take that long to be ready, and do not say so
 
     def end(self) -> None:
         self._processes.end()
@@ -104,7 +104,7 @@ class Bench:
                 raise TimeoutError(
                     f"{left} emails are still queued, although the receiver has as many as were sent"
                 )
-            time.sleep(0.005)
+            time.sleep(0.005)  # a poll; finer than what is measured
 
     # -- the peers ---------------------------------------------------------------------------------------------
 

@@ -177,7 +177,7 @@ class Receiver:
                 raise TimeoutError(
                     f"the receiver took {found} emails, and not {self._due}, within {seconds:g} s"
                 )
-            time.sleep(0.005)
+            time.sleep(0.005)  # a poll; finer than what is measured
         self._exactly()
 
     def _exactly(self) -> None:

@@ -18,6 +18,7 @@ from domain.message import Lane
 SUSPECT = (
     2  # claims that did not end in order, after which a row is claimed alone (as the partial index has it)
 )
+HELD = {"run": "uuid", "token": "bigint"}  # the parameters that name a claim
 _USERS_IN_TURN = 1000  # users that one claim looks at
 
 _CLAIM_HEAD = Prepared("claim_head", "SELECT nextval('claim_tokens') AS token, mm_now() AS now")
@@ -63,8 +64,7 @@ _CLAIM = Prepared(
         LIMIT :limit
     ) {_TAKE}
     """,  # noqa: S608  # constants of this module only
-    run="uuid",
-    token="bigint",  # noqa: S106
+    **HELD,
     lane="text",
     users="uuid[]",
     share="int",
@@ -80,8 +80,7 @@ _CLAIM_SUSPECT = Prepared(
         ORDER BY due_at LIMIT 1 FOR UPDATE SKIP LOCKED
     ) {_TAKE}
     """,  # noqa: S608  # constants of this module only
-    run="uuid",
-    token="bigint",  # noqa: S106
+    **HELD,
     lane="text",
 )
 

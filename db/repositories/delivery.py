@@ -95,7 +95,7 @@ def release_statement(name: str, held_by: str, **more: str) -> Prepared:
     )
 
 
-_RELEASE = release_statement("release", "q.run = :run AND q.token = :token", run="uuid", token="bigint")  # noqa: S106
+_RELEASE = release_statement("release", "q.run = :run AND q.token = :token", **claims.HELD)
 
 _CLOSE = Prepared(
     "close",
@@ -115,8 +115,7 @@ _CLOSE = Prepared(
     INSERT INTO email_status (id, email_job_id, status, reason, attempt_id)
     SELECT id, job_id, status, reason, attempt_id FROM gone
     """,
-    run="uuid",
-    token="bigint",  # noqa: S106
+    **claims.HELD,
     ids="uuid[]",
     jobs="uuid[]",
     statuses="text[]",
@@ -137,8 +136,7 @@ _OPEN = Prepared(
     JOIN email_queue q ON q.job_id = o.job_id AND q.run = :run AND q.token = :token
     RETURNING id
     """,
-    run="uuid",
-    token="bigint",  # noqa: S106
+    **claims.HELD,
     ids="uuid[]",
     jobs="uuid[]",
     providers="uuid[]",

@@ -27,7 +27,7 @@ def after_claim(scene: Scene) -> None:
     """The claim is committed; the ledger's first line waits for a lock."""
     with scene.ledger.locked("delivery_attempts"):
         _reach(scene, _CLAIMED, "after the claim")
-        time.sleep(0.2)
+        time.sleep(0.2)  # let it come to the lock
         scene.kill(*WORKERS)
 
 
@@ -35,7 +35,7 @@ def on_the_wire(scene: Scene) -> None:
     """The ledger's lines are committed, the provider has the emails and has not answered: whole windows at once."""
     with scene.slow(2.0):
         _reach(scene, _OPEN, "on the wire")
-        time.sleep(scene.chance.uniform(0, 0.3))
+        time.sleep(scene.chance.uniform(0, 0.3))  # another moment each time
         scene.kill(*WORKERS)
 
 

@@ -13,7 +13,7 @@ from bench.faults.scene import WINDOW, WORKERS, Scene
 
 
 def _moment(scene: Scene) -> None:
-    time.sleep(scene.chance.uniform(0.1, 1.5))
+    time.sleep(scene.chance.uniform(0.1, 1.5))  # another moment each time
 
 
 def kill_workers(scene: Scene) -> None:
@@ -63,7 +63,7 @@ def rolling_restart(scene: Scene) -> None:
         before.send_signal(signal.SIGTERM)
         psutil.wait_procs([before], timeout=60)
         scene.back({name: before})
-        time.sleep(1)
+        time.sleep(1)  # under load for a while, between two restarts
 
 
 FAULTS = (

@@ -17,13 +17,13 @@ from bench.faults.scene import WINDOW, WORKERS, Scene
 
 def stop_redis(scene: Scene) -> None:
     with scene.stopped(scene.family("valkey")):
-        time.sleep(scene.still)
+        time.sleep(scene.still)  # the fault's own length
 
 
 def stop_postgres(scene: Scene) -> None:
     scene.doubts += WINDOW * len(WORKERS)
     with scene.stopped(scene.family("postgres")):
-        time.sleep(scene.still)
+        time.sleep(scene.still)  # the fault's own length
 
 
 def stop_workers_past_lease(scene: Scene) -> None:
@@ -31,7 +31,7 @@ def stop_workers_past_lease(scene: Scene) -> None:
     processes = [process for name in WORKERS for process in scene.family(name)]
     scene.doubts += WINDOW * len(WORKERS)
     with scene.stopped(processes):
-        time.sleep(20)
+        time.sleep(20)  # a lease of 15 s and a sweep
 
 
 def exhaust_connections(scene: Scene) -> None:
@@ -40,14 +40,14 @@ def exhaust_connections(scene: Scene) -> None:
         with contextlib.suppress(psycopg2.OperationalError):
             for _ in range(500):
                 held.enter_context(contextlib.closing(psycopg2.connect(scene.ledger.url, connect_timeout=5)))
-        time.sleep(3)
+        time.sleep(3)  # the fault's own length
 
 
 def no_beat(scene: Scene) -> None:
     """The beat stands still while the workers are killed: their successors' hearts do the rescue."""
     with scene.stopped(scene.family("beat")):
         scene.kill(*WORKERS)
-        time.sleep(18)
+        time.sleep(18)  # a lease and a sweep, without the beat
 
 
 def two_beats(scene: Scene) -> None:
@@ -60,7 +60,7 @@ def two_beats(scene: Scene) -> None:
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     try:
-        time.sleep(12)
+        time.sleep(12)  # two rounds of the beat's most frequent duty
     finally:
         second.terminate()
         psutil.wait_procs([psutil.Process(second.pid)], timeout=20)

@@ -25,7 +25,7 @@ def breaking(way: Way) -> Callable[[Scene], None]:
                     )
             for account in accounts:
                 account.proxy.way = way
-            time.sleep(_SECONDS)
+            time.sleep(_SECONDS)  # the fault's own length
             if not sum(account.proxy.broken for account in accounts):
                 raise RuntimeError("no connection came to be broken")
             for account in accounts:

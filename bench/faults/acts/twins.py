@@ -55,7 +55,7 @@ def kill_api_after_commit(scene: Scene) -> None:
         with ThreadPoolExecutor(_CALLERS) as threads:
             asked = [threads.submit(scene.client.send, n, f"127.0.0.1:{proxy.port}") for n in numbers]
             reached = proxy.held.wait(_PATIENCE)
-            time.sleep(0.3)
+            time.sleep(0.3)  # let those that are behind it commit too
             made = scene.ledger.count(_MADE, numbers)
             scene.kill("api")
             proxy.hold = None

@@ -8,17 +8,22 @@ import json
 import os
 import re
 import secrets
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, cast
 
-Dialect = Literal["sendgrid", "smtp"]
 Tls = Literal["starttls", "implicit"]
-DIALECTS: tuple[Dialect, ...] = ("sendgrid", "smtp")
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
-_CREDENTIALS: dict[Dialect, tuple[str, ...]] = {"sendgrid": ("api_key",), "smtp": ("username", "password")}
+_CREDENTIALS: dict[str, dict[str, Callable[[str], str]]] = {
+    # The form of SendGrid's keys: "SG.", 22 characters, a dot, 43 characters.
+    "sendgrid": {"api_key": lambda _: f"SG.{secrets.token_urlsafe(16)}.{secrets.token_urlsafe(32)}"},
+    "smtp": {"username": lambda name: name, "password": lambda _: secrets.token_urlsafe(24)},
+}
+"""For each dialect its credentials, and how fresh ones are made for an account of that name. They have the form
+of the provider's own."""
+DIALECTS = tuple(_CREDENTIALS)
 
 
 class InvalidAccounts(ValueError):
@@ -28,7 +33,7 @@ class InvalidAccounts(ValueError):
 @dataclass(frozen=True)
 class Account:
     name: str
-    dialect: Dialect
+    dialect: str
     port: int = 0
     """0 until a port is bound."""
     credentials: dict[str, str] = field(default_factory=dict, repr=False)
@@ -76,12 +81,12 @@ def _parse(entry: Any, where: str) -> Account:
         raise InvalidAccounts(f"{where}: port must be a number from 0 to 65535")
     if tls not in ("starttls", "implicit"):
         raise InvalidAccounts(f"{where}: tls must be starttls or implicit")
-    wanted = _CREDENTIALS[cast(Dialect, dialect)]
+    wanted = _CREDENTIALS[dialect]
     if not isinstance(credentials, dict) or any(
         key not in wanted or not isinstance(value, str) or not value for key, value in credentials.items()
     ):
         raise InvalidAccounts(f"{where}: credentials may hold {' and '.join(wanted)}, as text")
-    return Account(name, cast(Dialect, dialect), port, dict(credentials), cast(Tls, tls))
+    return Account(name, dialect, port, dict(credentials), cast(Tls, tls))
 
 
 def complete(accounts: Iterable[Account], known: Iterable[Account]) -> tuple[Account, ...]:
@@ -103,10 +108,7 @@ def complete(accounts: Iterable[Account], known: Iterable[Account]) -> tuple[Acc
 
 
 def _fresh_credentials(account: Account) -> dict[str, str]:
-    if account.dialect == "sendgrid":
-        # The form of SendGrid's keys: "SG.", 22 characters, a dot, 43 characters.
-        return {"api_key": f"SG.{secrets.token_urlsafe(16)}.{secrets.token_urlsafe(32)}"}
-    return {"username": account.name, "password": secrets.token_urlsafe(24)}
+    return {key: make(account.name) for key, make in _CREDENTIALS[account.dialect].items()}
 
 
 class AccountsFile:
@@ -138,10 +140,10 @@ def _describe(account: Account, host: str, ca_path: Path, ca_pem: str) -> dict[s
         "port": account.port,
         "credentials": account.credentials,
     }
-    if account.dialect == "sendgrid":
-        described["base_url"] = f"http://{url_host(host)}:{account.port}"
-    else:
+    if account.dialect == "smtp":
         described |= {"tls": account.tls, "ca_path": str(ca_path), "ca_pem": ca_pem}
+    else:
+        described["base_url"] = f"http://{url_host(host)}:{account.port}"
     return described
 
 

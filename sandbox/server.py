@@ -12,10 +12,11 @@ from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 from sandbox.accounts import DEFAULTS, Account, AccountsFile, complete, control_token, read_accounts, url_host
 from sandbox.certificates import ensure_certificates
 from sandbox.control import create_app
+from sandbox.dialects import HTTP_DIALECTS
 from sandbox.faults import Ending, Fault, FaultBoard
+from sandbox.http_account import HttpAccount
 from sandbox.listening import AccountServer, HeldPort, PortTaken, log
 from sandbox.messages import Correlation, MessageBox
-from sandbox.sendgrid import SendGridServer
 from sandbox.smtp import EventLoopThread, SmtpServer
 
 LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
@@ -81,9 +82,9 @@ class Sandbox:
         for account in self.accounts:
             port = ports[account.name]
             self._servers[account.name] = (
-                SendGridServer(account, port, self.board, self.box)
-                if account.dialect == "sendgrid"
-                else SmtpServer(account, port, self.board, self.box, tls, self._loop)
+                SmtpServer(account, port, self.board, self.box, tls, self._loop)
+                if account.dialect == "smtp"
+                else HttpAccount(HTTP_DIALECTS[account.dialect](account), port, self.board, self.box)
             )
         self._control: BaseWSGIServer | None = None
 
@@ -155,7 +156,7 @@ class Sandbox:
                 "count": fault.remaining,
                 "delay": fault.delay,
             }
-        scheme = "http" if account.dialect == "sendgrid" else "smtp"
+        scheme = "smtp" if account.dialect == "smtp" else "http"
         return {
             "name": account.name,
             "dialect": account.dialect,

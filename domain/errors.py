@@ -7,7 +7,7 @@
     │  │  └─ RateLimited    says when to come back
     │  ├─ Misconfigured     bad key, account suspended: nothing goes through this account
     │  ├─ SenderNotVerified this sender domain only; the account is fine
-    │  ├─ Unsupported       the adapter cannot express the email; raised before the wire
+    │  ├─ Unsupported       this provider cannot carry the email (a feature, its size): another may
     │  └─ Rejected          the message's or the recipient's fault: no provider would take it
     └─ OutcomeUnknown       it may have been accepted: it must not be moved elsewhere by itself
 

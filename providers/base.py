@@ -6,7 +6,8 @@ The rest is the same everywhere:
     2xx, readable by the adapter       accepted
     2xx, unreadable                    OutcomeUnknown
     3xx, 401, 402, 403, 404, 405, 410  Misconfigured: the address or the account is wrong, not the email
-    400, 413, 422                      Rejected
+    400, 422                           Rejected
+    413                                Unsupported: larger than this provider takes; another may take it
     408, 421, 425, 429, 503            not processed, by RFC 9110, 6585 and 8470: ProviderUnavailable, RateLimited
     every other 5xx                    OutcomeUnknown, unless the adapter lists it among its `refusals`
     anything else                      OutcomeUnknown
@@ -42,7 +43,7 @@ from providers.world import World
 
 LONGEST_WAIT = 86_400.0  # seconds; a Retry-After beyond a day is an error of the provider's
 _NO_EMAIL_OF_OURS = frozenset({401, 402, 403, 404, 405, 406, 410, 415})
-_OF_THE_EMAIL = frozenset({400, 413, 422})
+_OF_THE_EMAIL = frozenset({400, 422})
 _NOT_PROCESSED = frozenset({408, 421, 425, 503})
 
 
@@ -144,6 +145,8 @@ class HTTPProvider(ABC):
             return Misconfigured(self.name, detail)
         if status == 400 and response.media_type == "text/html":
             return ProviderUnavailable(self.name, f"{detail}: a page from something before the provider")
+        if status == 413:
+            return Unsupported(self.name, detail)
         if status in _OF_THE_EMAIL:
             return Rejected(self.name, detail)
         return OutcomeUnknown(self.name, detail)

@@ -341,7 +341,7 @@ def test_a_server_that_answers_without_reading_is_heard(server: SendGridServer) 
     listener = Impatient()
     provider = build(listener)
     files = (Attachment("x.bin", "application/octet-stream", bytes(8_000_000)),)
-    with pytest.raises(Rejected, match="content too large"):
+    with pytest.raises(Unsupported, match="content too large"):
         provider.send(an_email(attachments=files), new_id())
     provider.close()
     listener.stop()

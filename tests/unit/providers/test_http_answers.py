@@ -18,6 +18,7 @@ from domain.errors import (
     RateLimited,
     Rejected,
     SenderNotVerified,
+    Unsupported,
 )
 from providers import registry
 from providers.exchange import Response
@@ -58,7 +59,8 @@ def said(message: str, field: str | None = None) -> dict[str, Any]:
 EXPECTED: dict[type[ProviderError] | None, tuple[int, ...]] = {
     None: (200, 201, 202, 204, 299),
     Misconfigured: (300, 301, 302, 307, 308, 399, 401, 402, 403, 404, 405, 406, 410, 415),
-    Rejected: (400, 413, 422),
+    Rejected: (400, 422),
+    Unsupported: (413,),
     ProviderUnavailable: (408, 421, 425, 503),
     RateLimited: (429,),
     OutcomeUnknown: (100, 103, 409, 418, 451, 499, 500, 501, 502, 504, 507, 520, 522, 524, 599, 999),

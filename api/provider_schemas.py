@@ -141,12 +141,31 @@ class CheckFailure(Out):
     detail: str
 
 
+class IdentityOut(Out):
+    name: str = Field(description="A domain or an address that the account sends from.")
+    verified: bool
+
+
+class AllowanceOut(Out):
+    limit: int | None = Field(description="Recipients in any `hours`; null: no limit.")
+    used: int
+    left: int | None
+    hours: int
+
+
 class ProviderTest(Out):
-    """What a real connection to the provider, with its credentials, came to. Nothing was sent."""
+    """What a real connection to the provider, with its credentials, came to. Nothing was sent.
+
+    What a provider does not tell is null.
+    """
 
     ok: bool
     latency_ms: float
     error: CheckFailure | None = None
+    sender_identities: list[IdentityOut] | None = None
+    allowance: AllowanceOut | None = None
+    rate_per_second: float | None = None
+    notes: list[str] = Field(default_factory=list)
 
 
 class KindOut(Out):

@@ -11,6 +11,7 @@ from uuid import UUID
 
 from domain.attempt import SendResult
 from domain.capabilities import Capabilities
+from domain.checkup import Checkup
 from domain.delivery import (
     Claim,
     Doubt,
@@ -40,8 +41,8 @@ class Provider(Protocol):
         """
         ...
 
-    def check(self) -> None:
-        """Open a real connection and sign in, sending nothing. Raises ProviderError."""
+    def check(self) -> Checkup:
+        """Open a real connection and sign in, sending nothing; tell what the provider tells. Raises ProviderError."""
         ...
 
     def close(self) -> None:

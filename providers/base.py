@@ -26,6 +26,7 @@ from uuid import UUID
 
 from domain.attempt import SendResult
 from domain.capabilities import Capabilities
+from domain.checkup import Checkup
 from domain.errors import (
     Misconfigured,
     OutcomeUnknown,
@@ -85,15 +86,21 @@ class HTTPProvider(ABC):
         except (ValueError, TypeError, LookupError) as reason:
             raise OutcomeUnknown(self.name, f"an unreadable {self._shape(response)}") from reason
 
-    def check(self) -> None:
+    def check(self) -> Checkup:
         try:
             request = self.probe()
         except ValueError as error:
             raise Misconfigured(self.name, "the credentials cannot be sent over HTTP") from error
         response = self._origin.perform(request)
+        if self.may_only_send(response):
+            return Checkup(notes=("the credentials may send, but not ask what the account may do",))
+        return self.recognise(self.passed(response))
+
+    def passed(self, response: Response) -> Response:
+        """The same answer where it is a 2xx; raises the error that any other one means."""
         if (refusal := self.judge(response)) is not None:
             raise refusal
-        self.recognise(response)
+        return response
 
     def close(self) -> None:
         self._origin.close()
@@ -110,8 +117,13 @@ class HTTPProvider(ABC):
     def probe(self) -> Request:
         """A request that needs the credentials and changes nothing."""
 
-    def recognise(self, response: Response) -> None:  # noqa: B027  # most have nothing to look at
+    def recognise(self, response: Response) -> Checkup:  # noqa: ARG002
         """Read the 2xx answer to the probe. Raises Misconfigured where it shows that sending would fail."""
+        return Checkup()
+
+    def may_only_send(self, response: Response) -> bool:  # noqa: ARG002
+        """Whether a refused probe shows only that these credentials may not ask: the provider knows them."""
+        return False
 
     def explain(self, response: Response) -> str | None:  # noqa: ARG002
         """What the provider says went wrong, from its documented error form; None where it is not in that form."""

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from domain.attempt import SendResult
 from domain.capabilities import Capabilities
+from domain.checkup import Checkup
 from domain.errors import (
     Misconfigured,
     OutcomeUnknown,
@@ -135,9 +136,10 @@ class MemoryProvider:
             return SendResult(message_id)
         raise self._error(answer)
 
-    def check(self) -> None:
+    def check(self) -> Checkup:
         if self._config.answer in (Answer.UNAVAILABLE, Answer.MISCONFIGURED):
             raise self._error(self._config.answer)
+        return Checkup()
 
     def close(self) -> None:
         self.closed = True

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ValidationError
 
 from domain.capabilities import Capabilities
 from domain.ports import Provider
-from providers import memory, sendgrid, smtp
+from providers import mailgun, memory, resend, sendgrid, ses, smtp
 from providers.world import Timeouts, World
 
 __all__ = ["KINDS", "InvalidSettings", "Problem", "ProviderKind", "Timeouts", "UnknownKind", "World"]
@@ -82,8 +82,11 @@ def _of(name: str, title: str, module: Any) -> ProviderKind[Any, Any]:
 
 
 KINDS: dict[str, ProviderKind[Any, Any]] = {
+    "mailgun": _of("mailgun", "Mailgun", mailgun),
     "memory": _of("memory", "In memory, sends nothing", memory),
+    "resend": _of("resend", "Resend", resend),
     "sendgrid": _of("sendgrid", "Twilio SendGrid", sendgrid),
+    "ses": _of("ses", "Amazon SES", ses),
     "smtp": _of("smtp", "SMTP server", smtp),
 }
 

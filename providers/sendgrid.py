@@ -11,22 +11,23 @@ from __future__ import annotations
 import json
 from base64 import b64encode
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Any
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, SecretStr
+from pydantic import BaseModel, ConfigDict
 
 from domain.attempt import SendResult
 from domain.capabilities import Capabilities
+from domain.checkup import Checkup
 from domain.errors import Misconfigured, ProviderError, SenderNotVerified, Unsupported
 from domain.message import Address, Attachment, Disposition, RecipientKind, Submission
 from providers.base import HTTPProvider
 from providers.exchange import Request, Response
+from providers.fields import ATTEMPT, EMAIL, SecretKey
 from providers.mime import encoded_value
 from providers.origins import BaseURL
 from providers.world import World
 
-ATTEMPT, EMAIL = "mailmux_attempt", "mailmux_email"
 _MOST_CATEGORIES, _LONGEST_CATEGORY = 10, 255
 _CUSTOM_ARGS_BYTES = 10_000
 # The names that an event of the webhook uses itself: a custom_arg of that name would write over it.
@@ -50,17 +51,10 @@ class Config(BaseModel):
     sandbox_mode: bool = False
 
 
-def _sendable(key: SecretStr) -> SecretStr:
-    value = key.get_secret_value()
-    if not 1 <= len(value) <= 512 or not all("!" <= c <= "~" for c in value):
-        raise ValueError("1 to 512 visible ASCII characters")
-    return key
-
-
 class Credentials(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    api_key: Annotated[SecretStr, AfterValidator(_sendable)]
+    api_key: SecretKey
 
 
 def capabilities(_config: Config) -> Capabilities:
@@ -165,7 +159,7 @@ class SendGridProvider(HTTPProvider):
     def probe(self) -> Request:
         return Request("GET", "/v3/scopes", {k: v for k, v in self._fields.items() if k != "Content-Type"})
 
-    def recognise(self, response: Response) -> None:
+    def recognise(self, response: Response) -> Checkup:
         try:
             scopes = self.json(response)["scopes"]
             may_send = "mail.send" in scopes
@@ -173,6 +167,7 @@ class SendGridProvider(HTTPProvider):
             raise Misconfigured(self.name, "the address does not answer as SendGrid does") from error
         if not may_send:
             raise Misconfigured(self.name, "the API key may not send (it lacks the scope mail.send)")
+        return Checkup()
 
     def explain(self, response: Response) -> str | None:
         try:

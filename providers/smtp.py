@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
 from domain.attempt import SendResult
 from domain.capabilities import Capabilities
+from domain.checkup import Checkup
 from domain.errors import Misconfigured, OutcomeUnknown, ProviderError, RateLimited, Unsupported
 from domain.message import Submission
 from domain.ports import Letter
@@ -185,7 +186,7 @@ class SMTPProvider:
         recipients = list(dict.fromkeys(r.address.email for r in submission.envelope.recipients))
         return Parcel(submission.envelope.sender.email, recipients, stuff_dots(data))
 
-    def check(self) -> None:
+    def check(self) -> Checkup:
         deadline = Deadline(self._world.clock, self._world.timeouts)
         with self._turn():
             try:
@@ -196,6 +197,7 @@ class SMTPProvider:
                     session.end()
             except Failure as failure:
                 raise self._error(failure) from failure
+        return Checkup()
 
     def close(self) -> None:
         self._kept.close()

@@ -17,7 +17,9 @@ from api.errors import FieldError, Problem, invalid, not_found, pointer
 from api.ownership import changeable, new_owner
 from api.paging import page, read_cursor
 from api.provider_schemas import (
+    AllowanceOut,
     CheckFailure,
+    IdentityOut,
     KindList,
     KindOut,
     PageQuery,
@@ -33,6 +35,7 @@ from api.requests import answer, dependencies, empty, scoped
 from db.repositories.providers import Account, NameTaken
 from db.sealing import SealBroken, UnknownKey
 from db.uow import SqlUnitOfWork
+from domain.checkup import Checkup
 from domain.errors import Misconfigured, ProviderError
 from providers import registry
 
@@ -198,7 +201,7 @@ def check(path: ProviderPath) -> Response:
         row = changeable(asker, unit.providers.get(asker.user_id, path.provider_id))
     # No transaction is open while the provider is asked.
     begin = deps.clock.monotonic()
-    failure = None
+    failure, told = None, Checkup()
     try:
         # A member changes only what is the member's own; what an operator set up may be anywhere.
         credentials = _open(row)
@@ -206,7 +209,7 @@ def check(path: ProviderPath) -> Response:
             row["kind"], row["name"], row["config"], credentials, trusted=asker.is_operator
         )
         try:
-            provider.check()
+            told = provider.check()
         finally:
             provider.close()
     except ProviderError as error:
@@ -214,7 +217,30 @@ def check(path: ProviderPath) -> Response:
     except (registry.InvalidSettings, registry.UnknownKind, SealBroken, UnknownKey) as error:
         failure = CheckFailure(code=Misconfigured.code, detail=str(error))
     latency = (deps.clock.monotonic() - begin) * 1000
-    return answer(ProviderTest(ok=failure is None, latency_ms=round(latency, 1), error=failure))
+    return answer(
+        ProviderTest(
+            ok=failure is None,
+            latency_ms=round(latency, 1),
+            error=failure,
+            sender_identities=_identities(told),
+            allowance=_allowance(told),
+            rate_per_second=told.rate_per_second,
+            notes=list(told.notes),
+        )
+    )
+
+
+def _identities(told: Checkup) -> list[IdentityOut] | None:
+    if told.identities is None:
+        return None
+    return [IdentityOut(name=i.name, verified=i.verified) for i in told.identities]
+
+
+def _allowance(told: Checkup) -> AllowanceOut | None:
+    found = told.allowance
+    if found is None:
+        return None
+    return AllowanceOut(limit=found.limit, used=found.used, left=found.left, hours=found.hours)
 
 
 def _switch(path: ProviderPath, active: bool) -> Response:

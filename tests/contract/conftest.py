@@ -5,7 +5,8 @@ from collections.abc import Iterator
 import pytest
 
 from tests.contract.certificates import Authority, make_authority
-from tests.contract.drivers import DRIVERS, Driver
+from tests.contract.driver import Driver
+from tests.contract.drivers import DRIVERS
 
 
 @pytest.fixture(scope="session")

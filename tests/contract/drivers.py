@@ -1,147 +1,33 @@
-"""What the suite needs to know of one provider: how to start its server, build the adapter, and read what came.
-
-A new adapter adds a driver here, and passes the suite.
-"""
+"""The providers that the suite runs through. A new adapter adds a driver to the table, and passes the suite."""
 
 from __future__ import annotations
 
 import json
-from abc import ABC, abstractmethod
 from base64 import b64decode
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from email import message_from_bytes, policy
 from email.header import decode_header, make_header
-from email.message import Message as ParsedMessage
-from email.utils import getaddresses
 from typing import ClassVar
 
-from domain.errors import (
-    Misconfigured,
-    OutcomeUnknown,
-    ProviderError,
-    ProviderUnavailable,
-    RateLimited,
-    Rejected,
-    SenderNotVerified,
-)
 from domain.ports import Provider
 from providers import memory, registry
 from providers.world import World
 from tests.contract.certificates import Authority
-from tests.contract.servers import Does, Listener, SendGridServer
+from tests.contract.driver import MEANINGS, SECRET, Driver, HTTPDriver, Received, read_mime
+from tests.contract.http_drivers import MailgunDriver, ResendDriver, SESDriver, SESInPartsDriver
+from tests.contract.servers import Does, HTTPServer, SendGridServer
 from tests.contract.smtp_server import SMTPServer
 
-SECRET = "SG.Tr0ub4dor-and-3.correct-horse"
 
-MEANINGS: dict[Does, type[ProviderError]] = {
-    Does.RATE_LIMIT: RateLimited,
-    Does.UNAVAILABLE: ProviderUnavailable,
-    Does.BARE_500: OutcomeUnknown,
-    Does.REFUSE_CREDENTIALS: Misconfigured,
-    Does.REJECT: Rejected,
-    Does.REFUSE_SENDER: SenderNotVerified,
-    Does.GARBAGE: OutcomeUnknown,
-    Does.HUGE: OutcomeUnknown,
-    Does.TRUNCATED: OutcomeUnknown,
-    Does.RESET: OutcomeUnknown,
-    Does.CLOSE: OutcomeUnknown,
-    Does.HANG: OutcomeUnknown,
-    Does.DRIP: OutcomeUnknown,
-}
-
-
-@dataclass
-class Received:
-    """An email as the provider understood it. People are (address, name)."""
-
-    attempt: str
-    email: str
-    sender: tuple[str, str]
-    to: list[tuple[str, str]]
-    cc: list[tuple[str, str]]
-    reply_to: list[tuple[str, str]]
-    envelope: set[str]
-    subject: str
-    text: str | None
-    html: str | None
-    headers: dict[str, str]
-    files: list[tuple[str, str, bytes, str | None]] = field(default_factory=list)
-
-
-class Driver(ABC):
-    """One running provider. `on_the_wire`: it has a server; `modes`: what that can do."""
-
-    name: str
-    on_the_wire = True
-    modes: frozenset[Does] = frozenset(MEANINGS)
-    server: Listener
-
-    @abstractmethod
-    def provider(self, world: World) -> Provider:
-        """An adapter that talks to the server."""
-
-    def provider_at(self, port: int, world: World) -> Provider:
-        """An adapter that talks to another port of this machine, without TLS."""
-        raise NotImplementedError
-
-    def distrusting(self, world: World) -> Provider:
-        """An adapter of a server whose certificate it has no reason to trust."""
-        raise NotImplementedError
-
-    @abstractmethod
-    def behave(self, does: Does) -> None: ...
-
-    @abstractmethod
-    def received(self) -> list[Received]: ...
-
-    @property
-    def attempts_on_the_wire(self) -> int:
-        """How often an email was handed over, taken or not."""
-        return self.server.emails
-
-    def stop(self) -> None:
-        self.server.stop()
-
-
-class SendGridDriver(Driver):
+class SendGridDriver(HTTPDriver):
     name = "sendgrid"
+    sends = ("/v3/mail/send",)
 
-    def __init__(self, authority: Authority) -> None:
-        self.authority = authority
-        self.server: SendGridServer = SendGridServer(SECRET, authority.server_context())
+    def serve(self, authority: Authority) -> HTTPServer:
+        return SendGridServer(SECRET, authority.server_context())
 
-    def provider(self, world: World) -> Provider:
-        return self._build(f"https://127.0.0.1:{self.server.port}", World(
-            world.clock, world.wall_time, world.timeouts, self.authority.ca
-        ))  # fmt: skip
+    def read(self, path: str, headers: dict[str, str], body: bytes) -> Received:  # noqa: ARG002
+        payload = json.loads(body)
 
-    def provider_at(self, port: int, world: World) -> Provider:
-        return self._build(f"http://127.0.0.1:{port}", world)
-
-    def distrusting(self, world: World) -> Provider:
-        return self._build(f"https://127.0.0.1:{self.server.port}", world)
-
-    def _build(self, base_url: str, world: World) -> Provider:
-        config, credentials = registry.validate("sendgrid", {"base_url": base_url}, {"api_key": SECRET})
-        return registry.build("sendgrid", "the-sendgrid", config, credentials, world)
-
-    def behave(self, does: Does) -> None:
-        self.server.does = does
-
-    @property
-    def attempts_on_the_wire(self) -> int:
-        return sum(path == "/v3/mail/send" for _, path, _, _ in self.server.requests)
-
-    def received(self) -> list[Received]:
-        return [
-            self._read(json.loads(body))
-            for _, path, _, body in self.server.requests
-            if path == "/v3/mail/send"
-        ]
-
-    @staticmethod
-    def _read(payload: dict) -> Received:  # type: ignore[type-arg]
         def people(found: list[dict[str, str]]) -> list[tuple[str, str]]:
             return [(p["email"], p.get("name", "")) for p in found]
 
@@ -203,55 +89,11 @@ class SMTPDriver(Driver):
         return sum(c.startswith(verb) for c in self.server.commands)
 
     def received(self) -> list[Received]:
-        return [self._read(recipients, content) for _, recipients, content in self.server.messages]
+        return [read_mime(recipients, content) for _, recipients, content in self.server.messages]
 
     def stop(self) -> None:
         super().stop()
         assert self.server.violations == []
-
-    @staticmethod
-    def _read(recipients: list[str], content: bytes) -> Received:
-        assert content.isascii()
-        lines = content.split(b"\r\n")
-        assert not any(b"\r" in line or b"\n" in line for line in lines), "a bare CR or LF"
-        assert max(map(len, lines)) <= 998
-        parsed = message_from_bytes(content, policy=policy.compat32)
-        assert not parsed.defects
-
-        def people(name: str) -> list[tuple[str, str]]:
-            found = getaddresses([v.replace("\r\n", "") for v in parsed.get_all(name, [])])
-            return [(address, str(make_header(decode_header(n)))) for n, address in found]
-
-        texts: dict[str, str] = {}
-        files: list[tuple[str, str, bytes, str | None]] = []
-        for part in parsed.walk():
-            assert not part.defects
-            if part.is_multipart():
-                continue
-            raw = part.get_payload(decode=True)
-            assert isinstance(raw, bytes)
-            if part.get_content_disposition() is None:
-                texts[part.get_content_type()] = raw.decode(part.get_content_charset() or "ascii").replace(
-                    "\r\n", "\n"
-                )
-            else:
-                content_id = part["content-id"]
-                kind = part["content-type"].split("name", 1)[0].replace("\r\n", "").strip("; ")
-                files.append((_file_name(part), kind, raw, content_id.strip("<>") if content_id else None))
-        return Received(
-            attempt=parsed["x-mailmux-attempt"],
-            email=parsed["x-mailmux-email"],
-            sender=people("from")[0],
-            to=people("to"),
-            cc=people("cc"),
-            reply_to=people("reply-to"),
-            envelope=set(recipients),
-            subject=_decoded(parsed["subject"]),
-            text=texts.get("text/plain"),
-            html=texts.get("text/html"),
-            headers={name: _decoded(value) for name, value in parsed.items()},
-            files=files,
-        )
 
 
 class ImplicitTLSDriver(SMTPDriver):
@@ -336,16 +178,12 @@ class MemoryDriver(Driver):
             provider.close()
 
 
-def _decoded(value: str) -> str:
-    return str(make_header(decode_header(value.replace("\r\n", ""))))
-
-
-def _file_name(part: ParsedMessage) -> str:
-    return part.get_filename("")
-
-
 DRIVERS: dict[str, Callable[[Authority], Driver]] = {
+    "mailgun": MailgunDriver,
+    "resend": ResendDriver,
     "sendgrid": SendGridDriver,
+    "ses": SESDriver,
+    "ses-in-parts": SESInPartsDriver,
     "smtp": SMTPDriver,
     "smtp-implicit": ImplicitTLSDriver,
     "smtp-pipelined": PipelinedDriver,

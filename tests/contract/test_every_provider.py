@@ -22,7 +22,8 @@ from domain.message import Address, Attachment, Submission
 from domain.ports import Provider
 from providers.world import Timeouts
 from tests.contract.certificates import Authority
-from tests.contract.drivers import DRIVERS, MEANINGS, SECRET, Driver
+from tests.contract.driver import MEANINGS, SECRET, Driver
+from tests.contract.drivers import DRIVERS
 from tests.contract.emails import QUICK, a_rich_email, a_world, an_email, new_id
 from tests.contract.servers import Does
 

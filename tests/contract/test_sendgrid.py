@@ -27,7 +27,7 @@ from domain.ports import Provider
 from providers import exchange, registry
 from providers.world import Timeouts
 from tests.contract.certificates import Authority
-from tests.contract.drivers import SECRET
+from tests.contract.driver import SECRET
 from tests.contract.emails import a_rich_email, a_world, an_email, new_id
 from tests.contract.servers import Headers, Listener, SendGridServer
 

@@ -24,7 +24,8 @@ from domain.message import Address
 from domain.ports import Provider
 from providers.world import Timeouts
 from tests.contract.certificates import Authority
-from tests.contract.drivers import SECRET, SMTPDriver
+from tests.contract.driver import SECRET
+from tests.contract.drivers import SMTPDriver
 from tests.contract.emails import a_world, an_email, new_id
 from tests.contract.servers import Does, Listener
 from tests.contract.smtp_server import Answer, SMTPServer

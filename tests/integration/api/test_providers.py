@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from domain.checkup import Allowance, Checkup, SenderIdentity
 from domain.errors import Misconfigured
 from tests.integration.api.world import Caller, World, fields
 
@@ -191,6 +192,17 @@ def test_a_failed_test_says_why(world: World, member: Caller) -> None:
     found = member.post(f"/v1/providers/{provider}/test").get_json()
     assert found["ok"] is False
     assert found["error"] == {"code": "misconfigured", "detail": "the key was refused"}
+
+
+def test_a_test_tells_what_the_provider_told(world: World, member: Caller) -> None:
+    provider = member.provider("main")
+    world.check_tells.append(
+        Checkup((SenderIdentity("sender.example", True),), Allowance(200, 250, 24), 14.0, ("in the sandbox",))
+    )
+    found = member.post(f"/v1/providers/{provider}/test").get_json()
+    assert found["sender_identities"] == [{"name": "sender.example", "verified": True}]
+    assert found["allowance"] == {"limit": 200, "used": 250, "left": 0, "hours": 24}
+    assert (found["rate_per_second"], found["notes"]) == (14.0, ["in the sandbox"])
 
 
 def test_credentials_that_no_key_opens_are_said_to_be_so(world: World, member: Caller) -> None:

@@ -20,6 +20,7 @@ from api.gathering import Gathering
 from db.sealing import Sealer
 from db.uow import SqlUnitOfWork, open_engine
 from domain.capabilities import Capabilities
+from domain.checkup import Checkup
 from domain.errors import ProviderError
 from domain.message import Lane
 from domain.ports import Provider
@@ -58,14 +59,16 @@ class CheckedProvider:
     """A provider whose check ends as `error` says; sends nothing."""
 
     error: ProviderError | None = None
+    tells: Checkup = Checkup()
     capabilities: Capabilities = Capabilities()
 
     def send(self, *_: object) -> Any:
         raise AssertionError("the API sends nothing by itself")
 
-    def check(self) -> None:
+    def check(self) -> Checkup:
         if self.error is not None:
             raise self.error
+        return self.tells
 
     def close(self) -> None:
         pass
@@ -81,6 +84,8 @@ class World:
     bell: Bell
     built: list[tuple[str, str, Mapping[str, Any], Mapping[str, str]]]
     check_error: list[ProviderError]
+    check_tells: list[Checkup]
+    check_tells: list[Checkup]
 
     def sql(self, statement: str, **values: Any) -> Sequence[Any]:
         with self.engine.begin() as connection:
@@ -93,6 +98,7 @@ class World:
         self.bell.broken = False
         self.built.clear()
         self.check_error.clear()
+        self.check_tells.clear()
 
     def count(self, table: str, owner: Caller) -> int:
         """The rows of one user."""
@@ -180,13 +186,16 @@ def make_world(database_url: str, ready: Callable[[], list[Check]] | None = None
     bell = Bell()
     built: list[tuple[str, str, Mapping[str, Any], Mapping[str, str]]] = []
     check_error: list[ProviderError] = []
+    check_tells: list[Checkup] = []
 
     def build(
         kind: str, name: str, config: Mapping[str, Any], credentials: Mapping[str, str], *, trusted: bool
     ) -> Provider:
         assert isinstance(trusted, bool)
         built.append((kind, name, config, credentials))
-        return CheckedProvider(check_error[-1] if check_error else None)
+        return CheckedProvider(
+            check_error[-1] if check_error else None, check_tells[-1] if check_tells else Checkup()
+        )
 
     def units() -> SqlUnitOfWork:
         return SqlUnitOfWork(engine)
@@ -200,7 +209,7 @@ def make_world(database_url: str, ready: Callable[[], list[Check]] | None = None
         build_provider=build,
         ready=ready or (lambda: [Check("postgres", ok=True)]),
     )
-    return World(create_app(deps), engine, deps, bell, built, check_error)
+    return World(create_app(deps), engine, deps, bell, built, check_error, check_tells)
 
 
 EMAIL: dict[str, Any] = {

@@ -31,10 +31,9 @@ def paths(kind: str, config: dict[str, object], credentials: dict[str, object]) 
 
 
 def test_an_unknown_kind_is_told_with_the_known_ones() -> None:
-    with pytest.raises(
-        UnknownKind, match=r"no provider kind 'sendgird'; known: memory, sendgrid, smtp"
-    ) as caught:
+    with pytest.raises(UnknownKind) as caught:
         registry.kind("sendgird")
+    assert str(caught.value) == f"no provider kind 'sendgird'; known: {', '.join(sorted(registry.KINDS))}"
     assert isinstance(caught.value, KeyError)
 
 

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from domain.attempt import SendResult
 from domain.capabilities import Capabilities
+from domain.checkup import Checkup
 from domain.errors import ProviderError
 from domain.message import Submission
 from domain.ports import Letter, Provider
@@ -82,7 +83,8 @@ class One:
             raise fate
         return SendResult(f"<{letter.attempt_id}>")
 
-    def check(self) -> None: ...
+    def check(self) -> Checkup:
+        return Checkup()
 
     def close(self) -> None: ...
 

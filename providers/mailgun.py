@@ -1,0 +1,223 @@
+"""Mailgun: POST /v3/{domain}/messages, and …/messages.mime for what its form cannot say.
+
+Sources: Mailgun's own OpenAPI document (mailgun/mailgun-mcp-server, src/openapi.yaml, 2026-07) for the forms, "Send
+options (parameters starting with o:, h:, v:, or t:) are limited to 16KB total", the plain "Forbidden" of a 401, and the
+words of a 429; the user manual, "Sending messages": 25 MB and 1,000 recipients a call. The 403s "… is not allowed to
+send" are quoted in many projects' issues (leemunroe/grunt-email-workflow#81 is one), and tell of the domain.
+
+The form names an inline file by its content id, so its name would be lost; and it drops an attachment without a name.
+No idempotency: our ids travel as variables, which every event repeats.
+"""
+
+from __future__ import annotations
+
+import re
+from base64 import b64encode
+from collections.abc import Iterator
+from typing import Annotated, Literal
+from urllib.parse import quote
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from domain.attempt import SendResult
+from domain.capabilities import Capabilities
+from domain.checkup import Checkup, SenderIdentity
+from domain.errors import Misconfigured, ProviderError, RateLimited, SenderNotVerified, Unsupported
+from domain.message import Attachment, Disposition, RecipientKind, Submission
+from providers import mime
+from providers.base import HTTPProvider
+from providers.exchange import Request, Response
+from providers.fields import ATTEMPT, EMAIL, SecretKey
+from providers.forms import File, multipart
+from providers.mailboxes import written
+from providers.origins import BaseURL
+from providers.world import World
+
+_REGIONS = {"us": "https://api.mailgun.net", "eu": "https://api.eu.mailgun.net"}
+_OPTIONS_BYTES = 16_000
+_MOST_TAGS, _LONGEST_TAG = 3, 128
+_WAIT = re.compile(r"try again (?:after|in) (\d{1,6}) second", re.IGNORECASE)
+_AMBIGUOUS = re.compile(
+    r'["\\%]'
+)  # in a form's file name: what escapes what is not agreed on (RFC 7578, 4.2)
+_DOMAIN = r"^[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?(?:\.[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?)+$"
+
+
+class Config(BaseModel):
+    """`domain`: the domain at Mailgun that all emails go by; else each goes by its sender's.
+
+    `test_mode`: Mailgun takes emails and delivers none. `base_url` replaces the region's.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    region: Literal["us", "eu"] = "us"
+    domain: Annotated[str | None, Field(max_length=253, pattern=_DOMAIN)] = None
+    base_url: BaseURL | None = None
+    test_mode: bool = False
+
+
+class Credentials(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    api_key: SecretKey
+
+
+def capabilities(_config: Config) -> Capabilities:
+    return Capabilities(max_recipients=1000, max_bytes=25_000_000)
+
+
+class MailgunProvider(HTTPProvider):
+    # 500 "Internal Server Error" says nothing of the email: it stays OutcomeUnknown.
+
+    def __init__(self, name: str, config: Config, credentials: Credentials, world: World) -> None:
+        key = credentials.api_key.get_secret_value()
+        basic = b64encode(f"api:{key}".encode()).decode("ascii")
+        base_url = config.base_url or _REGIONS[config.region]
+        super().__init__(name, base_url, capabilities(config), world, secrets=(key, basic))
+        self._config = config
+        self._fields = {"Authorization": f"Basic {basic}", "Accept": "application/json"}
+
+    def build(self, submission: Submission, attempt_id: UUID) -> Request:
+        envelope = submission.envelope
+        plain = bool(envelope.of(RecipientKind.TO) and submission.message.subject) and _fits_the_form(
+            submission
+        )
+        parts = list(self._form(submission) if plain else self._mime(submission, attempt_id))
+        parts += self._options(submission, attempt_id, sum(_size(p) for p in parts if p[0].startswith("h:")))
+        kind, body = multipart(parts, f"form-{attempt_id.hex}")
+        domain = quote(self._config.domain or envelope.sender.domain, safe="")
+        path = f"/v3/{domain}/messages" if plain else f"/v3/{domain}/messages.mime"
+        return Request("POST", path, {**self._fields, "Content-Type": kind}, body)
+
+    def _form(self, submission: Submission) -> Iterator[tuple[str, str | File]]:
+        message, envelope = submission.message, submission.envelope
+        yield "from", written(envelope.sender)
+        for kind in RecipientKind:
+            yield from ((kind.value, written(a)) for a in envelope.of(kind))
+        yield "subject", message.subject
+        if envelope.reply_to:
+            yield "h:Reply-To", ", ".join(written(a) for a in envelope.reply_to)
+        if message.text is not None:
+            yield "text", message.text
+        if message.html is not None:
+            yield "html", message.html
+        yield from ((f"h:{name}", value) for name, value in message.headers)
+        for a in message.attachments:
+            yield ("inline" if a.disposition is Disposition.INLINE else "attachment"), self._file(a)
+
+    def _mime(self, submission: Submission, attempt_id: UUID) -> Iterator[tuple[str, str | File]]:
+        addresses = dict.fromkeys(r.address.email for r in submission.envelope.recipients)
+        yield from (("to", address) for address in addresses)
+        data = mime.compose(submission, attempt_id, self._world.wall_time())
+        yield "message", File("message.eml", "message/rfc822", data)
+
+    def _file(self, attachment: Attachment) -> File:
+        if not attachment.filename:
+            raise Unsupported(self.name, "cannot carry an attachment without a name")
+        return File(attachment.filename, attachment.content_type, attachment.content)
+
+    def _options(self, submission: Submission, attempt_id: UUID, used: int) -> list[tuple[str, str | File]]:
+        """What is not content. Metadata and tags are ours to keep: Mailgun gets each whole or not at all."""
+        options: list[tuple[str, str | File]] = [
+            (f"v:{ATTEMPT}", str(attempt_id)),
+            (f"v:{EMAIL}", str(submission.id)),
+        ]
+        wishes = (
+            ("o:tracking-clicks", submission.tracking.clicks),
+            ("o:tracking-opens", submission.tracking.opens),
+        )
+        options += [(name, "yes" if wish else "no") for name, wish in wishes if wish is not None]
+        if self._config.test_mode:
+            options.append(("o:testmode", "yes"))
+        used += sum(map(_size, options))
+        if used > _OPTIONS_BYTES:
+            raise Unsupported(self.name, "cannot carry more than 16 KB of headers")
+        tags = list(dict.fromkeys(submission.tags))
+        if not (len(tags) <= _MOST_TAGS and all(1 <= len(t) <= _LONGEST_TAG and t.isascii() for t in tags)):
+            tags = []
+        metadata = {str(k): str(v) for k, v in submission.metadata.items()}
+        if not all(k.isascii() and k.isprintable() and k not in (ATTEMPT, EMAIL) for k in metadata):
+            metadata = {}
+        for more in ([("o:tag", t) for t in tags], [(f"v:{k}", v) for k, v in metadata.items()]):
+            if used + sum(map(_size, more)) <= _OPTIONS_BYTES:
+                used += sum(map(_size, more))
+                options += more
+        return options
+
+    def parse(self, response: Response) -> SendResult:
+        if response.body.strip() == b"Mailgun Magnificent API":  # what it says at an address that is none
+            raise Misconfigured(self.name, "the address is Mailgun's, but not that of its API")
+        message_id = self.json(response)["id"]
+        if not isinstance(message_id, str) or not message_id:
+            raise ValueError("no id")
+        return SendResult(message_id)
+
+    def probe(self) -> Request:
+        domain = self._config.domain
+        path = f"/v4/domains/{quote(domain, safe='')}" if domain else "/v4/domains?limit=100"
+        return Request("GET", path, self._fields)
+
+    def recognise(self, response: Response) -> Checkup:
+        try:
+            found = self.json(response)
+            domains = [found["domain"]] if self._config.domain else found["items"]
+            states = {str(d["name"]): str(d["state"]) for d in domains}
+        except (ValueError, TypeError, LookupError) as error:
+            raise Misconfigured(self.name, "the address does not answer as Mailgun does") from error
+        if self._config.domain and states.get(self._config.domain) == "disabled":
+            raise Misconfigured(self.name, "Mailgun has disabled the domain")
+        return Checkup(tuple(SenderIdentity(name, state == "active") for name, state in states.items()))
+
+    def explain(self, response: Response) -> str | None:
+        try:
+            said = self.json(response)
+            return str(said["message"]) if isinstance(said, dict) else str(said)
+        except (ValueError, LookupError):
+            plain = response.media_type in ("text/plain", "") and len(response.body) <= 1000
+            return response.body.decode("utf-8", "replace") or None if plain else None
+
+    def classify(self, response: Response, said: str) -> ProviderError | None:
+        words, detail = said.lower(), f"{response.status}: {said}"
+        if response.status not in (400, 402, 403, 404, 421, 429):
+            return None
+        if response.status == 429 or "limit exceeded" in words:
+            wait = _WAIT.search(said)
+            return RateLimited(self.name, detail, float(wait[1]) if wait else self.retry_after(response))
+        if response.status == 404 and "domain not found" in words and not self._config.domain:
+            return SenderNotVerified(self.name, detail)
+        if "unverified" in words or "sandbox subdomains" in words:
+            return SenderNotVerified(self.name, detail)
+        if (
+            "not allowed to send" in words
+            or "free accounts are for test" in words
+            or "activate your" in words
+        ):
+            return Misconfigured(self.name, detail)
+        if response.status == 400 and ("too large" in words or "limited to 16kb" in words):
+            return Unsupported(self.name, detail)
+        return None
+
+
+def _fits_the_form(submission: Submission) -> bool:
+    message = submission.message
+    names = [name.lower() for name, _ in message.headers]
+    inline = (a for a in message.attachments if a.disposition is Disposition.INLINE)
+    others = (a for a in message.attachments if a.disposition is not Disposition.INLINE)
+    return (
+        len(set(names)) == len(names)
+        and all(a.filename == a.content_id for a in inline)
+        and not any(a.content_id for a in others)
+        and not any(_AMBIGUOUS.search(a.filename) for a in message.attachments)
+        and bool(message.text or message.html)
+    )
+
+
+def _size(part: tuple[str, str | File]) -> int:
+    name, value = part
+    return len(name) + len(value.encode("utf-8")) if isinstance(value, str) else 0
+
+
+def build(name: str, config: Config, credentials: Credentials, world: World) -> MailgunProvider:
+    return MailgunProvider(name, config, credentials, world)

@@ -85,7 +85,6 @@ class World:
     built: list[tuple[str, str, Mapping[str, Any], Mapping[str, str]]]
     check_error: list[ProviderError]
     check_tells: list[Checkup]
-    check_tells: list[Checkup]
 
     def sql(self, statement: str, **values: Any) -> Sequence[Any]:
         with self.engine.begin() as connection:

@@ -19,6 +19,14 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 _CREDENTIALS: dict[str, dict[str, Callable[[str], str]]] = {
     # The form of SendGrid's keys: "SG.", 22 characters, a dot, 43 characters.
     "sendgrid": {"api_key": lambda _: f"SG.{secrets.token_urlsafe(16)}.{secrets.token_urlsafe(32)}"},
+    "mailgun": {
+        "api_key": lambda _: f"{secrets.token_hex(16)}-{secrets.token_hex(4)}-{secrets.token_hex(4)}"
+    },
+    "resend": {"api_key": lambda _: f"re_{secrets.token_hex(4)}_{secrets.token_urlsafe(18)}"},
+    "ses": {
+        "access_key_id": lambda _: f"AKIA{secrets.token_hex(8).upper()}",
+        "secret_access_key": lambda _: secrets.token_urlsafe(30),
+    },
     "smtp": {"username": lambda name: name, "password": lambda _: secrets.token_urlsafe(24)},
 }
 """For each dialect its credentials, and how fresh ones are made for an account of that name. They have the form

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from types import TracebackType
 from typing import Protocol, Self, runtime_checkable
 from uuid import UUID
@@ -23,6 +24,7 @@ from domain.delivery import (
     Release,
 )
 from domain.errors import ProviderError
+from domain.events import Notice, Verified, WebhookRequest
 from domain.intake import Accepted, Entry, KeyTaken, Memo, Sender, Surroundings
 from domain.message import Lane, Submission
 
@@ -70,6 +72,26 @@ class SeriesProvider(Provider, Protocol):
         No email can be taken before the one ahead of it has its result. `go_on()` is asked before an email is
         told and again before its content goes; once it says no, nothing more is sent and the iterator ends.
         """
+        ...
+
+
+class WebhookReceiver(Protocol):
+    """Reads the webhook of one provider account. Safe to use from several threads at once.
+
+    It is built with the account's secrets: several while they rotate, of which any one may prove a call.
+    """
+
+    def verify(self, request: WebhookRequest, now: datetime) -> Verified:
+        """Prove on the raw body that the provider made the call, and lately.
+
+        Raises domain.events.Forged, also where no secret is configured. It reads nothing but what it must to
+        verify. May ask the provider for a public key; where that fails it raises ProviderError, and the caller
+        answers 503 so that the provider repeats its call.
+        """
+        ...
+
+    def parse(self, request: WebhookRequest) -> Notice:
+        """Read a verified call. Raises domain.events.Unreadable. An event of an unknown kind is no error."""
         ...
 
 

@@ -5,7 +5,7 @@ An entry point names a `ProviderKind` (or a function that returns one). Ours win
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import entry_points
@@ -14,7 +14,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from domain.capabilities import Capabilities
-from domain.ports import Provider
+from domain.ports import Provider, WebhookReceiver
 from providers import mailgun, memory, resend, sendgrid, ses, smtp, smtp_presets
 from providers.world import Timeouts, World
 
@@ -62,7 +62,8 @@ class ProviderKind(Generic[Settings, Secrets]):
     """`Config` holds what may be shown, `Credentials` only what may not (SecretStr). Both forbid unknown fields.
 
     `build` opens no connection. `capabilities` needs no credentials, so that a chooser can ask it.
-    `disagreements` yields (path, message) where the two do not go together.
+    `disagreements` yields (path, message) where the two do not go together. `webhook` builds the receiver of
+    events from the secrets of an account; None: a provider that tells nothing later.
     """
 
     name: str
@@ -72,12 +73,22 @@ class ProviderKind(Generic[Settings, Secrets]):
     build: Callable[[str, Settings, Secrets, World], Provider]
     capabilities: Callable[[Settings], Capabilities]
     disagreements: Callable[[Settings, Secrets], Iterable[tuple[str, str]]] = _agree
+    WebhookSecret: type[BaseModel] | None = None
+    webhook: Callable[[str, Settings, Sequence[Any], World], WebhookReceiver] | None = None
 
 
 def _of(name: str, title: str, module: Any) -> ProviderKind[Any, Any]:
     disagreements = getattr(module, "disagreements", _agree)
     return ProviderKind(
-        name, title, module.Config, module.Credentials, module.build, module.capabilities, disagreements
+        name,
+        title,
+        module.Config,
+        module.Credentials,
+        module.build,
+        module.capabilities,
+        disagreements,
+        getattr(module, "WebhookSecret", None),
+        getattr(module, "webhook", None),
     )
 
 
@@ -129,14 +140,47 @@ def validate(
         try:
             parsed.append(model.model_validate(dict(values)))
         except ValidationError as error:
-            for wrong in error.errors(include_input=False, include_context=False, include_url=False):
-                path = ".".join([part, *map(str, wrong["loc"])])
-                problems.append(Problem(path, wrong["msg"].removeprefix("Value error, ")))
+            problems += _problems(part, error)
     if not problems:
         problems = [Problem(path, message) for path, message in wanted.disagreements(*parsed)]
     if problems:
         raise InvalidSettings(name, problems)
     return parsed[0], parsed[1]
+
+
+def receiver(
+    name: str, label: str, config: BaseModel, secrets: Iterable[Mapping[str, Any]], world: World
+) -> WebhookReceiver | None:
+    """The webhook of an account of the kind `name`; None where the kind has none. Raises InvalidSettings."""
+    wanted = kind(name)
+    if wanted.webhook is None:
+        return None
+    return wanted.webhook(label, config, webhook_secrets(name, secrets), world)
+
+
+def webhook_secrets(name: str, secrets: Iterable[Mapping[str, Any]]) -> list[BaseModel]:
+    """Webhook secrets of that kind. Raises UnknownKind, and InvalidSettings with every wrong field."""
+    wanted = kind(name).WebhookSecret
+    problems: list[Problem] = []
+    parsed: list[BaseModel] = []
+    for place, values in enumerate(secrets):
+        if wanted is None:
+            problems.append(Problem("secrets", "this kind of provider has no webhook"))
+            break
+        try:
+            parsed.append(wanted.model_validate(dict(values)))
+        except ValidationError as error:
+            problems += _problems(f"secrets.{place}", error)
+    if problems:
+        raise InvalidSettings(name, problems)
+    return parsed
+
+
+def _problems(part: str, error: ValidationError) -> list[Problem]:
+    return [
+        Problem(".".join([part, *map(str, wrong["loc"])]), wrong["msg"].removeprefix("Value error, "))
+        for wrong in error.errors(include_input=False, include_context=False, include_url=False)
+    ]
 
 
 def build(name: str, label: str, config: BaseModel, credentials: BaseModel, world: World) -> Provider:

@@ -1,0 +1,207 @@
+"""What the webhooks of several providers share: proofs, repeats, and the reading of what is wrongly formed.
+
+A provider's module defines three things, and `providers.registry` finds them:
+
+    class WebhookSecret(BaseModel)               one secret; an account has a list of them while they rotate
+    class Webhook(JSONWebhook[WebhookSecret])    `prove` and `read`
+    def webhook(name, config, secrets, world)    builds it; `name` is what its errors call the account
+"""
+
+from __future__ import annotations
+
+import binascii
+import hashlib
+import hmac
+import json
+import re
+from abc import ABC, abstractmethod
+from base64 import b64decode
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, Generic, TypeVar
+from uuid import UUID
+
+from pydantic import BaseModel
+
+from domain.events import DeliveryEvent, Forged, InboundEvent, Notice, Unreadable, Verified, WebhookRequest
+
+ATTEMPT = "mailmux_attempt"  # the metadata in which the attempt's id travels
+SKEW = timedelta(minutes=5)  # how far a provider's clock may be before ours
+_ENHANCED = re.compile(r"(?<![\d.])([245]\.\d{1,3}\.\d{1,3})(?![\d.])")
+_LONGEST_KEY = 200  # characters
+
+Secret = TypeVar("Secret", bound=BaseModel)
+
+
+class SignedWebhook(ABC, Generic[Secret]):
+    """domain.ports.WebhookReceiver over a list of secrets, any of which may prove a call."""
+
+    def __init__(self, secrets: Sequence[Secret]) -> None:
+        self._secrets = tuple(secrets)
+
+    def verify(self, request: WebhookRequest, now: datetime) -> Verified:
+        reason = "no webhook secret is configured"
+        for secret in self._secrets:
+            try:
+                return self.prove(request, secret, now)
+            except Forged as no:
+                reason = str(no)
+        raise Forged(reason)
+
+    @abstractmethod
+    def prove(self, request: WebhookRequest, secret: Secret, now: datetime) -> Verified:
+        """Raise Forged unless this secret proves the call, whatever the call holds."""
+
+    @abstractmethod
+    def parse(self, request: WebhookRequest) -> Notice:
+        """domain.ports.WebhookReceiver.parse."""
+
+
+class JSONWebhook(SignedWebhook[Secret]):
+    """A webhook whose body is JSON: one event, or a list of events."""
+
+    def parse(self, request: WebhookRequest) -> Notice:
+        try:
+            items = self.items(request)
+            return Notice(tuple(e for item in items for e in self._inbound(item, request)))
+        except (ValueError, TypeError, LookupError, AttributeError) as reason:
+            raise Unreadable(f"not in the documented form: {type(reason).__name__}") from reason
+
+    def items(self, request: WebhookRequest) -> Iterable[Mapping[str, Any]]:
+        """The events as the provider wrote them. Raise ValueError, TypeError or LookupError where it is none."""
+        body = loads(request.body)
+        found = body if isinstance(body, list) else [body]
+        if not all(isinstance(item, dict) for item in found):
+            raise ValueError("not a list of objects")
+        return found
+
+    @abstractmethod
+    def read(self, item: Mapping[str, Any], request: WebhookRequest) -> Iterable[DeliveryEvent]:
+        """The events that one item tells of: several where it names several recipients.
+
+        Fields may be missing or of the wrong type: `word`, `instant` and `attempt_of` take anything.
+        """
+
+    def _inbound(self, item: Mapping[str, Any], request: WebhookRequest) -> Iterable[InboundEvent]:
+        return inbound(self.read(item, request), canonical(item))
+
+
+def inbound(events: Iterable[DeliveryEvent], raw: str) -> list[InboundEvent]:
+    """Give the events of one item their keys: the provider's id where it gives one, else the item's hash.
+
+    An item on several recipients makes several events of one id, and the kind of event may be told by one id too.
+    """
+    digest = "sha256:" + hashlib.sha256(raw.encode("utf-8", "surrogatepass")).hexdigest()
+    found: dict[str, InboundEvent] = {}
+    for event in events:
+        key = ":".join([event.event_id or digest, event.type.value, (event.recipient or "").lower()])
+        if len(key) > _LONGEST_KEY or "\0" in key:
+            key = "sha256:" + hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
+        found.setdefault(key, InboundEvent(key, event, raw))
+    return list(found.values())
+
+
+def canonical(item: object) -> str:
+    """One form for equal JSON values, so that a repeat in another order has the same hash."""
+    return json.dumps(item, sort_keys=True, separators=(",", ":"))
+
+
+def loads(body: bytes) -> Any:
+    """JSON. Raises ValueError, also for what is nested too deep."""
+    try:
+        return json.loads(body)
+    except RecursionError:
+        raise ValueError("nested too deep") from None
+
+
+def lines(body: bytes) -> list[Any]:
+    """JSON lines, blank ones left out. Raises ValueError."""
+    return [loads(line) for line in body.splitlines() if line.strip()]
+
+
+# Proofs. All compare in constant time.
+
+
+def basic_auth(request: WebhookRequest, username: str, password: str) -> None:
+    """Raise Forged unless the call bears these credentials (RFC 7617, UTF-8)."""
+    scheme, _, given = request.headers.get("authorization", "").partition(" ")
+    try:
+        credentials = b64decode(given.strip(), validate=True) if scheme.lower() == "basic" else b""
+    except (binascii.Error, ValueError):
+        credentials = b""
+    if not hmac.compare_digest(credentials, f"{username}:{password}".encode()):
+        raise Forged("the basic authentication is missing or wrong")
+
+
+def same(given: str, wanted: str) -> bool:
+    """Whether two texts are equal, in constant time, whatever characters they hold."""
+    return hmac.compare_digest(given.encode("utf-8", "replace"), wanted.encode("utf-8", "replace"))
+
+
+def hmac_hex(given: str, secret: bytes, signed: bytes, algorithm: str = "sha256") -> None:
+    """Raise Forged unless `given` is the HMAC of `signed` in hexadecimal."""
+    if not same(given.strip().lower(), hmac.new(secret, signed, algorithm).hexdigest()):
+        raise Forged("the signature is missing or wrong")
+
+
+def lately(stamp: object, now: datetime, within: timedelta) -> None:
+    """Raise Forged unless the signed time (Unix seconds) is at most `within` old and not in the future."""
+    at = instant(stamp)
+    if at is None:
+        raise Forged("the signed time is missing or no time")
+    if at < now - within or at > now + SKEW:
+        raise Forged("the signed time is too far from now")
+
+
+# Reading. These take whatever a provider sent, and give None for what is no such thing.
+
+
+def word(value: object) -> str | None:
+    """Text, or a number as text; None for everything else and for the empty text. NUL cannot be stored: it goes."""
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        return None
+    return str(value).replace("\0", "").encode("utf-8", "replace").decode() or None
+
+
+def words(value: object) -> tuple[str, ...]:
+    """A list of texts; one text is a list of one."""
+    found = value if isinstance(value, list) else [value]
+    return tuple(w for w in map(word, found) if w is not None)
+
+
+def texts(value: object) -> dict[str, str]:
+    """An object's texts and numbers, by name."""
+    if not isinstance(value, dict):
+        return {}
+    found = {word(name): word(text) for name, text in value.items()}
+    return {name: text for name, text in found.items() if name is not None and text is not None}
+
+
+def instant(value: object) -> datetime | None:
+    """Unix seconds (a number, or a text of one), or RFC 3339 with up to nine decimals; UTC where none is said."""
+    if isinstance(value, bool) or value is None:
+        return None
+    try:
+        if isinstance(value, int | float) or re.fullmatch(r"\d{1,12}(\.\d+)?", str(value)):
+            return datetime.fromtimestamp(float(value), UTC)  # type: ignore[arg-type]
+        said = datetime.fromisoformat(re.sub(r"(\.\d{6})\d+", r"\1", str(value).strip()))
+        return said if said.tzinfo is not None else said.replace(tzinfo=UTC)
+    except (ValueError, OverflowError, OSError):
+        return None
+
+
+def attempt_of(metadata: object, name: str = ATTEMPT) -> UUID | None:
+    """Our attempt's id from the provider's copy of our metadata."""
+    value = metadata.get(name) if isinstance(metadata, Mapping) else None
+    try:
+        return UUID(value) if isinstance(value, str) else None
+    except ValueError:
+        return None
+
+
+def enhanced_code(*said: object) -> str | None:
+    """The first RFC 3463 status code in the texts."""
+    for text in said:
+        if isinstance(text, str) and (found := _ENHANCED.search(text)):
+            return found[1]
+    return None

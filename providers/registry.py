@@ -15,7 +15,7 @@ from pydantic import BaseModel, ValidationError
 
 from domain.capabilities import Capabilities
 from domain.ports import Provider, WebhookReceiver
-from providers import mailgun, memory, resend, sendgrid, ses, smtp
+from providers import mailgun, memory, resend, sendgrid, ses, smtp, smtp_presets
 from providers.world import Timeouts, World
 
 __all__ = ["KINDS", "InvalidSettings", "Problem", "ProviderKind", "Timeouts", "UnknownKind", "World"]
@@ -92,9 +92,17 @@ def _of(name: str, title: str, module: Any) -> ProviderKind[Any, Any]:
     )
 
 
+def _preset(name: str, title: str, config: type[smtp.Config]) -> ProviderKind[Any, Any]:
+    return ProviderKind(
+        name, title, config, smtp.Credentials, smtp.build, smtp.capabilities, smtp_presets.disagreements
+    )
+
+
 KINDS: dict[str, ProviderKind[Any, Any]] = {
+    "gmail": _preset("gmail", "Gmail (SMTP)", smtp_presets.GmailConfig),
     "mailgun": _of("mailgun", "Mailgun", mailgun),
     "memory": _of("memory", "In memory, sends nothing", memory),
+    "microsoft365": _preset("microsoft365", "Microsoft 365 (SMTP)", smtp_presets.MicrosoftConfig),
     "resend": _of("resend", "Resend", resend),
     "sendgrid": _of("sendgrid", "Twilio SendGrid", sendgrid),
     "ses": _of("ses", "Amazon SES", ses),

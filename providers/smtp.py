@@ -10,6 +10,7 @@ import contextlib
 import ssl
 import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import replace
 from typing import Annotated, Literal
 from uuid import UUID
 
@@ -22,6 +23,9 @@ from domain.errors import Misconfigured, OutcomeUnknown, ProviderError, RateLimi
 from domain.message import Submission
 from domain.ports import Letter
 from providers import guard, mime, wire
+from providers.fields import SecretKey, SecretToken
+from providers.oauth import Client, Tokens
+from providers.origins import BaseURL
 from providers.smtp_replies import Stage, meaning
 from providers.smtp_session import (
     Account,
@@ -44,12 +48,19 @@ MAX_IDLE = 30.0  # seconds; servers wait minutes (RFC 5321, 4.5.3.2.7: five)
 _HOST = r"^[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,251}[A-Za-z0-9_])?$|^[0-9A-Fa-f:.]{3,45}$"
 
 
+Host = Annotated[str, Field(max_length=253, pattern=_HOST)]
+TokenURL = BaseURL
+
+
 class Config(BaseModel):
-    """`tls` none sends in plain text, for a relay on a trusted network: it never signs in then."""
+    """`tls` none sends in plain text, for a relay on a trusted network: it never signs in then.
+
+    `token_url`, `oauth_scope`: where XOAUTH2's tokens are fetched, and what for.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    host: Annotated[str, Field(max_length=253, pattern=_HOST)]
+    host: Host
     port: Annotated[int, Field(ge=1, le=65535)] = 587
     tls: Literal["starttls", "implicit", "none"] = "starttls"
     ca_pem: Annotated[str | None, Field(max_length=65_536)] = None
@@ -58,6 +69,16 @@ class Config(BaseModel):
     messages_per_connection: Annotated[int, Field(ge=1, le=10_000)] = 100
     max_recipients: Annotated[int, Field(ge=1, le=1000)] = 100
     max_bytes: Annotated[int, Field(ge=1024, le=157_286_400)] = 26_214_400
+    token_url: TokenURL | None = None
+    oauth_scope: Annotated[str | None, Field(max_length=1000, pattern=r"^[\x21-\x7e ]+$")] = None
+
+    def tokens_from(self) -> str | None:
+        """Where access tokens come from."""
+        return self.token_url
+
+    def scope_for(self, as_itself: bool) -> str:  # noqa: ARG002  # not everywhere does it matter
+        """What to ask for: as an application that acts for itself, or for the person who agreed to it."""
+        return self.oauth_scope or ""
 
     @field_validator("ca_pem")
     @classmethod
@@ -71,20 +92,38 @@ class Config(BaseModel):
 
 
 class Credentials(BaseModel):
-    """Both or none: a relay may know its senders by their network."""
+    """A username with a password, or with an OAuth client for XOAUTH2; or nothing: a relay may know its senders by
+    their network. Without a refresh token the client asks for tokens for itself.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     username: Annotated[str | None, Field(max_length=256, pattern=r"^[^\x00-\x1f\x7f]+$")] = None
     password: SecretStr | None = None
+    client_id: SecretKey | None = None
+    client_secret: SecretKey | None = None
+    refresh_token: SecretToken | None = None
+
+    @property
+    def app_only(self) -> bool:
+        return self.client_id is not None and self.refresh_token is None
 
 
 def disagreements(config: Config, credentials: Credentials) -> Iterator[tuple[str, str]]:
     """Where settings and credentials do not go together: (path, message)."""
     password = credentials.password.get_secret_value() if credentials.password else ""
-    if bool(credentials.username) != bool(password):
-        yield "credentials", "username and password are given together or not at all"
-    if password and config.tls == "none":
+    oauth = credentials.client_id is not None
+    if bool(credentials.username) != (bool(password) or oauth):
+        yield "credentials", "username and password (or client_id) are given together or not at all"
+    if password and oauth:
+        yield "credentials.password", "either a password or an OAuth client"
+    if oauth and not (credentials.client_secret or credentials.refresh_token):
+        yield "credentials", "client_id needs a client_secret, a refresh_token or both"
+    if not oauth and (credentials.client_secret or credentials.refresh_token):
+        yield "credentials.client_id", "required with client_secret and refresh_token"
+    if oauth and not config.tokens_from():
+        yield "config.token_url", "required with an OAuth client"
+    if (password or oauth) and config.tls == "none":
         yield "config.tls", "credentials are never sent without TLS: use starttls or implicit"
     if len(password) > 4096 or any(c in password for c in "\r\n\x00"):
         yield "credentials.password", "at most 4096 characters, without line breaks"
@@ -119,6 +158,7 @@ class SMTPProvider:
             credentials.password.get_secret_value() if credentials.password else "",
             world.may_reach,
         )
+        self._tokens = _tokens(name, config, credentials, world)
         self._kept: Kept[Session] = Kept(world.clock, MAX_IDLE, config.max_connections, Session.end)
         self._turns = threading.BoundedSemaphore(config.max_connections)
 
@@ -167,6 +207,8 @@ class SMTPProvider:
                     yield Unsupported(self.name, str(large))
                 except Failure as failure:
                     yield self._error(failure, letter.submission)
+                except ProviderError as no_token:
+                    yield no_token
                 except Exception as error:  # noqa: BLE001  # nothing proves that it was not sent
                     yield wire.unanswered(self.name, error)
                 else:
@@ -201,9 +243,23 @@ class SMTPProvider:
 
     def close(self) -> None:
         self._kept.close()
+        if self._tokens is not None:
+            self._tokens.close()
 
     def _open(self, deadline: Deadline) -> Session:
-        return open_session(self._account, deadline, self._world.timeouts.connect)
+        """Raises Failure, or the ProviderError that tells why there is no token."""
+        connect = self._world.timeouts.connect
+        if self._tokens is None:
+            return open_session(self._account, deadline, connect)
+        token, fresh = self._tokens.current()
+        try:
+            return open_session(replace(self._account, token=token), deadline, connect)
+        except Refusal as refusal:
+            if fresh or refusal.stage is not Stage.AUTH or refusal.reply.code < 500:
+                raise
+        # It was taken back before its time: one more, since nothing of an email has gone.
+        token, _ = self._tokens.current(instead_of=token)
+        return open_session(replace(self._account, token=token), deadline, connect)
 
     @contextlib.contextmanager
     def _turn(self) -> Iterator[None]:
@@ -231,7 +287,8 @@ class SMTPProvider:
     @property
     def _secrets(self) -> tuple[str, ...]:
         account = self._account
-        return account.password, account.plain, in_base64(account.password), account.username
+        known = self._tokens.secrets if self._tokens is not None else ()
+        return account.password, account.plain, in_base64(account.password), account.username, *known
 
 
 class TooLarge(Exception):
@@ -310,6 +367,18 @@ def stuff_dots(data: bytes) -> bytes:
     if stuffed.startswith(b"."):
         stuffed = b"." + stuffed
     return stuffed if stuffed.endswith(b"\r\n") else stuffed + b"\r\n"
+
+
+def _tokens(name: str, config: Config, credentials: Credentials, world: World) -> Tokens | None:
+    token_url = config.tokens_from()
+    if credentials.client_id is None or token_url is None:
+        return None
+    client_id, client_secret, refresh_token = (
+        secret.get_secret_value() if secret is not None else ""
+        for secret in (credentials.client_id, credentials.client_secret, credentials.refresh_token)
+    )
+    scope = config.scope_for(credentials.app_only)
+    return Tokens(name, Client(token_url, client_id, client_secret, refresh_token, scope), world)
 
 
 def build(name: str, config: Config, credentials: Credentials, world: World) -> SMTPProvider:

@@ -32,6 +32,12 @@ class Account:
     username: str = ""
     password: str = ""
     may_reach: Callable[[str], bool] = anywhere
+    token: str = ""
+
+    @property
+    def bearer(self) -> str:
+        """The answer to AUTH XOAUTH2 (developers.google.com/workspace/gmail/imap/xoauth2-protocol)."""
+        return in_base64(f"user={self.username}\x01auth=Bearer {self.token}\x01\x01")
 
     @property
     def plain(self) -> str:
@@ -326,7 +332,9 @@ def _sign_in(session: Session, dialogue: _Dialogue, account: Account) -> None:
     if not isinstance(session.sock, TLSSocket):
         raise Unfit("credentials are never sent without TLS")
     offered = dialogue.esmtp_features.get("auth", "").upper().split()
-    if "PLAIN" in offered:
+    if account.token:
+        _sign_in_with_token(dialogue, account, offered)
+    elif "PLAIN" in offered:
         session.ask(Stage.AUTH, f"AUTH PLAIN {account.plain}")
     elif "LOGIN" in offered:
         session.ask(Stage.AUTH, "AUTH LOGIN", yes=3)
@@ -334,6 +342,16 @@ def _sign_in(session: Session, dialogue: _Dialogue, account: Account) -> None:
         session.ask(Stage.AUTH, in_base64(account.password))
     else:
         raise Unfit("the server offers neither AUTH PLAIN nor AUTH LOGIN")
+
+
+def _sign_in_with_token(dialogue: _Dialogue, account: Account, offered: Sequence[str]) -> None:
+    """AUTH XOAUTH2. A refusal comes as a challenge that says why, and as a reply once that is answered with nothing."""
+    if "XOAUTH2" not in offered:
+        raise Unfit("the server offers no AUTH XOAUTH2")
+    code, text = dialogue.docmd(f"AUTH XOAUTH2 {account.bearer}")
+    if code == 334:
+        code, text = dialogue.docmd("")
+    _answered(Stage.AUTH, code, text)
 
 
 def _answered(stage: Stage, code: int, text: bytes, yes: int = 2) -> Reply:

@@ -14,6 +14,7 @@ from providers.world import World
 from tests.contract.certificates import Authority
 from tests.contract.driver import MEANINGS, SECRET, Driver, HTTPDriver, Received, read_mime
 from tests.contract.http_drivers import MailgunDriver, ResendDriver, SESDriver, SESInPartsDriver
+from tests.contract.http_servers import TokenServer
 from tests.contract.servers import Does, HTTPServer, SendGridServer
 from tests.contract.smtp_server import SMTPServer
 
@@ -110,6 +111,45 @@ class PipelinedDriver(SMTPDriver):
         super().__init__(authority, pipelining=True)
 
 
+class GmailDriver(SMTPDriver):
+    """The preset, signing in with tokens."""
+
+    name = "smtp with XOAUTH2"
+    kind = "gmail"
+
+    def __init__(self, authority: Authority) -> None:
+        super().__init__(authority)
+        self.tokens = TokenServer("refresh-token", authority.server_context())
+        self.server.tokens = self.tokens.issued
+
+    def provider(self, world: World) -> Provider:
+        trusting = World(world.clock, world.wall_time, world.timeouts, self.authority.ca)
+        return self._preset(trusting)
+
+    def distrusting(self, world: World) -> Provider:
+        return self._preset(world)
+
+    def _preset(self, world: World, **config: object) -> Provider:
+        settings = {
+            "host": "127.0.0.1",
+            "port": self.server.port,
+            "token_url": f"https://127.0.0.1:{self.tokens.port}/token",
+            **config,
+        }
+        credentials = {
+            "username": "shop",
+            "client_id": "client",
+            "client_secret": "client-secret",
+            "refresh_token": "refresh-token",
+        }
+        valid = registry.validate(self.kind, settings, credentials)
+        return registry.build(self.kind, "the-gmail", *valid, world)
+
+    def stop(self) -> None:
+        super().stop()
+        self.tokens.stop()
+
+
 class MemoryDriver(Driver):
     name = "memory"
     on_the_wire = False
@@ -179,6 +219,7 @@ class MemoryDriver(Driver):
 
 
 DRIVERS: dict[str, Callable[[Authority], Driver]] = {
+    "gmail": GmailDriver,
     "mailgun": MailgunDriver,
     "resend": ResendDriver,
     "sendgrid": SendGridDriver,

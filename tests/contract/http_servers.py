@@ -6,6 +6,7 @@ import json
 import re
 import ssl
 from typing import Any
+from urllib.parse import parse_qsl
 
 from tests.contract.servers import Does, Headers, HTTPServer
 
@@ -182,3 +183,35 @@ class SESServer(HTTPServer):
     @staticmethod
     def _error(status: int, code: str, message: str, more: Headers | None = None) -> Answer:
         return as_json(status, {"message": message}, {"x-amzn-ErrorType": code, **(more or {})})
+
+
+class TokenServer(HTTPServer):
+    """An OAuth server (RFC 6749, 4.4 and 6). `issued`: its tokens; `replies`: its next answers."""
+
+    def __init__(self, refresh_token: str | None, tls: ssl.SSLContext | None = None) -> None:
+        super().__init__(tls)
+        self.refresh_token = refresh_token
+        self.issued: set[str] = set()
+        self.life = 3600
+        self.replies: list[Answer] = []
+        self.forms: list[dict[str, str]] = []
+
+    def answer(self, method: str, path: str, headers: Headers, body: bytes) -> Answer:
+        assert (method, path) == ("POST", "/token")
+        assert headers["content-type"] == "application/x-www-form-urlencoded"
+        form = dict(parse_qsl(body.decode(), keep_blank_values=True, strict_parsing=True))
+        with self.lock:
+            self.forms.append(form)
+            if self.replies:
+                return self.replies.pop(0)
+        wanted = (
+            {"grant_type": "client_credentials"}
+            if self.refresh_token is None
+            else {"grant_type": "refresh_token", "refresh_token": self.refresh_token}
+        )
+        if not wanted.items() <= form.items() or form.get("client_secret") != "client-secret":
+            return as_json(400, {"error": "invalid_grant", "error_description": f"Bad Request: {form}"})
+        token = f"ya29.token-{len(self.forms)}"
+        with self.lock:
+            self.issued.add(token)
+        return as_json(200, {"access_token": token, "expires_in": self.life, "token_type": "Bearer"})

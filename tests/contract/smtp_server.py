@@ -40,6 +40,7 @@ class SMTPServer(Listener):
         self.ahead = 0  # how often the next email's commands came with the end of one
         self.unfinished = 0  # contents that broke off
         self.eager = False
+        self.tokens: set[str] | None = None  # those that let in by XOAUTH2, which is the only way then
         self.violations: list[str] = []
         super().__init__(tls)
 
@@ -139,7 +140,7 @@ class _Dialogue:
                 if self.server.tls and not self.secure:
                     features.append("STARTTLS")
                 if self.server.account and self.secure:
-                    features.append("AUTH PLAIN LOGIN")
+                    features.append("AUTH PLAIN LOGIN" if self.server.tokens is None else "AUTH XOAUTH2")
                 lines = ["test.example", *features]
                 self.pipelining = "PIPELINING" in features
                 self.say(
@@ -178,6 +179,9 @@ class _Dialogue:
         if not self.secure:
             self.complain("credentials came without TLS")
         words = line.split(" ")
+        if self.server.tokens is not None:
+            self.sign_in_with_token(words[2])
+            return
         if words[1] == "PLAIN":
             _, user, password = b64decode(words[2]).decode().split("\0")
         else:
@@ -192,6 +196,22 @@ class _Dialogue:
             )
             and right
         )
+
+    def sign_in_with_token(self, answer: str) -> None:
+        user, bearer, *rest = b64decode(answer).decode().split("\x01")
+        assert self.server.account is not None
+        assert rest == ["", ""]
+        right = (
+            user == f"user={self.server.account[0]}"
+            and bearer.removeprefix("auth=Bearer ") in (self.server.tokens or ())
+            and self.server.does is not Does.REFUSE_CREDENTIALS
+        )
+        if not right:
+            self.say("?", "334 eyJzdGF0dXMiOiI0MDEiLCJzY2hlbWVzIjoiQmVhcmVyIn0=")
+            if self.read() != "":
+                self.complain("a challenge was answered")
+        words = f"535-5.7.8 Username and Password not accepted: {bearer}\r\n535 5.7.8 {answer}"
+        self.signed_in = self.say("AUTH", "235 2.7.0 welcome" if right else words) and right
 
     def mail(self, line: str) -> None:
         if not self.signed_in:

@@ -14,7 +14,8 @@ class Capabilities:
     events, so a provider need not carry them; an adapter hands them over where the provider has a place for them
     and they fit whole, for the provider's own statistics. `max_tags` is for one that must refuse all the same.
 
-    `max_bytes` is the size of the whole email as the provider counts it (encoded attachments included).
+    Names of headers are in lower case: `reserved_headers` are those that it cannot carry, `only_headers` the only ones
+    that it can. `max_bytes` is the size of the whole email as the provider counts it (encoded attachments included).
     """
 
     max_recipients: int | None = None
@@ -28,3 +29,4 @@ class Capabilities:
     tracking_clicks: bool = True
     repeated_addresses: bool = True
     reserved_headers: frozenset[str] = frozenset()
+    only_headers: frozenset[str] | None = None

@@ -117,6 +117,10 @@ class HTTPProvider(ABC):
     def probe(self) -> Request:
         """A request that needs the credentials and changes nothing."""
 
+    def took(self, response: Response) -> bool:
+        """Whether the answer says that the email was taken, and so is for `parse`: every 2xx."""
+        return 200 <= response.status < 300
+
     def recognise(self, response: Response) -> Checkup:  # noqa: ARG002
         """Read the 2xx answer to the probe. Raises Misconfigured where it shows that sending would fail."""
         return Checkup()
@@ -138,9 +142,9 @@ class HTTPProvider(ABC):
         return None
 
     def judge(self, response: Response, submission: Submission | None = None) -> ProviderError | None:
-        """The error that the answer means, or None for 2xx."""
+        """The error that the answer means, or None where `parse` is to read it."""
         status = response.status
-        if 200 <= status < 300:
+        if self.took(response):
             return None
         raw = self.explain(response)
         said = clean(raw, self._secrets, submission) if raw is not None else None

@@ -15,7 +15,20 @@ from pydantic import BaseModel, ValidationError
 
 from domain.capabilities import Capabilities
 from domain.ports import Provider, WebhookReceiver
-from providers import mailgun, memory, resend, sendgrid, ses, smtp, smtp_presets
+from providers import (
+    brevo,
+    mailersend,
+    mailgun,
+    mailjet,
+    mailtrap,
+    memory,
+    resend,
+    sendgrid,
+    ses,
+    smtp,
+    smtp_presets,
+    sparkpost,
+)
 from providers.world import Timeouts, World
 
 __all__ = ["KINDS", "InvalidSettings", "Problem", "ProviderKind", "Timeouts", "UnknownKind", "World"]
@@ -99,14 +112,19 @@ def _preset(name: str, title: str, config: type[smtp.Config]) -> ProviderKind[An
 
 
 KINDS: dict[str, ProviderKind[Any, Any]] = {
+    "brevo": _of("brevo", "Brevo", brevo),
     "gmail": _preset("gmail", "Gmail (SMTP)", smtp_presets.GmailConfig),
+    "mailersend": _of("mailersend", "MailerSend", mailersend),
     "mailgun": _of("mailgun", "Mailgun", mailgun),
+    "mailjet": _of("mailjet", "Mailjet", mailjet),
+    "mailtrap": _of("mailtrap", "Mailtrap", mailtrap),
     "memory": _of("memory", "In memory, sends nothing", memory),
     "microsoft365": _preset("microsoft365", "Microsoft 365 (SMTP)", smtp_presets.MicrosoftConfig),
     "resend": _of("resend", "Resend", resend),
     "sendgrid": _of("sendgrid", "Twilio SendGrid", sendgrid),
     "ses": _of("ses", "Amazon SES", ses),
     "smtp": _of("smtp", "SMTP server", smtp),
+    "sparkpost": _of("sparkpost", "SparkPost", sparkpost),
 }
 
 

@@ -183,11 +183,15 @@ def _too_special(can: Capabilities, submission: Submission) -> list[str]:
         lacking.append("a setting for open tracking per email")
     if submission.tracking.clicks is not None and not can.tracking_clicks:
         lacking.append("a setting for click tracking per email")
-    if message.headers and can.reserved_headers:
-        reserved = sorted({name for name, _ in message.headers if name.lower() in can.reserved_headers})
-        if reserved:
-            lacking.append(f"the headers {', '.join(reserved)}")
+    if message.headers and (can.reserved_headers or can.only_headers is not None):
+        refused = sorted({name for name, _ in message.headers if not _carries(can, name.lower())})
+        if refused:
+            lacking.append(f"the headers {', '.join(refused)}")
     return lacking
+
+
+def _carries(can: Capabilities, header: str) -> bool:
+    return header not in can.reserved_headers and (can.only_headers is None or header in can.only_headers)
 
 
 def estimated_bytes(submission: Submission) -> int:

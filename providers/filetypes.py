@@ -1,0 +1,39 @@
+"""Types of files where a provider takes none and goes by the extension."""
+
+from __future__ import annotations
+
+import mimetypes
+
+from domain.errors import Unsupported
+from domain.message import Attachment
+
+_TYPES = mimetypes.MimeTypes()  # Python's own table: the machine's may differ from worker to worker
+_SAME = {
+    "application/x-javascript": "text/javascript",
+    "application/javascript": "text/javascript",
+    "application/xml": "text/xml",
+    "image/jpg": "image/jpeg",
+    "application/x-zip-compressed": "application/zip",
+}
+_UNKNOWN = "application/octet-stream"
+
+
+def extension_of(filename: str) -> str:
+    """In lower case and without the dot; empty where there is none."""
+    return filename.rpartition(".")[2].lower() if "." in filename else ""
+
+
+def implied_type(filename: str) -> str:
+    guess, _ = _TYPES.guess_type(f"x.{extension_of(filename)}")
+    return guess or _UNKNOWN
+
+
+def demand_agreement(provider: str, attachment: Attachment) -> None:
+    """Raise Unsupported where the recipient would be told another type than the sender gave."""
+    kind, _, parameters = attachment.content_type.partition(";")
+    kind, implied = kind.strip().lower(), implied_type(attachment.filename)
+    charset = parameters.replace(" ", "").replace('"', "").lower()
+    if _SAME.get(kind, kind) != _SAME.get(implied, implied):
+        raise Unsupported(provider, "cannot carry an attachment whose extension and type disagree")
+    if charset not in ("", "charset=utf-8", "charset=us-ascii"):
+        raise Unsupported(provider, "cannot carry an attachment whose type has parameters")

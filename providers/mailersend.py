@@ -1,0 +1,288 @@
+"""MailerSend: POST /v1/email.
+
+Sources: developers.mailersend.com: "Email" (the form; 50 to, 10 cc, 10 bcc; 5 tags; a recipient's name may not
+contain ; or ,; `headers` only on some plans; the type of a file goes by its extension; warnings of suppressed
+recipients), "General" (the statuses, x-apiquota-reset), "Webhooks" (both payload versions, and the signature).
+MailerSend documents 408 as an error of its own system: so it proves nothing, whatever RFC 9110 says. The codes #MS…
+stand in the messages of its answers.
+
+It has no metadata: our ids travel as two of an email's five tags, which every event repeats.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict
+
+from domain.attempt import SendResult
+from domain.capabilities import Capabilities
+from domain.checkup import Checkup, SenderIdentity
+from domain.errors import (
+    Misconfigured,
+    OutcomeUnknown,
+    ProviderError,
+    RateLimited,
+    Rejected,
+    SenderNotVerified,
+    Unsupported,
+)
+from domain.events import BounceClass, DeliveryEvent, EventType, RejectReason, WebhookRequest
+from domain.message import Attachment, Disposition, RecipientKind, Submission
+from providers.base import HTTPProvider
+from providers.exchange import Request, Response
+from providers.fields import ATTEMPT, EMAIL, SecretToken
+from providers.filetypes import demand_agreement
+from providers.mime import encoded_value
+from providers.origins import BaseURL
+from providers.payloads import compact, content_of, demand, headers_once, person, tracking_wishes
+from providers.webhook_proofs import SignedBodyWebhook, SigningSecret
+from providers.webhooks import attempt_of, enhanced_code, instant, word, words
+from providers.world import World
+
+_MOST = {RecipientKind.TO: 50, RecipientKind.CC: 10, RecipientKind.BCC: 10}
+_MOST_TAGS = 5
+_OWN_FIELDS = frozenset({"in-reply-to", "references", "precedence"})
+_HOUR = 3600.0
+
+
+class Config(BaseModel):
+    """`custom_headers`: the account's plan has them; the others refuse an email with headers."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    base_url: BaseURL = "https://api.mailersend.com"
+    custom_headers: bool = False
+
+
+class Credentials(BaseModel):
+    """The token of a sending domain is a long one."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    api_token: SecretToken
+
+
+def capabilities(config: Config) -> Capabilities:
+    return Capabilities(
+        max_recipients=sum(_MOST.values()),
+        max_bytes=25_000_000,
+        max_reply_to=1,
+        only_headers=None if config.custom_headers else _OWN_FIELDS,
+    )
+
+
+class MailerSendProvider(HTTPProvider):
+    def __init__(self, name: str, config: Config, credentials: Credentials, world: World) -> None:
+        token = credentials.api_token.get_secret_value()
+        super().__init__(name, config.base_url, capabilities(config), world, secrets=(token,))
+        self._fields = {"Authorization": f"Bearer {token}", "Accept": "application/json"}
+        self._custom_headers = config.custom_headers
+
+    def build(self, submission: Submission, attempt_id: UUID) -> Request:
+        body = compact(self._payload(submission, attempt_id)).encode("utf-8")
+        return Request("POST", "/v1/email", {**self._fields, "Content-Type": "application/json"}, body)
+
+    def _payload(self, submission: Submission, attempt_id: UUID) -> dict[str, Any]:
+        demand(self.name, submission)
+        message, envelope = submission.message, submission.envelope
+        payload: dict[str, Any] = {"from": person(envelope.sender)}
+        for kind, most in _MOST.items():
+            people = envelope.of(kind)
+            if len(people) > most:
+                raise Unsupported(self.name, f"cannot carry more than {most} {kind} recipients")
+            if any(c in a.name for a in people for c in ";,"):
+                raise Unsupported(self.name, "cannot carry a recipient's name with ; or ,")
+            if people:
+                payload[kind.value] = [person(a) for a in people]
+        if envelope.reply_to:
+            payload["reply_to"] = person(envelope.reply_to[0])
+        payload["subject"] = message.subject
+        payload |= {k: v for k, v in (("text", message.text), ("html", message.html)) if v}
+        payload |= self._headers(submission)
+        if message.attachments:
+            payload["attachments"] = [self._attachment(a) for a in message.attachments]
+        ours = [f"{ATTEMPT}:{attempt_id}", f"{EMAIL}:{submission.id}"]
+        theirs = list(dict.fromkeys(submission.tags))
+        payload["tags"] = [*theirs, *ours] if len(theirs) + len(ours) <= _MOST_TAGS else ours
+        if settings := tracking_wishes(submission, "track_opens", "track_clicks"):
+            payload["settings"] = settings
+        return payload
+
+    def _headers(self, submission: Submission) -> dict[str, Any]:
+        """Three headers have fields of their own, which all plans have."""
+        found: dict[str, Any] = {}
+        others: list[dict[str, str]] = []
+        for name, value in headers_once(self.name, submission).items():
+            match name.lower():
+                case "in-reply-to":
+                    found["in_reply_to"] = value
+                case "references":
+                    found["references"] = value.split()
+                case "precedence" if value.lower() == "bulk":
+                    found["precedence_bulk"] = True
+                case _ if not self._custom_headers:
+                    raise Unsupported(self.name, "cannot carry a precedence other than bulk")
+                case _:
+                    others.append({"name": name, "value": encoded_value(value)})
+        return {**found, "headers": others} if others else found
+
+    def _attachment(self, attachment: Attachment) -> dict[str, str]:
+        demand_agreement(self.name, attachment)
+        inline = attachment.disposition is Disposition.INLINE
+        file = {
+            "filename": attachment.filename,
+            "content": content_of(self.name, attachment, content_ids_inline_only=False),
+            "disposition": "inline" if inline else "attachment",
+        }
+        return {**file, "id": attachment.content_id} if attachment.content_id else file
+
+    def parse(self, response: Response) -> SendResult:
+        """202 and an empty body; the id is a header. A body holds warnings: recipients that MailerSend suppresses."""
+        if response.status != 202:
+            raise ValueError("a success that MailerSend does not document")
+        message_id = response.headers.get("x-message-id", "").strip()[:255] or None
+        if not response.body.strip():
+            return SendResult(message_id)
+        warnings = self.json(response)["warnings"]
+        kinds = {str(w["type"]) for w in warnings}
+        if "ALL_SUPPRESSED" in kinds:
+            raise Rejected(self.name, f"every recipient is suppressed: {_reasons(warnings)}")
+        if kinds:
+            raise OutcomeUnknown(
+                self.name, f"taken with warnings ({', '.join(sorted(kinds))}): {_reasons(warnings)}"
+            )
+        return SendResult(message_id)
+
+    def probe(self) -> Request:
+        return Request("GET", "/v1/domains?limit=100", self._fields)
+
+    def may_only_send(self, response: Response) -> bool:
+        return response.status == 403 and self.explain(response) is not None
+
+    def recognise(self, response: Response) -> Checkup:
+        try:
+            found = self.json(response)["data"]
+            return Checkup(tuple(SenderIdentity(str(d["name"]), d["is_verified"] is True) for d in found))
+        except (ValueError, TypeError, LookupError) as error:
+            raise Misconfigured(self.name, "the address does not answer as MailerSend does") from error
+
+    def explain(self, response: Response) -> str | None:
+        try:
+            error = self.json(response)
+            fields = error.get("errors") or {}
+            found = [f"{field}: {texts_[0]}" for field, texts_ in list(fields.items())[:5]]
+            return "; ".join(found) or str(error["message"])
+        except (ValueError, TypeError, LookupError, AttributeError):
+            return None
+
+    def classify(self, response: Response, said: str) -> ProviderError | None:
+        detail = f"{response.status}: {said}"
+        match response.status:
+            case 408:
+                return OutcomeUnknown(self.name, detail)
+            case 429 if "#MS42901" in said:
+                return RateLimited(self.name, detail, self.retry_after(response) or _HOUR)
+            case 403 | 422 if "#MS42207" in said or re.search(r"domain must be verified", said):
+                return SenderNotVerified(self.name, detail)
+            case 403 | 422 if "#MS42225" in said:  # whom a trial account may reach
+                return Unsupported(self.name, detail)
+            case 422 if self._about(response) <= {"attachments", "headers", "tags"}:
+                return Unsupported(self.name, detail)
+        return None
+
+    def reset_after(self, response: Response) -> float | None:
+        """x-apiquota-reset is the next midnight, for the day's quota only: a rate of so many a minute has none."""
+        spent = response.headers.get("x-apiquota-remaining", "").strip() == "0"
+        moment = instant(response.headers.get("x-apiquota-reset")) if spent else None
+        return self.seconds_until(response, moment) if moment is not None else None
+
+    def _about(self, response: Response) -> set[str]:
+        """The fields that a 422 blames; one that is in no email where it names none."""
+        try:
+            return {field.partition(".")[0] for field in self.json(response)["errors"]} or {""}
+        except (ValueError, TypeError, LookupError, AttributeError):
+            return {""}
+
+
+def _reasons(warnings: Sequence[Mapping[str, Any]]) -> str:
+    """Why, without whom."""
+    found = {str(r) for w in warnings for p in w.get("recipients", ()) for r in p.get("reasons", ())}
+    return ", ".join(sorted(found))[:200] or "no reason is told"
+
+
+_Meaning = tuple[EventType, RejectReason | None, BounceClass | None]
+_EVENTS: dict[str | None, _Meaning] = {
+    "sent": (EventType.SENT, None, None),
+    "delivered": (EventType.DELIVERED, None, None),
+    "soft_bounced": (EventType.BOUNCED, RejectReason.BOUNCED, BounceClass.SOFT),
+    "hard_bounced": (EventType.BOUNCED, RejectReason.BOUNCED, BounceClass.HARD),
+    "deferred": (EventType.DEFERRED, None, None),
+    "suppressed": (EventType.REJECTED, RejectReason.BLOCKED, None),
+    "opened": (EventType.OPENED, None, None),
+    "opened_unique": (EventType.OPENED, None, None),
+    "clicked": (EventType.CLICKED, None, None),
+    "clicked_unique": (EventType.CLICKED, None, None),
+    "unsubscribed": (EventType.UNSUBSCRIBED, RejectReason.UNSUBSCRIBED, None),
+    "spam_complaint": (EventType.COMPLAINED, RejectReason.SPAM, None),
+    "spam_complaints": (EventType.COMPLAINED, RejectReason.SPAM, None),
+}
+
+WebhookSecret = SigningSecret
+
+
+class Webhook(SignedBodyWebhook):
+    """One event per call, in the second version of the form, or in the first (`data.email`). A test has no event."""
+
+    signature = "signature"
+
+    def read(self, item: Mapping[str, Any], request: WebhookRequest) -> Iterable[DeliveryEvent]:  # noqa: ARG002
+        if item.get("type") == "webhook.test":
+            return
+        data = _object(item.get("data"))
+        email = _object(data.get("email"))
+        more = _object(data.get("meta")) or _object(data.get("morph"))
+        kind, reason, bounce = _EVENTS.get(word(data.get("type")), (EventType.UNKNOWN, None, None))
+        tags = words(data.get("tags") or email.get("tags"))
+        said = next((w for name in _SAID if (w := word(more.get(name)))), None)
+        yield DeliveryEvent(
+            type=kind,
+            reject_reason=reason,
+            bounce=bounce,
+            event_id=word(data.get("id")),
+            occurred_at=instant(data.get("created_at")) or instant(item.get("created_at")),
+            recipient=word(data.get("recipient")) or word(_object(email.get("recipient")).get("email")),
+            attempt_id=_ours(tags),
+            provider_message_id=word(data.get("message_id")) or word(_object(email.get("message")).get("id")),
+            status_code=enhanced_code(word(more.get("bounce_code")), said),
+            description=said,
+            mta_response=word(more.get("bounce_code")),
+            click_url=word(more.get("url")),
+            user_agent=word(more.get("user_agent")),
+            tags=tuple(t for t in tags if not t.startswith((f"{ATTEMPT}:", f"{EMAIL}:"))),
+        )
+
+
+_SAID = (
+    "bounce_reason", "reject_reason", "suppression_reason", "unsubscribe_reason", "readable_reason", "reason",
+)  # fmt: skip
+
+
+def _ours(tags: Iterable[str]) -> UUID | None:
+    """The attempt's id among the tags."""
+    return attempt_of(dict(t.split(":", 1) for t in tags if t.startswith(f"{ATTEMPT}:")))
+
+
+def _object(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def webhook(name: str, config: Config, secrets: Sequence[SigningSecret], world: World) -> Webhook:  # noqa: ARG001
+    return Webhook(secrets)
+
+
+def build(name: str, config: Config, credentials: Credentials, world: World) -> MailerSendProvider:
+    return MailerSendProvider(name, config, credentials, world)

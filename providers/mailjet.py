@@ -1,0 +1,298 @@
+"""Mailjet, Send API v3.1: POST /v3.1/send.
+
+Sources: Mailjet's guides "Send API v3.1" (form, the headers that may not be set, error codes, at most 50 recipients
+and 50 files) and "Event tracking" (the webhook; credentials in its address); dev.mailjet.com: "Status codes". A 200
+carries a Status for each message, and so does a refusal: one that has both a success and an error was taken for
+some recipients. The 429 has no form of Mailjet's.
+
+Our ids travel as EventPayload, which every event repeats, and the attempt's as CustomID too, by which GET
+/v3/REST/message finds it.
+"""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict
+
+from domain.attempt import SendResult
+from domain.capabilities import Capabilities
+from domain.checkup import Checkup, SenderIdentity
+from domain.errors import (
+    Misconfigured,
+    OutcomeUnknown,
+    ProviderError,
+    Rejected,
+    SenderNotVerified,
+    Unsupported,
+)
+from domain.events import BounceClass, DeliveryEvent, EventType, RejectReason, WebhookRequest
+from domain.message import Address, Disposition, RecipientKind, Submission
+from providers.base import HTTPProvider
+from providers.exchange import Request, Response
+from providers.fields import SecretKey
+from providers.mime import encoded_value
+from providers.origins import BaseURL
+from providers.payloads import (
+    compact,
+    content_of,
+    demand,
+    headers_once,
+    person,
+    tracking_wishes,
+    with_metadata,
+)
+from providers.webhook_proofs import BasicAuthSecret, BasicAuthWebhook
+from providers.webhooks import attempt_of, enhanced_code, instant, loads, texts, word, words
+from providers.words import clean
+from providers.world import World
+
+_MOST = 50  # recipients, files, headers
+_PAYLOAD_BYTES = 2_000
+_LONGEST_TAG = 255
+_FORBIDDEN_HEADERS = frozenset(
+    {
+        "delivered-to", "domainkey-status", "received-spf", "user-agent", "x-mailer", "x-feedback-id", "list-id",
+        "x-csa-complaints", "x-mailjet-prio", "x-mailjet-debug", "x-mailjet-trackopen", "x-mailjet-trackclick",
+        "x-mailjet-segmentation", "x-mailjet-campaign", "x-mj-customid", "x-mj-eventpayload", "x-mj-vars",
+        "x-mj-templateerrordeliver", "x-mj-templateerrorreporting", "x-mj-templatelanguage", "x-mj-templateid",
+        "x-mj-workflowid", "x-mj-mid", "x-mj-errormessage", "x-mj-statisticscontactslistid",
+    }
+)  # fmt: skip
+_CODES: dict[str, type[ProviderError]] = {
+    "send-0006": Misconfigured,
+    "send-0007": SenderNotVerified,
+    "send-0008": SenderNotVerified,
+    "send-0011": Unsupported,
+    "send-0015": Unsupported,
+    "mj-0001": Misconfigured,
+    "mj-0006": Unsupported,
+    "mj-0008": Unsupported,
+    "mj-0011": Unsupported,
+    "mj-0015": Misconfigured,
+}
+
+
+class Config(BaseModel):
+    """`base_url` for accounts in the US: https://api.us.mailjet.com. `sandbox_mode`: validate, deliver nothing."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    base_url: BaseURL = "https://api.mailjet.com"
+    sandbox_mode: bool = False
+
+
+class Credentials(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    api_key: SecretKey
+    secret_key: SecretKey
+
+
+def capabilities(_config: Config) -> Capabilities:
+    return Capabilities(
+        max_recipients=_MOST,
+        max_bytes=15_000_000,
+        max_reply_to=1,
+        max_tags=1,
+        reserved_headers=_FORBIDDEN_HEADERS,
+    )
+
+
+class MailjetProvider(HTTPProvider):
+    # 500 comes with an identifier for Mailjet's own log and says nothing of the email: it stays OutcomeUnknown.
+
+    def __init__(self, name: str, config: Config, credentials: Credentials, world: World) -> None:
+        key, secret = credentials.api_key.get_secret_value(), credentials.secret_key.get_secret_value()
+        basic = b64encode(f"{key}:{secret}".encode()).decode("ascii")
+        super().__init__(name, config.base_url, capabilities(config), world, secrets=(key, secret, basic))
+        self._config = config
+        self._fields = {"Authorization": f"Basic {basic}", "Accept": "application/json"}
+
+    def build(self, submission: Submission, attempt_id: UUID) -> Request:
+        payload: dict[str, Any] = {"Messages": [self._message(submission, attempt_id)]}
+        if self._config.sandbox_mode:
+            payload["SandboxMode"] = True
+        fields = {**self._fields, "Content-Type": "application/json"}
+        return Request("POST", "/v3.1/send", fields, compact(payload).encode("utf-8"))
+
+    def _message(self, submission: Submission, attempt_id: UUID) -> dict[str, Any]:
+        demand(self.name, submission)
+        message, envelope = submission.message, submission.envelope
+        if max(len(message.attachments), len(message.headers)) > _MOST:
+            raise Unsupported(self.name, f"cannot carry more than {_MOST} files or headers")
+        found: dict[str, Any] = {
+            "From": _person(envelope.sender),
+            **{
+                k.value.title(): [_person(a) for a in envelope.of(k)] for k in RecipientKind if envelope.of(k)
+            },
+            "Subject": message.subject,
+            "CustomID": str(attempt_id),
+            "EventPayload": compact(with_metadata(submission, attempt_id, _PAYLOAD_BYTES)),
+        }
+        found |= {k: v for k, v in (("TextPart", message.text), ("HTMLPart", message.html)) if v}
+        if envelope.reply_to:
+            found["ReplyTo"] = _person(envelope.reply_to[0])
+        if message.headers:
+            found["Headers"] = headers_once(self.name, submission, encoded_value)
+        for attachment in message.attachments:
+            inline = attachment.disposition is Disposition.INLINE
+            file = {
+                "ContentType": attachment.content_type,
+                "Filename": attachment.filename,
+                "Base64Content": content_of(self.name, attachment),
+            }
+            if inline:
+                file["ContentID"] = attachment.content_id or ""
+            found.setdefault("InlinedAttachments" if inline else "Attachments", []).append(file)
+        if submission.tags and len(submission.tags[0]) <= _LONGEST_TAG:
+            found["CustomCampaign"] = submission.tags[0]
+        for name, wish in tracking_wishes(submission, "TrackOpens", "TrackClicks").items():
+            found[name] = "enabled" if wish else "disabled"
+        return found
+
+    def parse(self, response: Response) -> SendResult:
+        """MessageID 0 stands for none, in sandbox mode."""
+        if (failure := self._failure(response)) is not None:
+            raise failure
+        (message,) = self.json(response)["Messages"]
+        if message["Status"] != "success":
+            raise ValueError("neither a success nor an error")
+        return SendResult(str(message["To"][0].get("MessageID") or "")[:255] or None)
+
+    def probe(self) -> Request:
+        return Request("GET", "/v3/REST/sender?Limit=100", self._fields)
+
+    def recognise(self, response: Response) -> Checkup:
+        try:
+            found = self.json(response)["Data"]
+            return Checkup(
+                tuple(
+                    SenderIdentity(str(d["Email"]).removeprefix("*@"), d["Status"] == "Active")
+                    for d in found
+                    if d["Status"] != "Deleted"
+                )
+            )
+        except (ValueError, TypeError, LookupError) as error:
+            raise Misconfigured(self.name, "the address does not answer as Mailjet does") from error
+
+    def explain(self, response: Response) -> str | None:
+        found = [f"{e.get('ErrorCode', '')} {e['ErrorMessage']}".strip() for e in self._errors(response)[1]]
+        return "; ".join(found[:5]) or None
+
+    def classify(self, response: Response, said: str) -> ProviderError | None:
+        return None if response.status == 429 or response.status >= 500 else self._failure(response, said)
+
+    def _failure(self, response: Response, said: str | None = None) -> ProviderError | None:
+        """What the errors in the answer mean, whatever its status; None where there is none."""
+        some_taken, errors = self._errors(response)
+        if not errors and response.status < 400:
+            return None
+        said = said if said is not None else clean(self.explain(response) or "", self._secrets)
+        detail = f"{response.status}: {said}"
+        if some_taken:
+            return OutcomeUnknown(self.name, f"{detail}; and taken for others")
+        meanings = [_CODES.get(str(e.get("ErrorCode"))) for e in errors]
+        if (known := next((m for m in meanings if m is not None), None)) is not None:
+            return known(self.name, detail)
+        if response.status >= 400:
+            return None
+        refused = all(_is_refusal(e) for e in errors)  # at 200 the status is the error's own
+        return (Rejected if refused else OutcomeUnknown)(self.name, detail)
+
+    def _errors(self, response: Response) -> tuple[bool, list[dict[str, Any]]]:
+        """Whether any message was taken, and the errors of the others; a global error has no message around it."""
+        try:
+            body = self.json(response)
+            messages = body.get("Messages", [])
+            errors = [e for m in messages for e in m.get("Errors", [])] or [body] * ("ErrorMessage" in body)
+            return any(m.get("Status") == "success" for m in messages), [
+                e for e in errors if "ErrorMessage" in e
+            ]
+        except (ValueError, TypeError, LookupError, AttributeError):
+            return False, []
+
+
+def _is_refusal(error: Mapping[str, Any]) -> bool:
+    status = error.get("StatusCode")
+    return isinstance(status, int) and 400 <= status < 500
+
+
+def _person(address: Address) -> dict[str, str]:
+    return person(address, "Email", "Name")
+
+
+_EVENTS: dict[str | None, EventType] = {
+    "sent": EventType.DELIVERED,  # "accepted by the destination mail server"
+    "open": EventType.OPENED,
+    "click": EventType.CLICKED,
+    "bounce": EventType.BOUNCED,
+    "blocked": EventType.REJECTED,
+    "spam": EventType.COMPLAINED,
+    "unsub": EventType.UNSUBSCRIBED,
+}
+# Mailjet's error table; what is not in it is RejectReason.OTHER.
+_ERRORS = {
+    "user unknown": RejectReason.BOUNCED,
+    "mailbox inactive": RejectReason.BOUNCED,
+    "quota exceeded": RejectReason.BOUNCED,
+    "invalid domain": RejectReason.BOUNCED,
+    "no mail host": RejectReason.BOUNCED,
+    "relay/access denied": RejectReason.BOUNCED,
+    "typofix": RejectReason.INVALID,
+    "spam reporter": RejectReason.SPAM,
+    "blacklisted": RejectReason.BLOCKED,
+    "sender blocked": RejectReason.BLOCKED,
+    "content blocked": RejectReason.BLOCKED,
+    "policy issue": RejectReason.BLOCKED,
+    "preblocked": RejectReason.BLOCKED,
+}
+
+WebhookSecret = BasicAuthSecret
+
+
+class Webhook(BasicAuthWebhook):
+    """One event, or a list where events are grouped. None has an id."""
+
+    def read(self, item: Mapping[str, Any], request: WebhookRequest) -> Iterable[DeliveryEvent]:  # noqa: ARG002
+        kind = _EVENTS.get(word(item.get("event")), EventType.UNKNOWN)
+        error, hard = word(item.get("error")), item.get("hard_bounce") is True
+        reason = _ERRORS.get(error.lower(), RejectReason.OTHER) if error is not None else None
+        if error == "greylisted" and not hard:
+            kind = EventType.DEFERRED  # "Delivery will be re-attempted"
+        metadata = _payload(item.get("Payload"))
+        said = word(item.get("smtp_reply")) or word(item.get("comment"))
+        yield DeliveryEvent(
+            type=kind,
+            reject_reason=reason,
+            bounce=(BounceClass.HARD if hard else BounceClass.SOFT) if kind is EventType.BOUNCED else None,
+            occurred_at=instant(item.get("time")),
+            recipient=word(item.get("email")),
+            attempt_id=attempt_of(metadata) or attempt_of({"id": item.get("CustomID")}, "id"),
+            provider_message_id=word(item.get("MessageID")),
+            status_code=enhanced_code(said),
+            description=error,
+            mta_response=said,
+            click_url=word(item.get("url")),
+            user_agent=word(item.get("agent")),
+            tags=words(item.get("customcampaign")),
+            metadata=metadata,
+        )
+
+
+def _payload(value: object) -> dict[str, str]:
+    try:
+        return texts(loads(value.encode())) if isinstance(value, str) else {}
+    except ValueError:
+        return {}
+
+
+def webhook(name: str, config: Config, secrets: Sequence[BasicAuthSecret], world: World) -> Webhook:  # noqa: ARG001
+    return Webhook(secrets)
+
+
+def build(name: str, config: Config, credentials: Credentials, world: World) -> MailjetProvider:
+    return MailjetProvider(name, config, credentials, world)

@@ -1,0 +1,219 @@
+"""Mailtrap, email sending API: POST /api/send.
+
+Sources: Mailtrap's API document (mailtrap/mailtrap-docs and the SDKs: form, one category, custom variables of at
+most 1000 bytes in JSON, 1000 recipients, 10 MB; one message id per recipient) and "Webhooks" (signature of the raw
+body; a list of events, or JSON lines); "Rate limits" (150 requests in 10 seconds, no header documented). Headers
+"must be encoded" where they hold characters beyond ASCII; several reply-to addresses have no field, and travel as
+the header.
+
+There is no call that only checks a token on the host that sends: an email without anything in it is refused in
+either case, for the token or for what it lacks.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from domain.attempt import SendResult
+from domain.capabilities import Capabilities
+from domain.errors import OutcomeUnknown, ProviderError, Rejected, SenderNotVerified
+from domain.events import BounceClass, DeliveryEvent, EventType, RejectReason, WebhookRequest
+from domain.message import Attachment, Disposition, RecipientKind, Submission
+from providers.base import HTTPProvider
+from providers.exchange import Request, Response
+from providers.fields import SecretKey
+from providers.mailboxes import in_ascii
+from providers.mime import encoded_value
+from providers.origins import BaseURL
+from providers.payloads import compact, content_of, demand, headers_once, person, with_metadata
+from providers.webhook_proofs import SignedBodyWebhook, SigningSecret
+from providers.webhooks import attempt_of, enhanced_code, instant, lines, loads, texts, word, words
+from providers.words import clean
+from providers.world import World
+
+_STREAMS = {"transactional": "https://send.api.mailtrap.io", "bulk": "https://bulk.api.mailtrap.io"}
+_SANDBOX = "https://sandbox.api.mailtrap.io"
+_VARIABLES_BYTES, _LONGEST_TAG = 1000, 255
+_SENDER = re.compile(
+    r"domain\b.*\bnot (?:allowed|verified|authori[sz]ed)|demo domain|domain .*isn't", re.IGNORECASE
+)
+
+
+class Config(BaseModel):
+    """`inbox_id`: emails go to this inbox of Mailtrap's own sandbox, and to nobody. `base_url` replaces the host."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    stream: Literal["transactional", "bulk"] = "transactional"
+    inbox_id: int | None = Field(default=None, ge=1)
+    base_url: BaseURL | None = None
+
+
+class Credentials(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    api_token: SecretKey
+
+
+def capabilities(_config: Config) -> Capabilities:
+    """Tracking is a setting of the domain there, not of an email."""
+    return Capabilities(
+        max_recipients=1000, max_bytes=10_000_000, max_tags=1, tracking_opens=False, tracking_clicks=False
+    )
+
+
+class MailtrapProvider(HTTPProvider):
+    # 500 "Internal server error" says nothing of the email: it stays OutcomeUnknown.
+
+    def __init__(self, name: str, config: Config, credentials: Credentials, world: World) -> None:
+        token = credentials.api_token.get_secret_value()
+        host = _STREAMS[config.stream] if config.inbox_id is None else _SANDBOX
+        super().__init__(name, config.base_url or host, capabilities(config), world, secrets=(token,))
+        self._path = "/api/send" if config.inbox_id is None else f"/api/send/{config.inbox_id}"
+        self._fields = {
+            "Authorization": f"Bearer {token}",
+            "Accept": "application/json",
+            "Content-Type": "application/json",
+        }
+
+    def build(self, submission: Submission, attempt_id: UUID) -> Request:
+        body = compact(self._payload(submission, attempt_id)).encode("utf-8")
+        return Request("POST", self._path, self._fields, body)
+
+    def _payload(self, submission: Submission, attempt_id: UUID) -> dict[str, Any]:
+        demand(self.name, submission)
+        message, envelope = submission.message, submission.envelope
+        payload: dict[str, Any] = {
+            "from": person(envelope.sender),
+            **{k.value: [person(a) for a in envelope.of(k)] for k in RecipientKind if envelope.of(k)},
+            "subject": message.subject,
+            "custom_variables": with_metadata(submission, attempt_id, _VARIABLES_BYTES),
+        }
+        payload |= {k: v for k, v in (("text", message.text), ("html", message.html)) if v}
+        headers = headers_once(self.name, submission, encoded_value)
+        if len(envelope.reply_to) == 1:
+            payload["reply_to"] = person(envelope.reply_to[0])
+        elif envelope.reply_to:
+            headers["Reply-To"] = ", ".join(in_ascii(a) for a in envelope.reply_to)
+        if headers:
+            payload["headers"] = headers
+        if message.attachments:
+            payload["attachments"] = [self._attachment(a) for a in message.attachments]
+        if submission.tags and 1 <= len(submission.tags[0]) <= _LONGEST_TAG:
+            payload["category"] = submission.tags[0]
+        return payload
+
+    def _attachment(self, attachment: Attachment) -> dict[str, str]:
+        file = {
+            "filename": attachment.filename,
+            "type": attachment.content_type,
+            "content": content_of(self.name, attachment, content_ids_inline_only=False),
+        }
+        if attachment.disposition is Disposition.INLINE:
+            file["disposition"] = "inline"
+        return {**file, "content_id": attachment.content_id} if attachment.content_id else file
+
+    def parse(self, response: Response) -> SendResult:
+        """A 200 may carry a refusal. There is an id for each recipient: the first stands for the email."""
+        answer = self.json(response)
+        success, ids = answer["success"], answer.get("message_ids") or []
+        errors = answer.get("errors")
+        if success is False and errors and not ids:
+            raise Rejected(
+                self.name, f"{response.status}: {clean(self.explain(response) or '', self._secrets)}"
+            )
+        if errors or success is not True:
+            raise OutcomeUnknown(
+                self.name, f"{response.status}: an answer that is both a success and a failure"
+            )
+        return SendResult(str(ids[0])[:255] or None)
+
+    def probe(self) -> Request:
+        return Request("POST", self._path, self._fields, b"{}")
+
+    def passed(self, response: Response) -> Response:
+        """Refused for what the empty email lacks is as good as a success: the token was looked at before."""
+        if response.status in (400, 422) and self.explain(response) is not None:
+            return response
+        return super().passed(response)
+
+    def explain(self, response: Response) -> str | None:
+        try:
+            answer = self.json(response)
+            found = answer.get("errors") or answer["error"]
+            return "; ".join(map(str, found[:5])) if isinstance(found, list) else str(found)
+        except (ValueError, TypeError, LookupError, AttributeError):
+            return None
+
+    def classify(self, response: Response, said: str) -> ProviderError | None:
+        if response.status in (400, 401, 403, 422) and _SENDER.search(said):
+            return SenderNotVerified(self.name, f"{response.status}: {said}")
+        return None
+
+
+_Meaning = tuple[EventType, RejectReason | None, BounceClass | None]
+_EVENTS: dict[str | None, _Meaning] = {
+    "delivery": (EventType.DELIVERED, None, None),
+    "bounce": (EventType.BOUNCED, RejectReason.BOUNCED, BounceClass.HARD),
+    "soft bounce": (EventType.BOUNCED, RejectReason.OTHER, BounceClass.SOFT),
+    "suspension": (EventType.REJECTED, RejectReason.OTHER, None),
+    "reject": (EventType.REJECTED, RejectReason.BLOCKED, None),
+    "spam": (EventType.COMPLAINED, RejectReason.SPAM, None),
+    "unsubscribe": (EventType.UNSUBSCRIBED, RejectReason.UNSUBSCRIBED, None),
+    "open": (EventType.OPENED, None, None),
+    "click": (EventType.CLICKED, None, None),
+}
+
+WebhookSecret = SigningSecret
+
+
+class Webhook(SignedBodyWebhook):
+    """{"events": […]}, or an event per line, as the webhook is set."""
+
+    signature = "mailtrap-signature"
+
+    def items(self, request: WebhookRequest) -> Iterable[Mapping[str, Any]]:
+        try:
+            body = loads(request.body)
+        except ValueError:
+            found = lines(request.body)
+        else:
+            found = body["events"] if isinstance(body, dict) and "events" in body else [body]
+        if not all(isinstance(item, dict) for item in found):
+            raise ValueError("not a list of objects")
+        return [item for item in found if item]
+
+    def read(self, item: Mapping[str, Any], request: WebhookRequest) -> Iterable[DeliveryEvent]:  # noqa: ARG002
+        kind, reason, bounce = _EVENTS.get(word(item.get("event")), (EventType.UNKNOWN, None, None))
+        metadata = texts(item.get("custom_variables"))
+        said = word(item.get("response"))
+        yield DeliveryEvent(
+            type=kind,
+            reject_reason=reason,
+            bounce=bounce,
+            event_id=word(item.get("event_id")),
+            occurred_at=instant(item.get("timestamp")),
+            recipient=word(item.get("email")),
+            attempt_id=attempt_of(metadata),
+            provider_message_id=word(item.get("message_id")),
+            status_code=enhanced_code(said),
+            description=word(item.get("reason")) or word(item.get("bounce_category")),
+            mta_response=said,
+            click_url=word(item.get("url")),
+            user_agent=word(item.get("user_agent")),
+            tags=words(item.get("category")),
+            metadata=metadata,
+        )
+
+
+def webhook(name: str, config: Config, secrets: Sequence[SigningSecret], world: World) -> Webhook:  # noqa: ARG001
+    return Webhook(secrets)
+
+
+def build(name: str, config: Config, credentials: Credentials, world: World) -> MailtrapProvider:
+    return MailtrapProvider(name, config, credentials, world)

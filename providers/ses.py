@@ -39,7 +39,10 @@ from providers.exchange import Request, Response
 from providers.fields import SecretKey, SecretToken, TagName, labels
 from providers.mailboxes import in_ascii
 from providers.origins import BaseURL
+from providers.ses_webhook import WebhookSecret, webhook
 from providers.world import World
+
+__all__ = ["Config", "Credentials", "WebhookSecret", "build", "capabilities", "webhook"]
 
 _TAG = re.compile(r"[A-Za-z0-9_-]{1,256}\Z")
 _MOST_TAGS = 50

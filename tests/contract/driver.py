@@ -111,8 +111,10 @@ class HTTPDriver(Driver):
     @abstractmethod
     def serve(self, authority: Authority) -> HTTPServer: ...
 
+    @classmethod
     @abstractmethod
-    def read(self, path: str, headers: dict[str, str], body: bytes) -> Received: ...
+    def read(cls, path: str, headers: dict[str, str], body: bytes) -> Received:
+        """The email of one request."""
 
     def provider(self, world: World) -> Provider:
         trusting = World(world.clock, world.wall_time, world.timeouts, self.authority.ca)

@@ -14,8 +14,6 @@ told.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -25,18 +23,18 @@ from domain.attempt import SendResult
 from domain.capabilities import Capabilities
 from domain.checkup import Checkup, SenderIdentity
 from domain.errors import Misconfigured, ProviderError, Rejected, SenderNotVerified, Unsupported
-from domain.events import BounceClass, DeliveryEvent, EventType, RejectReason, WebhookRequest
 from domain.message import Address, Attachment, RecipientKind, Submission
 from providers.base import HTTPProvider
+from providers.brevo_webhook import WebhookSecret, webhook
 from providers.exchange import Request, Response
 from providers.fields import SecretKey
 from providers.filetypes import demand_agreement, extension_of
 from providers.mime import encoded_value
 from providers.origins import BaseURL
 from providers.payloads import compact, content_of, demand, headers_once, person, with_metadata
-from providers.webhook_proofs import BasicAuthSecret, BasicAuthWebhook
-from providers.webhooks import attempt_of, enhanced_code, instant, loads, texts, word, words
 from providers.world import World
+
+__all__ = ["Config", "Credentials", "WebhookSecret", "build", "capabilities", "webhook"]
 
 _LONGEST_NAME = 70  # characters
 _LONGEST_CUSTOM = 900  # bytes of X-Mailin-custom, which is one line of the email
@@ -201,70 +199,6 @@ class BrevoProvider(HTTPProvider):
             return str(self.json(response)["code"])
         except (ValueError, TypeError, LookupError):
             return ""
-
-
-_Meaning = tuple[EventType, RejectReason | None, BounceClass | None]
-_EVENTS: dict[str | None, _Meaning] = {
-    "request": (EventType.QUEUED, None, None),
-    "delivered": (EventType.DELIVERED, None, None),
-    "hard_bounce": (EventType.BOUNCED, RejectReason.BOUNCED, BounceClass.HARD),
-    "invalid_email": (EventType.BOUNCED, RejectReason.INVALID, BounceClass.HARD),
-    "soft_bounce": (EventType.BOUNCED, RejectReason.BOUNCED, BounceClass.SOFT),
-    "blocked": (EventType.REJECTED, RejectReason.BLOCKED, None),
-    "error": (EventType.FAILED, None, None),
-    "deferred": (EventType.DEFERRED, None, None),
-    "spam": (EventType.COMPLAINED, RejectReason.SPAM, None),
-    "complaint": (EventType.COMPLAINED, RejectReason.SPAM, None),
-    "opened": (EventType.OPENED, None, None),
-    "unique_opened": (EventType.OPENED, None, None),
-    "proxy_open": (EventType.OPENED, None, None),
-    "unique_proxy_open": (EventType.OPENED, None, None),
-    "click": (EventType.CLICKED, None, None),
-    "unsubscribe": (EventType.UNSUBSCRIBED, None, None),
-    "list_addition": (EventType.SUBSCRIBED, None, None),
-}
-
-WebhookSecret = BasicAuthSecret
-
-
-class Webhook(BasicAuthWebhook):
-    """One event per call, with no id of its own. Of its four times only ts_epoch (milliseconds) is in UTC."""
-
-    def read(self, item: Mapping[str, Any], request: WebhookRequest) -> Iterable[DeliveryEvent]:  # noqa: ARG002
-        kind, reason, bounce = _EVENTS.get(word(item.get("event")), (EventType.UNKNOWN, None, None))
-        metadata = _custom(item.get("X-Mailin-custom"))
-        said = word(item.get("reason"))
-        yield DeliveryEvent(
-            type=kind,
-            reject_reason=reason,
-            bounce=bounce,
-            occurred_at=_moment(item.get("ts_epoch")),
-            recipient=word(item.get("email")),
-            attempt_id=attempt_of(metadata),
-            provider_message_id=word(item.get("message-id")),
-            status_code=enhanced_code(said),
-            mta_response=said,
-            click_url=word(item.get("link")),
-            tags=words(item.get("tags", item.get("tag"))),
-            metadata=metadata,
-        )
-
-
-def _custom(value: object) -> dict[str, str]:
-    try:
-        return texts(loads(value.encode())) if isinstance(value, str) else {}
-    except ValueError:
-        return {}
-
-
-def _moment(value: object) -> datetime | None:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    return instant(value / 1000)
-
-
-def webhook(name: str, config: Config, secrets: Sequence[BasicAuthSecret], world: World) -> Webhook:  # noqa: ARG001
-    return Webhook(secrets)
 
 
 def build(name: str, config: Config, credentials: Credentials, world: World) -> BrevoProvider:

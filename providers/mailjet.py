@@ -12,7 +12,7 @@ Our ids travel as EventPayload, which every event repeats, and the attempt's as 
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
@@ -29,11 +29,11 @@ from domain.errors import (
     SenderNotVerified,
     Unsupported,
 )
-from domain.events import BounceClass, DeliveryEvent, EventType, RejectReason, WebhookRequest
 from domain.message import Address, Disposition, RecipientKind, Submission
 from providers.base import HTTPProvider
 from providers.exchange import Request, Response
 from providers.fields import SecretKey
+from providers.mailjet_webhook import WebhookSecret, webhook
 from providers.mime import encoded_value
 from providers.origins import BaseURL
 from providers.payloads import (
@@ -45,10 +45,10 @@ from providers.payloads import (
     tracking_wishes,
     with_metadata,
 )
-from providers.webhook_proofs import BasicAuthSecret, BasicAuthWebhook
-from providers.webhooks import attempt_of, enhanced_code, instant, loads, texts, word, words
 from providers.words import clean
 from providers.world import World
+
+__all__ = ["Config", "Credentials", "WebhookSecret", "build", "capabilities", "webhook"]
 
 _MOST = 50  # recipients, files, headers
 _PAYLOAD_BYTES = 2_000
@@ -223,75 +223,6 @@ def _is_refusal(error: Mapping[str, Any]) -> bool:
 
 def _person(address: Address) -> dict[str, str]:
     return person(address, "Email", "Name")
-
-
-_EVENTS: dict[str | None, EventType] = {
-    "sent": EventType.DELIVERED,  # "accepted by the destination mail server"
-    "open": EventType.OPENED,
-    "click": EventType.CLICKED,
-    "bounce": EventType.BOUNCED,
-    "blocked": EventType.REJECTED,
-    "spam": EventType.COMPLAINED,
-    "unsub": EventType.UNSUBSCRIBED,
-}
-# Mailjet's error table; what is not in it is RejectReason.OTHER.
-_ERRORS = {
-    "user unknown": RejectReason.BOUNCED,
-    "mailbox inactive": RejectReason.BOUNCED,
-    "quota exceeded": RejectReason.BOUNCED,
-    "invalid domain": RejectReason.BOUNCED,
-    "no mail host": RejectReason.BOUNCED,
-    "relay/access denied": RejectReason.BOUNCED,
-    "typofix": RejectReason.INVALID,
-    "spam reporter": RejectReason.SPAM,
-    "blacklisted": RejectReason.BLOCKED,
-    "sender blocked": RejectReason.BLOCKED,
-    "content blocked": RejectReason.BLOCKED,
-    "policy issue": RejectReason.BLOCKED,
-    "preblocked": RejectReason.BLOCKED,
-}
-
-WebhookSecret = BasicAuthSecret
-
-
-class Webhook(BasicAuthWebhook):
-    """One event, or a list where events are grouped. None has an id."""
-
-    def read(self, item: Mapping[str, Any], request: WebhookRequest) -> Iterable[DeliveryEvent]:  # noqa: ARG002
-        kind = _EVENTS.get(word(item.get("event")), EventType.UNKNOWN)
-        error, hard = word(item.get("error")), item.get("hard_bounce") is True
-        reason = _ERRORS.get(error.lower(), RejectReason.OTHER) if error is not None else None
-        if error == "greylisted" and not hard:
-            kind = EventType.DEFERRED  # "Delivery will be re-attempted"
-        metadata = _payload(item.get("Payload"))
-        said = word(item.get("smtp_reply")) or word(item.get("comment"))
-        yield DeliveryEvent(
-            type=kind,
-            reject_reason=reason,
-            bounce=(BounceClass.HARD if hard else BounceClass.SOFT) if kind is EventType.BOUNCED else None,
-            occurred_at=instant(item.get("time")),
-            recipient=word(item.get("email")),
-            attempt_id=attempt_of(metadata) or attempt_of({"id": item.get("CustomID")}, "id"),
-            provider_message_id=word(item.get("MessageID")),
-            status_code=enhanced_code(said),
-            description=error,
-            mta_response=said,
-            click_url=word(item.get("url")),
-            user_agent=word(item.get("agent")),
-            tags=words(item.get("customcampaign")),
-            metadata=metadata,
-        )
-
-
-def _payload(value: object) -> dict[str, str]:
-    try:
-        return texts(loads(value.encode())) if isinstance(value, str) else {}
-    except ValueError:
-        return {}
-
-
-def webhook(name: str, config: Config, secrets: Sequence[BasicAuthSecret], world: World) -> Webhook:  # noqa: ARG001
-    return Webhook(secrets)
 
 
 def build(name: str, config: Config, credentials: Credentials, world: World) -> MailjetProvider:

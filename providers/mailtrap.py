@@ -13,7 +13,6 @@ either case, for the token or for what it lacks.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 from uuid import UUID
 
@@ -22,19 +21,19 @@ from pydantic import BaseModel, ConfigDict, Field
 from domain.attempt import SendResult
 from domain.capabilities import Capabilities
 from domain.errors import OutcomeUnknown, ProviderError, Rejected, SenderNotVerified
-from domain.events import BounceClass, DeliveryEvent, EventType, RejectReason, WebhookRequest
 from domain.message import Attachment, Disposition, RecipientKind, Submission
 from providers.base import HTTPProvider
 from providers.exchange import Request, Response
 from providers.fields import SecretKey
 from providers.mailboxes import in_ascii
+from providers.mailtrap_webhook import WebhookSecret, webhook
 from providers.mime import encoded_value
 from providers.origins import BaseURL
 from providers.payloads import compact, content_of, demand, headers_once, person, with_metadata
-from providers.webhook_proofs import SignedBodyWebhook, SigningSecret
-from providers.webhooks import attempt_of, enhanced_code, instant, lines, loads, texts, word, words
 from providers.words import clean
 from providers.world import World
+
+__all__ = ["Config", "Credentials", "WebhookSecret", "build", "capabilities", "webhook"]
 
 _STREAMS = {"transactional": "https://send.api.mailtrap.io", "bulk": "https://bulk.api.mailtrap.io"}
 _SANDBOX = "https://sandbox.api.mailtrap.io"
@@ -154,65 +153,6 @@ class MailtrapProvider(HTTPProvider):
         if response.status in (400, 401, 403, 422) and _SENDER.search(said):
             return SenderNotVerified(self.name, f"{response.status}: {said}")
         return None
-
-
-_Meaning = tuple[EventType, RejectReason | None, BounceClass | None]
-_EVENTS: dict[str | None, _Meaning] = {
-    "delivery": (EventType.DELIVERED, None, None),
-    "bounce": (EventType.BOUNCED, RejectReason.BOUNCED, BounceClass.HARD),
-    "soft bounce": (EventType.BOUNCED, RejectReason.OTHER, BounceClass.SOFT),
-    "suspension": (EventType.REJECTED, RejectReason.OTHER, None),
-    "reject": (EventType.REJECTED, RejectReason.BLOCKED, None),
-    "spam": (EventType.COMPLAINED, RejectReason.SPAM, None),
-    "unsubscribe": (EventType.UNSUBSCRIBED, RejectReason.UNSUBSCRIBED, None),
-    "open": (EventType.OPENED, None, None),
-    "click": (EventType.CLICKED, None, None),
-}
-
-WebhookSecret = SigningSecret
-
-
-class Webhook(SignedBodyWebhook):
-    """{"events": […]}, or an event per line, as the webhook is set."""
-
-    signature = "mailtrap-signature"
-
-    def items(self, request: WebhookRequest) -> Iterable[Mapping[str, Any]]:
-        try:
-            body = loads(request.body)
-        except ValueError:
-            found = lines(request.body)
-        else:
-            found = body["events"] if isinstance(body, dict) and "events" in body else [body]
-        if not all(isinstance(item, dict) for item in found):
-            raise ValueError("not a list of objects")
-        return [item for item in found if item]
-
-    def read(self, item: Mapping[str, Any], request: WebhookRequest) -> Iterable[DeliveryEvent]:  # noqa: ARG002
-        kind, reason, bounce = _EVENTS.get(word(item.get("event")), (EventType.UNKNOWN, None, None))
-        metadata = texts(item.get("custom_variables"))
-        said = word(item.get("response"))
-        yield DeliveryEvent(
-            type=kind,
-            reject_reason=reason,
-            bounce=bounce,
-            event_id=word(item.get("event_id")),
-            occurred_at=instant(item.get("timestamp")),
-            recipient=word(item.get("email")),
-            attempt_id=attempt_of(metadata),
-            provider_message_id=word(item.get("message_id")),
-            status_code=enhanced_code(said),
-            description=word(item.get("reason")) or word(item.get("bounce_category")),
-            mta_response=said,
-            click_url=word(item.get("url")),
-            user_agent=word(item.get("user_agent")),
-            tags=words(item.get("category")),
-            metadata=metadata,
-        )
-
-
-def webhook(name: str, config: Config, secrets: Sequence[SigningSecret], world: World) -> Webhook:  # noqa: ARG001
-    return Webhook(secrets)
 
 
 def build(name: str, config: Config, credentials: Credentials, world: World) -> MailtrapProvider:

@@ -12,7 +12,7 @@ that the JSON form cannot hold (an inline file with a name of its own, a header 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from typing import Any, Literal
 from uuid import UUID
 
@@ -31,7 +31,6 @@ from domain.errors import (
     SenderNotVerified,
     Unsupported,
 )
-from domain.events import BounceClass, DeliveryEvent, EventType, RejectReason, WebhookRequest
 from domain.message import Disposition, Lane, RecipientKind, Submission
 from providers import mime
 from providers.base import HTTPProvider
@@ -40,9 +39,10 @@ from providers.fields import SecretKey
 from providers.mailboxes import written
 from providers.origins import BaseURL
 from providers.payloads import compact, content_of, demand, headers_once, tracking_wishes, with_metadata
-from providers.webhook_proofs import BasicAuthSecret, BasicAuthWebhook
-from providers.webhooks import attempt_of, enhanced_code, instant, loads, texts, word, words
+from providers.sparkpost_webhook import WebhookSecret, webhook
 from providers.world import World
+
+__all__ = ["Config", "Credentials", "WebhookSecret", "build", "capabilities", "webhook"]
 
 _REGIONS = {"us": "https://api.sparkpost.com", "eu": "https://api.eu.sparkpost.com"}
 _LARGEST = 20_000_000
@@ -225,96 +225,6 @@ def _fits_the_form(submission: Submission) -> bool:
 def _words(error: Any) -> str:
     said = [str(error[part]) for part in ("message", "description") if error.get(part)]
     return ": ".join([*said, str(error["code"])]) if error.get("code") else ": ".join(said)
-
-
-_Meaning = tuple[EventType, RejectReason | None, BounceClass | None]
-_BOUNCED, _HARD, _SOFT = EventType.BOUNCED, BounceClass.HARD, BounceClass.SOFT
-_EVENTS = {
-    "injection": EventType.QUEUED,
-    "delivery": EventType.DELIVERED,
-    "bounce": _BOUNCED,
-    "out_of_band": _BOUNCED,
-    "delay": EventType.DEFERRED,
-    "policy_rejection": EventType.REJECTED,
-    "generation_failure": EventType.FAILED,
-    "generation_rejection": EventType.REJECTED,
-    "spam_complaint": EventType.COMPLAINED,
-    "list_unsubscribe": EventType.UNSUBSCRIBED,
-    "link_unsubscribe": EventType.UNSUBSCRIBED,
-    **dict.fromkeys(("open", "amp_open"), EventType.OPENED),
-    **dict.fromkeys(("click", "amp_click"), EventType.CLICKED),
-}
-# support.sparkpost.com: "Bounce classification codes". 60, 80, 90 and 100 are no bounces at all.
-_CLASSES: dict[str, _Meaning] = {
-    "1": (_BOUNCED, RejectReason.OTHER, _SOFT),
-    "10": (_BOUNCED, RejectReason.INVALID, _HARD),
-    "20": (_BOUNCED, RejectReason.BOUNCED, _SOFT),
-    "21": (_BOUNCED, RejectReason.BOUNCED, _SOFT),
-    "22": (_BOUNCED, RejectReason.BOUNCED, _SOFT),
-    "23": (_BOUNCED, RejectReason.BOUNCED, _SOFT),
-    "24": (_BOUNCED, RejectReason.TIMED_OUT, _SOFT),
-    "25": (_BOUNCED, RejectReason.BLOCKED, _SOFT),
-    "30": (_BOUNCED, RejectReason.BOUNCED, _HARD),
-    "40": (_BOUNCED, RejectReason.BOUNCED, _SOFT),
-    "50": (_BOUNCED, RejectReason.BLOCKED, _SOFT),
-    "51": (_BOUNCED, RejectReason.SPAM, _SOFT),
-    "52": (_BOUNCED, RejectReason.SPAM, _SOFT),
-    "53": (_BOUNCED, RejectReason.OTHER, _SOFT),
-    "54": (_BOUNCED, RejectReason.BLOCKED, _SOFT),
-    "60": (EventType.AUTORESPONDED, RejectReason.OTHER, None),
-    "70": (_BOUNCED, RejectReason.BOUNCED, _SOFT),
-    "80": (EventType.SUBSCRIBED, RejectReason.OTHER, None),
-    "90": (EventType.UNSUBSCRIBED, RejectReason.UNSUBSCRIBED, None),
-    "100": (EventType.AUTORESPONDED, RejectReason.OTHER, None),
-}
-
-WebhookSecret = BasicAuthSecret
-
-
-class Webhook(BasicAuthWebhook):
-    """A list of {"msys": {class: event}}; a ping is one without a class. Repeats have the same event_id."""
-
-    def __init__(self, secrets: Sequence[BasicAuthSecret], initial_opens: bool) -> None:
-        super().__init__(secrets)
-        opened = ("initial_open", "amp_initial_open") if initial_opens else ()
-        self._events = {**_EVENTS, **dict.fromkeys(opened, EventType.OPENED)}
-
-    def items(self, request: WebhookRequest) -> Iterable[Mapping[str, Any]]:
-        body = loads(request.body)
-        if not isinstance(body, list):
-            raise ValueError("not a list")
-        return [event for item in body for event in item["msys"].values()]
-
-    def read(self, item: Mapping[str, Any], request: WebhookRequest) -> Iterable[DeliveryEvent]:  # noqa: ARG002
-        kind = self._events.get(word(item.get("type")) or "", EventType.UNKNOWN)
-        reason: RejectReason | None = None
-        bounce: BounceClass | None = None
-        if (number := word(item.get("bounce_class"))) is not None:
-            other, reason, bounce = _CLASSES.get(number, (_BOUNCED, RejectReason.OTHER, None))
-            kind = kind if other is _BOUNCED else other
-            bounce = bounce if kind is _BOUNCED else None
-        metadata = texts(item.get("rcpt_meta"))
-        said = word(item.get("raw_reason")) or word(item.get("reason"))
-        yield DeliveryEvent(
-            type=kind,
-            reject_reason=reason,
-            bounce=bounce,
-            event_id=word(item.get("event_id")),
-            occurred_at=instant(item.get("timestamp")),
-            recipient=word(item.get("raw_rcpt_to")) or word(item.get("rcpt_to")),
-            attempt_id=attempt_of(metadata),
-            provider_message_id=word(item.get("transmission_id")),
-            status_code=enhanced_code(said),
-            mta_response=said,
-            click_url=word(item.get("target_link_url")),
-            user_agent=word(item.get("user_agent")),
-            tags=words(item.get("campaign_id")),
-            metadata=metadata,
-        )
-
-
-def webhook(name: str, config: Config, secrets: Sequence[BasicAuthSecret], world: World) -> Webhook:  # noqa: ARG001
-    return Webhook(secrets, config.initial_opens)
 
 
 def build(name: str, config: Config, credentials: Credentials, world: World) -> SparkPostProvider:

@@ -24,7 +24,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 from domain.events import DeliveryEvent, Forged, InboundEvent, Notice, Unreadable, Verified, WebhookRequest
-from providers.fields import ATTEMPT
+from providers.fields import ATTEMPT, EMAIL
 
 SKEW = timedelta(minutes=5)  # how far a provider's clock may be before ours
 _ENHANCED = re.compile(r"(?<![\d.])([245]\.\d{1,3}\.\d{1,3})(?![\d.])")
@@ -217,6 +217,11 @@ def attempt_of(metadata: object, name: str = ATTEMPT) -> UUID | None:
         return UUID(value) if isinstance(value, str) else None
     except ValueError:
         return None
+
+
+def theirs(metadata: Mapping[str, str]) -> dict[str, str]:
+    """The metadata without our ids."""
+    return {name: value for name, value in metadata.items() if name not in (ATTEMPT, EMAIL)}
 
 
 def enhanced_code(*said: object) -> str | None:

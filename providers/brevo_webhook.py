@@ -39,6 +39,8 @@ _EVENTS: dict[str | None, _Meaning] = {
     "list_addition": (EventType.SUBSCRIBED, None, None),
 }
 
+_SECONDS_END = 10**11
+
 WebhookSecret = CredentialsSecret
 
 
@@ -71,9 +73,10 @@ def _custom(value: object) -> dict[str, str]:
 
 
 def _moment(value: object) -> datetime | None:
+    """Milliseconds; in some of the document's examples seconds, as no event is from before 1973."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    return instant(value / 1000)
+    return instant(value / 1000 if value > _SECONDS_END else value)
 
 
 def webhook(_name: str, _config: Any, secrets: Sequence[CredentialsSecret], _world: World) -> Webhook:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mimetypes
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from email import message_from_bytes, policy
@@ -19,10 +20,12 @@ from domain.errors import (
     Rejected,
     SenderNotVerified,
 )
+from domain.message import Submission
 from domain.ports import Provider
 from providers import registry
 from providers.world import World
 from tests.contract.certificates import Authority
+from tests.contract.emails import a_rich_email_for
 from tests.contract.servers import Does, HTTPServer, Listener
 
 SECRET = "SG.Tr0ub4dor-and-3.correct-horse"
@@ -66,6 +69,9 @@ class Driver(ABC):
     """One running provider. `on_the_wire`: it has a server; `modes`: what that can do."""
 
     name: str
+    rich: str | None = None
+    """Whose form the rich email is to fit, where it is not this provider's own."""
+    types_by_extension = False
     on_the_wire = True
     modes: frozenset[Does] = frozenset(MEANINGS)
     server: Listener
@@ -81,6 +87,19 @@ class Driver(ABC):
     def distrusting(self, world: World) -> Provider:
         """An adapter of a server whose certificate it has no reason to trust."""
         raise NotImplementedError
+
+    def rich_email(self) -> Submission:
+        """Every feature that the provider has."""
+        return a_rich_email_for(self.rich or self.name)
+
+    @staticmethod
+    def type_of(filename: str) -> str:
+        """What a provider that takes no types makes of a name."""
+        return mimetypes.MimeTypes().guess_type(filename)[0] or "application/octet-stream"
+
+    def told(self, content_type: str) -> str:
+        """What of a file's type the provider can tell the recipient."""
+        return content_type.partition(";")[0] if self.types_by_extension else content_type
 
     @abstractmethod
     def behave(self, does: Does) -> None: ...

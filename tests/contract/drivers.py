@@ -15,6 +15,14 @@ from tests.contract.certificates import Authority
 from tests.contract.driver import MEANINGS, SECRET, Driver, HTTPDriver, Received, read_mime
 from tests.contract.http_drivers import MailgunDriver, ResendDriver, SESDriver, SESInPartsDriver
 from tests.contract.http_servers import TokenServer
+from tests.contract.json_drivers import (
+    BrevoDriver,
+    MailerSendDriver,
+    MailjetDriver,
+    MailtrapDriver,
+    SparkPostDriver,
+    SparkPostMIMEDriver,
+)
 from tests.contract.servers import Does, HTTPServer, SendGridServer
 from tests.contract.smtp_server import SMTPServer
 
@@ -220,6 +228,12 @@ class MemoryDriver(Driver):
 
 
 DRIVERS: dict[str, Callable[[Authority], Driver]] = {
+    "brevo": BrevoDriver,
+    "mailersend": MailerSendDriver,
+    "mailjet": MailjetDriver,
+    "mailtrap": MailtrapDriver,
+    "sparkpost": SparkPostDriver,
+    "sparkpost-in-mime": SparkPostMIMEDriver,
     "gmail": GmailDriver,
     "mailgun": MailgunDriver,
     "resend": ResendDriver,

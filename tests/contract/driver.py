@@ -175,7 +175,7 @@ def read_mime(recipients: list[str], content: bytes) -> Received:
 
     def people(name: str) -> list[tuple[str, str]]:
         found = getaddresses([v.replace("\r\n", "") for v in parsed.get_all(name, [])])
-        return [(address, str(make_header(decode_header(n)))) for n, address in found]
+        return [(address, str(make_header(decode_header(n)))) for n, address in found if address]
 
     texts: dict[str, str] = {}
     files: list[tuple[str, str, bytes, str | None]] = []

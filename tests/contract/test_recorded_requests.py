@@ -50,11 +50,7 @@ def ses(**config: Any) -> HTTPProvider:
 
 
 def composed(provider: HTTPProvider, sample: dict[str, Any]) -> Request:
-    submission = submission_of(sample["message"])
-    from providers import guard
-
-    guard.refuse(provider.name, provider.capabilities, submission)
-    return provider.build(submission, new_id())
+    return provider.compose(submission_of(sample["message"]), new_id())
 
 
 def recorded(sample: dict[str, Any]) -> dict[str, Any] | None:

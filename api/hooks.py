@@ -1,6 +1,7 @@
 """/hooks/<kind>/<account>/<token>: providers' webhooks in. Verify on the raw body, store, answer; nothing else.
 
-What is stored is applied later by workers (workers.inbound). A call is answered 2xx whether or not its emails are known.
+What is stored is applied later by workers (workers.inbound). A call is answered 2xx whether or not its emails are
+known.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from api.deps import Dependencies
 from api.errors import Problem, not_found
 from api.posts import Post
 from db.repositories.inbound import NonceReused
-from db.sealing import SealBroken, UnknownKey
+from db.sealing import SealBroken, UnknownKey, open_hook
 from domain.errors import ProviderError
 from domain.events import Forged, Unreadable, WebhookRequest
 from domain.ports import WebhookReceiver
@@ -79,16 +80,16 @@ class Accounts:
         if row is None:
             return None
         try:
-            sealed = self._deps.sealer.open(row["sealed"], owner=row["user_id"], kind=kind, row=row["id"])
+            hook = open_hook(self._deps.sealer, row["sealed"], owner=row["user_id"], kind=kind, row=row["id"])
             receiver = self._deps.build_receiver(
-                kind, row["name"], row["config"], json.loads(sealed["secrets"]), trusted=row["trusted"]
+                kind, row["name"], row["config"], hook.secrets, trusted=row["trusted"]
             )
-        except (SealBroken, UnknownKey, InvalidSettings, UnknownKind, ValueError, KeyError) as error:
+        except (SealBroken, UnknownKey, InvalidSettings, UnknownKind, ValueError) as error:
             log.warning("webhook_unusable", provider_id=str(account_id), error=type(error).__name__)
             return None
         if receiver is None:
             return None
-        return Account(row["id"], row["name"], sealed["token"], receiver, row["now"], read_at)
+        return Account(row["id"], row["name"], hook.token, receiver, row["now"], read_at)
 
 
 def register_hooks(app: Flask, deps: Dependencies) -> None:
@@ -151,7 +152,7 @@ def _take(
         nonce = None if verified.nonce is None else (verified.nonce, digest)
         deps.posts.keep(Post(account.id, notice.events, nonce))
     if notice.confirm is not None:
-        deps.confirm(account.name, notice.confirm)
+        deps.confirm(account.name, notice.confirm)  # raises ProviderError: then the provider calls again
     if notice.reply is not None:
         return Response(json.dumps(dict(notice.reply)), 200, content_type="application/json")
     return Response(status=200)

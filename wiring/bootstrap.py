@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, cast
+from urllib.parse import urlsplit, urlunsplit
 from uuid import UUID
 
 import redis
@@ -21,9 +22,11 @@ from db.live import RedisLiveState
 from db.repositories.routes import ProviderRow
 from db.sealing import Sealer
 from db.uow import SqlUnitOfWork, open_engine
+from domain.errors import ProviderUnavailable
 from domain.message import Lane
 from domain.ports import Provider, WebhookReceiver
 from providers import registry
+from providers.exchange import Origin, Request
 from providers.reach import public_only
 from providers.world import Timeouts, World
 from routing.policy import Patience
@@ -102,6 +105,18 @@ class Foundry:
         checked = registry.kind(kind).Config.model_validate(dict(config))
         return registry.receiver(kind, name, checked, secrets, self._trusted if trusted else self._public)
 
+    def confirm(self, provider: str, url: str) -> None:
+        """GET an address of a provider's, at a public host. Raises ProviderError."""
+        parts = urlsplit(url)
+        origin = Origin(provider, f"{parts.scheme}://{parts.netloc}", self._public)
+        try:
+            path = urlunsplit(("", "", parts.path or "/", parts.query, ""))
+            answer = origin.perform(Request("GET", path))
+        finally:
+            origin.close()
+        if not 200 <= answer.status < 300:
+            raise ProviderUnavailable(provider, f"the address to be confirmed answered {answer.status}")
+
 
 def build_doorbell(settings: Settings, app: Celery, clock: SystemClock) -> Doorbell:
     """The bell that drains are rung with. `app` may be configured for publishing only.
@@ -141,7 +156,6 @@ class Worker:
 
     units: Callable[[], SqlUnitOfWork]
     queue: Doorbell
-    clock: SystemClock
     heart: Heart
     dispatcher: Dispatcher
     patience: Patience
@@ -200,4 +214,4 @@ def build_worker(settings: Settings, app: Celery, stopping: Callable[[], bool]) 
         client.close()
         engine.dispose()
 
-    return Worker(units, queue, clock, heart, dispatcher, patience, close)
+    return Worker(units, queue, heart, dispatcher, patience, close)

@@ -21,7 +21,8 @@ log = structlog.get_logger(__name__)
 class Doorbell:
     """domain.ports.DeliveryQueue: rings on the leading and the trailing edge of a burst, off the caller's thread.
 
-    `publish(lane)` sends one drain task, `publish(None)` one that applies events. Where it fails the ring is lost, and the sweeper makes it good.
+    `publish(lane)` sends one drain task, `publish(None)` one that applies providers' events. Where it fails the ring
+    is lost, and the sweeper makes it good.
     """
 
     def __init__(self, publish: Callable[[Lane | None], None], clock: Clock) -> None:

@@ -9,7 +9,7 @@ from celery import Celery
 
 from domain.delivery import LeaseLost
 from domain.message import Lane
-from domain.ports import Clock, DeliveryQueue
+from domain.ports import DeliveryQueue
 from routing.policy import Patience
 from workers import inbound, upkeep
 from workers.delivery import Dispatcher, drain
@@ -28,9 +28,6 @@ class WorkerDeps(Protocol):
 
     @property
     def queue(self) -> DeliveryQueue: ...
-
-    @property
-    def clock(self) -> Clock: ...
 
     @property
     def heart(self) -> Heart: ...
@@ -75,7 +72,7 @@ def register_tasks(app: Celery, deps: LazyDeps) -> None:
 
 def apply_and_wake(deps: WorkerDeps) -> None:
     """Apply the events that are due, and see that the rest is looked at when it is."""
-    due_in = inbound.apply_events(deps.units, deps.queue, deps.clock, log)
+    due_in = inbound.apply_events(deps.units, deps.queue, deps.dispatcher.clock, log)
     if due_in is not None:
         deps.heart.wake_events(due_in)
 

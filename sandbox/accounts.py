@@ -27,6 +27,11 @@ _CREDENTIALS: dict[str, dict[str, Callable[[str], str]]] = {
         "access_key_id": lambda _: f"AKIA{secrets.token_hex(8).upper()}",
         "secret_access_key": lambda _: secrets.token_urlsafe(30),
     },
+    "brevo": {"api_key": lambda _: f"xkeysib-{secrets.token_hex(32)}-{secrets.token_urlsafe(12)}"},
+    "sparkpost": {"api_key": lambda _: secrets.token_hex(20)},
+    "mailjet": {"api_key": lambda _: secrets.token_hex(16), "secret_key": lambda _: secrets.token_hex(16)},
+    "mailersend": {"api_token": lambda _: f"mlsn.{secrets.token_hex(32)}"},
+    "mailtrap": {"api_token": lambda _: secrets.token_hex(16)},
     "smtp": {"username": lambda name: name, "password": lambda _: secrets.token_urlsafe(24)},
 }
 """For each dialect its credentials, and how fresh ones are made for an account of that name. They have the form

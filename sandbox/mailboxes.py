@@ -16,7 +16,7 @@ def is_address(text: str) -> bool:
 
 def read_mailboxes(text: str) -> tuple[Mailbox, ...]:
     """The mailboxes of a comma-separated list. Raises ValueError where one of them is none."""
-    found = tuple(Mailbox(address, _decode(name)) for name, address in getaddresses([text]))
+    found = tuple(Mailbox(address, decode_name(name)) for name, address in getaddresses([text]))
     if not found or not all(is_address(mailbox.email) for mailbox in found):
         raise ValueError(text)
     return found
@@ -30,7 +30,7 @@ def read_mailbox(text: str) -> Mailbox:
     return found[0]
 
 
-def _decode(name: str) -> str:
+def decode_name(name: str) -> str:
     """A name, its encoded words read (RFC 2047)."""
     try:
         return str(email.header.make_header(email.header.decode_header(name)))

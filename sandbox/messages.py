@@ -84,8 +84,11 @@ class Correlation:
 
 
 def _find(message: Received, arg: str, header: str) -> str | None:
+    """A provider without arguments of one's own has them in its tags, as name:value."""
     if arg in message.custom_args:
         return message.custom_args[arg]
+    if (tag := next((c for c in message.categories if c.startswith(f"{arg}:")), None)) is not None:
+        return tag.removeprefix(f"{arg}:")
     wanted = header.lower()
     return next((value.strip() for name, value in message.headers if name.lower() == wanted), None)
 

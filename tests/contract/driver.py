@@ -97,9 +97,10 @@ class Driver(ABC):
         """What a provider that takes no types makes of a name."""
         return mimetypes.MimeTypes().guess_type(filename)[0] or "application/octet-stream"
 
-    def told(self, content_type: str) -> str:
+    @classmethod
+    def told(cls, content_type: str) -> str:
         """What of a file's type the provider can tell the recipient."""
-        return content_type.partition(";")[0] if self.types_by_extension else content_type
+        return content_type.partition(";")[0] if cls.types_by_extension else content_type
 
     @abstractmethod
     def behave(self, does: Does) -> None: ...

@@ -16,18 +16,31 @@ from domain.headers import RESERVED, value_problem
 from domain.message import Address, Attachment, Disposition, Recipient, RecipientKind, Submission, Tracking
 from providers import registry
 from providers.base import HTTPProvider
+from routing.eligibility import unsupported
 from tests.contract.driver import HTTPDriver, Received
 from tests.contract.drivers import SendGridDriver
 from tests.contract.emails import a_world, an_email, new_id
 from tests.contract.http_drivers import MailgunDriver, ResendDriver, SESDriver
+from tests.contract.json_drivers import (
+    BrevoDriver,
+    MailerSendDriver,
+    MailjetDriver,
+    MailtrapDriver,
+    SparkPostDriver,
+)
 
 SES_KEYS = {"access_key_id": "AKIA", "secret_access_key": "secret"}
 PROVIDERS: dict[str, tuple[type[HTTPDriver], dict[str, Any], dict[str, str]]] = {
+    "brevo": (BrevoDriver, {}, {"api_key": "k"}),
+    "mailersend": (MailerSendDriver, {"custom_headers": True}, {"api_token": "k"}),
     "mailgun": (MailgunDriver, {"domain": "sender.example"}, {"api_key": "k"}),
+    "mailjet": (MailjetDriver, {}, {"api_key": "k", "secret_key": "s"}),
+    "mailtrap": (MailtrapDriver, {}, {"api_token": "k"}),
     "resend": (ResendDriver, {}, {"api_key": "k"}),
     "sendgrid": (SendGridDriver, {}, {"api_key": "k"}),
     "ses": (SESDriver, {}, SES_KEYS),
     "ses-in-parts": (SESDriver, {"content": "simple"}, SES_KEYS),
+    "sparkpost": (SparkPostDriver, {}, {"api_key": "k"}),
 }
 BUILT: dict[str, HTTPProvider] = {}
 
@@ -68,19 +81,25 @@ def addresses(draw: st.DrawFn) -> Address:
     return Address(f"{draw(LOCAL)}@{draw(DOMAINS)}", draw(NAMES))
 
 
+EXTENSIONS = {
+    "application/octet-stream": ".bin",
+    "image/png": ".png",
+    "text/plain; charset=utf-8": ".txt",
+    "application/pdf": ".pdf",
+}
+
+
 @st.composite
 def attachments(draw: st.DrawFn) -> Attachment:
     inline = draw(st.booleans())
     content_id = draw(
         st.one_of(st.none(), st.text(string.ascii_letters + string.digits + "@.-_", min_size=1, max_size=30))
     )
+    kind = draw(st.sampled_from(sorted(EXTENSIONS)))
+    stem = draw(lines(60, 1).filter(lambda name: name == name.strip() and name != ""))
     return Attachment(
-        draw(lines(60, 1).filter(lambda name: name == name.strip() and name != "")),
-        draw(
-            st.sampled_from(
-                ["application/octet-stream", "image/png", "text/plain; charset=utf-8", "application/pdf"]
-            )
-        ),
+        stem + draw(st.sampled_from(["", EXTENSIONS[kind]])),
+        kind,
         draw(st.binary(min_size=0, max_size=300)),
         Disposition.INLINE if inline and content_id else Disposition.ATTACHMENT,
         content_id,
@@ -144,7 +163,7 @@ def people(found: list[tuple[str, str]] | tuple[Address, ...]) -> list[tuple[str
     return [(email, blanks(name).strip()) for email, name in pairs]
 
 
-def check(submission: Submission, received: Received) -> None:
+def check(submission: Submission, received: Received, driver: type[HTTPDriver]) -> None:
     message, envelope = submission.message, submission.envelope
     assert received.email == str(submission.id)
     assert people([received.sender]) == people((envelope.sender,))
@@ -156,7 +175,7 @@ def check(submission: Submission, received: Received) -> None:
     assert (body(received.text), body(received.html)) == (body(message.text), body(message.html))
     assert sorted(f[2] for f in received.files) == sorted(a.content for a in message.attachments)
     for a in message.attachments:
-        assert (blanks(a.filename), a.content_type, a.content, a.content_id) in [
+        assert (blanks(a.filename), driver.told(a.content_type), a.content, a.content_id) in [
             (blanks(name), kind, content, cid) for name, kind, content, cid in received.files
         ]
     names = [name.lower() for name, _ in message.headers]
@@ -186,7 +205,13 @@ def test_a_request_reads_back_as_the_same_email(name: str, submission: Submissio
     headers = {n.lower(): v for n, v in request.headers.items()}
     received = driver.read(request.path, headers, request.body)
     assert received.attempt == str(attempt)
-    check(submission, received)
+    check(submission, received, driver)
+
+
+def cannot_be_carried(name: str, submission: Submission) -> bool:
+    """What is known beforehand: one reply-to, and at MailerSend no comma in a recipient's name."""
+    comma = any("," in r.address.name for r in submission.envelope.recipients)
+    return bool(unsupported(provider(name).capabilities, submission)) or (name == "mailersend" and comma)
 
 
 @pytest.mark.parametrize("name", PROVIDERS)
@@ -202,6 +227,9 @@ def test_most_emails_can_be_carried(name: str) -> None:
     ]
     for make in plain:
         submission = make()
+        if cannot_be_carried(name, submission):
+            continue
         request = provider(name).compose(submission, new_id())
         headers = {n.lower(): v for n, v in request.headers.items()}
-        check(submission, PROVIDERS[name][0].read(request.path, headers, request.body))
+        driver = PROVIDERS[name][0]
+        check(submission, driver.read(request.path, headers, request.body), driver)

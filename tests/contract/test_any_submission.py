@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import string
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, cast
 
 import pytest
@@ -190,6 +191,43 @@ def check(submission: Submission, received: Received, driver: type[HTTPDriver]) 
     assert not hidden & told
 
 
+def reduced(name: str, submission: Submission) -> Submission:
+    """The email without what rules it out for the provider: few of any emails would fit all its limits by chance."""
+    can, message, envelope = provider(name).capabilities, submission.message, submission.envelope
+    first, *others = envelope.recipients
+    reply_to, headers, files = envelope.reply_to[: can.max_reply_to], message.headers, message.attachments
+    if not can.inline_images:
+        files = tuple(replace(a, disposition=Disposition.ATTACHMENT, content_id=None) for a in files)
+    if driver_of(name).types_by_extension:
+        files = tuple(replace(a, filename=a.filename + EXTENSIONS[a.content_type]) for a in files)
+    if name == "brevo":
+        headers = tuple((n, v) for n, v in headers if v.isascii())
+        reply_to = tuple(replace(a, name=a.name if a.name.isascii() else "") for a in reply_to)
+        files = tuple(a for a in files if not a.filename.endswith(".bin"))
+    return replace(
+        submission,
+        message=replace(
+            message,
+            subject=message.subject or "x",
+            text=message.text or "x",
+            headers=headers,
+            attachments=tuple(replace(a, content=a.content or b"x") for a in files),
+        ),
+        envelope=replace(
+            envelope, recipients=(replace(first, kind=RecipientKind.TO), *others), reply_to=reply_to
+        ),
+        tags=submission.tags[: can.max_tags],
+        tracking=Tracking(
+            submission.tracking.opens if can.tracking_opens else None,
+            submission.tracking.clicks if can.tracking_clicks else None,
+        ),
+    )
+
+
+def driver_of(name: str) -> type[HTTPDriver]:
+    return PROVIDERS[name][0]
+
+
 @pytest.mark.parametrize("name", PROVIDERS)
 @settings(
     deadline=None, max_examples=80, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much]
@@ -201,7 +239,11 @@ def test_a_request_reads_back_as_the_same_email(name: str, submission: Submissio
     try:
         request = adapter.compose(submission, attempt)
     except Unsupported:
-        return
+        submission = reduced(name, submission)
+        try:
+            request = adapter.compose(submission, attempt)
+        except Unsupported:
+            return
     headers = {n.lower(): v for n, v in request.headers.items()}
     received = driver.read(request.path, headers, request.body)
     assert received.attempt == str(attempt)

@@ -191,7 +191,7 @@ class SESProvider(HTTPProvider):
             getattr(self._client, operation)(**asked)
         except _Ready as ready:
             request = ready.request
-        except Exception as error:  # noqa: BLE001  # a parameter that the model forbids, say: nothing has gone
+        except Exception as error:  # a parameter that the model forbids, say: nothing has gone
             raise ValueError(type(error).__name__) from error
         else:
             raise AssertionError("boto3 sent by itself")

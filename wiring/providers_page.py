@@ -112,8 +112,8 @@ def _prose(model: type[BaseModel]) -> str:
 def _prices(kinds: list[ProviderKind[Any, Any]]) -> Iterable[str]:
     yield (
         "\n## What they publicly cost\n\n"
-        "From `providers/prices.toml`: dated, and of use as a start only. What you pay is an account's `base_cost`. An\n"
-        "asterisk marks what was not seen on the provider's own page.\n\n"
+        "From `providers/prices.toml`: dated, and of use as a start only. What you pay is an account's `base_cost`.\n"
+        "An asterisk marks what was not seen on the provider's own page.\n\n"
         "| | Plan | Since | Monthly fee | Included | Beyond it, per 1,000 | Attachments, per GB |\n"
         "|---|---|---|---|---|---|---|\n"
     )

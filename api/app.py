@@ -14,9 +14,11 @@ from api.batches import BatchAccepted
 from api.deps import Dependencies
 from api.documents import DESCRIPTION, ProblemOut
 from api.errors import register_errors
+from api.hooks import register_hooks
 from api.provider_schemas import KindList, ProviderOut, ProviderPage, ProviderTest, RuleOut, RulePage
-from api.routes import batches, emails, health, providers, rules
+from api.routes import batches, emails, health, providers, rules, webhooks
 from api.routes.documents import register_documents
+from api.routes.webhooks import WebhookOut
 from api.schemas import EmailAccepted, EmailOut, EmailPage
 
 VERSION = "0.1.0"
@@ -33,6 +35,7 @@ _ANSWERS = [
         KindList,
         RuleOut,
         RulePage,
+        WebhookOut,
     ),
     *(health.Alive, health.Readiness),
 ]
@@ -57,7 +60,8 @@ def create_app(deps: Dependencies) -> Flask:
     _name_requests(app, deps)
     guard(app, deps)
     register_errors(app)
-    for routes in (batches, emails, providers, rules, health):
+    register_hooks(app, deps)
+    for routes in (batches, emails, providers, webhooks, rules, health):
         app.register_api(routes.blueprint)
     register_documents(app, app.api_doc)
     _refuse_unguarded(app)

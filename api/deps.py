@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Protocol
 from uuid import UUID
 
 from api.gathering import Gathering
+from api.posts import Posts
 from db.sealing import Sealer
 from db.uow import SqlUnitOfWork
-from domain.ports import Clock, Provider
+from domain.ports import Clock, Provider, WebhookReceiver
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +48,32 @@ class BuildProvider(Protocol):
         ...
 
 
+class BuildReceiver(Protocol):
+    def __call__(
+        self,
+        kind: str,
+        name: str,
+        config: Mapping[str, Any],
+        secrets: Sequence[Mapping[str, Any]],
+        *,
+        trusted: bool,
+    ) -> WebhookReceiver | None:
+        """The webhook of an account; None: its kind has none. Raises where settings or secrets cannot be used."""
+        ...
+
+
+class Confirm(Protocol):
+    def __call__(self, provider: str, url: str) -> None:
+        """GET an address by which a provider learns that its webhook may call. Raises ProviderError."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Dependencies:
-    """`ready` looks at every part each time it is called, and never raises."""
+    """`ready` looks at every part each time it is called, and never raises.
+
+    `public_url`: the address under which providers reach the service; None: the one that a request names.
+    """
 
     units: Callable[[], SqlUnitOfWork]
     gathering: Gathering
@@ -57,5 +81,9 @@ class Dependencies:
     sealer: Sealer
     clock: Clock
     build_provider: BuildProvider
+    posts: Posts
+    build_receiver: BuildReceiver
+    confirm: Confirm
     ready: Callable[[], list[Check]]
     limits: Limits = field(default_factory=Limits)
+    public_url: str | None = None

@@ -35,6 +35,7 @@ TITLES = {
     "unsupported-media-type": "The body must be JSON",
     "validation-failed": "Some fields are wrong",
     "idempotency-key-reused": "The idempotency key belongs to another request",
+    "forged": "The call is not proved to be the provider's",
     "internal-error": "Something went wrong on our side",
     "unavailable": "The service cannot answer now",
 }

@@ -176,6 +176,9 @@ class KindOut(Out):
     config_schema: dict[str, Any]
     credentials_schema: dict[str, Any]
     capabilities: dict[str, Any]
+    webhook_secret_schema: dict[str, Any] | None = Field(
+        description="What proves its events (`PUT /v1/providers/{id}/webhook`); null: it tells nothing later."
+    )
 
 
 class KindList(Out):

@@ -24,6 +24,7 @@ from pydantic_core import PydanticCustomError
 from api.addresses import AddressObject, Mailbox
 from api.deps import Limits
 from api.fields import Body, Cost, Instant, Out, Page, PageSize, Text, Timestamp
+from domain.events import BounceClass, EventType, RejectReason
 from domain.headers import header_problem, value_problem
 from domain.intake import Draft
 from domain.lifecycle import Status
@@ -280,13 +281,44 @@ class RecipientOut(AddressOut):
     status: Status
 
 
+class RecipientFate(AddressOut):
+    """Somebody who receives it, and what became of their copy.
+
+    `unresolved`: the provider tells what happened to the email, but not to which of its recipients.
+    """
+
+    kind: RecipientKind
+    status: Status | Literal["unresolved"]
+    bounce: BounceClass | None = Field(description="Of a bounce: hard (the address is wrong) or soft.")
+
+
 class TimelineEntry(Out):
-    """A visible change, and why."""
+    """A visible change or a provider's event, and why. `status`: the email's, after it."""
 
     status: Status
     at: Timestamp
     reason: str | None
     attempt_id: UUID | None
+    event: EventType | None
+
+
+class EventOut(Out):
+    """What a provider told later. `recipient` null: it did not say whose copy it was."""
+
+    id: UUID
+    type: EventType
+    provider: str
+    attempt_id: UUID
+    recipient: str | None
+    occurred_at: Timestamp | None = Field(description="By the provider's clock.")
+    received_at: Timestamp
+    bounce: BounceClass | None
+    reject_reason: RejectReason | None
+    status_code: str | None = Field(description="RFC 3463, such as 5.1.1.")
+    description: str | None
+    mta_response: str | None = Field(description="What the mailbox host said.")
+    click_url: str | None
+    user_agent: str | None
 
 
 class AttemptOut(Out):
@@ -334,8 +366,10 @@ class EmailOut(EmailSummary):
     """An email, with everything that happened to it."""
 
     on_unknown: OnUnknown
+    recipients: list[RecipientFate]  # type: ignore[assignment]
     timeline: list[TimelineEntry]
     attempts: list[AttemptOut]
+    events: list[EventOut]
 
 
 class EmailPage(Page[EmailSummary]):

@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from datetime import datetime
 from decimal import Decimal
 from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
+from domain.events import BounceClass, DeliveryEvent, EventType, RejectReason
 from domain.message import (
     Address,
     Envelope,
@@ -107,3 +109,55 @@ def submission(row: Mapping[str, Any], text: str | None, html: str | None) -> Su
 
 def _address(address: Address) -> dict[str, str]:
     return {"email": address.email, "name": address.name}
+
+
+def event_row(event: DeliveryEvent) -> dict[str, Any]:
+    """An event as JSON; what is not said is left out."""
+    row: dict[str, Any] = {
+        "type": event.type.value,
+        "event_id": event.event_id,
+        "occurred_at": event.occurred_at and event.occurred_at.isoformat(),
+        "recipient": event.recipient,
+        "attempt_id": event.attempt_id and str(event.attempt_id),
+        "provider_message_id": event.provider_message_id,
+        "reject_reason": event.reject_reason and event.reject_reason.value,
+        "bounce": event.bounce and event.bounce.value,
+        "status_code": event.status_code,
+        "description": event.description,
+        "mta_response": event.mta_response,
+        "click_url": event.click_url,
+        "user_agent": event.user_agent,
+        "tags": list(event.tags),
+        "metadata": dict(event.metadata),
+    }
+    return {name: value for name, value in row.items() if value}
+
+
+def event_value(row: Mapping[str, Any]) -> DeliveryEvent:
+    """The value of what `event_row` made."""
+    given = {name: row.get(name) for name in _PLAIN}
+    at, attempt, reason, bounce = (
+        row.get(n) for n in ("occurred_at", "attempt_id", "reject_reason", "bounce")
+    )
+    return DeliveryEvent(
+        type=EventType(row["type"]),
+        occurred_at=None if at is None else datetime.fromisoformat(at),
+        attempt_id=None if attempt is None else UUID(attempt),
+        reject_reason=None if reason is None else RejectReason(reason),
+        bounce=None if bounce is None else BounceClass(bounce),
+        tags=tuple(row.get("tags", ())),
+        metadata=row.get("metadata", {}),
+        **given,
+    )
+
+
+_PLAIN = (
+    "event_id",
+    "recipient",
+    "provider_message_id",
+    "status_code",
+    "description",
+    "mta_response",
+    "click_url",
+    "user_agent",
+)

@@ -87,7 +87,9 @@ class ApiKey(Base):
 
 
 class Provider(Base):
-    """An account at a provider. `user_id` null: shared by all. `api_key` holds all its credentials, sealed."""
+    """An account at a provider. `user_id` null: shared by all. `api_key` holds all its credentials, sealed;
+    `webhook` the token and the secrets of its events, sealed too; null: it has none.
+    """
 
     __tablename__ = "providers"
 
@@ -96,6 +98,7 @@ class Provider(Base):
     name: Mapped[Name]
     kind: Mapped[str] = mapped_column(String(40))
     api_key: Mapped[str] = mapped_column(Text)
+    webhook: Mapped[str | None] = mapped_column(Text)
     config: Mapped[Json]
     base_cost: Mapped[Money]
     currency: Mapped[str] = mapped_column(String(3), server_default="USD")
@@ -342,6 +345,11 @@ class DeliveryAttempt(Base):
         Index("ix_delivery_attempts_job", "job_id"),
         Index("ix_delivery_attempts_open", "run", postgresql_where=text("outcome IS NULL")),
         Index("ix_delivery_attempts_recent", "opened_at", "provider_id"),
+        Index(
+            "ix_delivery_attempts_message",
+            "provider_message_id",
+            postgresql_where=text("provider_message_id IS NOT NULL"),
+        ),
         CheckConstraint("outcome IN ('accepted', 'not_sent', 'unknown')", name="outcome"),
         CheckConstraint("(outcome IS NULL) = (settled_at IS NULL)", name="settled"),
     )
@@ -378,3 +386,46 @@ class IdempotencyKey(Base):
     expires_at: Mapped[Instant]
 
     __table_args__ = (Index("ix_idempotency_keys_expiry", "expires_at"),)
+
+
+class InboundEvent(Base):
+    """What a provider told later, stored before it is applied. `event_key` is the same for a repeat.
+
+    `raw` as the provider wrote it, `event` as we read it. `state`: waiting (looked at when `due_at` has come),
+    applied, or unmatched (no email of ours).
+    """
+
+    __tablename__ = "inbound_events"
+
+    id: Mapped[Id]
+    provider_id: Mapped[ProviderRef]
+    event_key: Mapped[str] = mapped_column(String(200))
+    raw: Mapped[str] = mapped_column(Text)
+    event: Mapped[Json]
+    attempt_id: Mapped[UUID | None]
+    provider_message_id: Mapped[str | None] = mapped_column(Text)
+    state: Mapped[str] = mapped_column(String(10), server_default="waiting")
+    tries: Mapped[int] = mapped_column(SmallInteger, server_default=text("0"))
+    received_at: Mapped[Stamp]
+    due_at: Mapped[Stamp]
+    job_id: Mapped[UUID | None] = mapped_column(ForeignKey("email_jobs.id", ondelete="CASCADE"))
+
+    __table_args__ = (
+        Index("uq_inbound_events_key", "provider_id", "event_key", unique=True),
+        Index("ix_inbound_events_due", "due_at", postgresql_where=text("state = 'waiting'")),
+        Index("ix_inbound_events_job", "job_id", postgresql_where=text("job_id IS NOT NULL")),
+        Index("ix_inbound_events_received", "received_at"),
+        CheckConstraint("state IN ('waiting', 'applied', 'unmatched')", name="state"),
+        CheckConstraint("(state = 'applied') = (job_id IS NOT NULL)", name="applied"),
+    )
+
+
+class InboundNonce(Base):
+    """A value that a provider signs and uses once, with the hash of the body that came with it."""
+
+    __tablename__ = "inbound_nonces"
+
+    provider_id: Mapped[ProviderRef] = mapped_column(primary_key=True)
+    nonce: Mapped[str] = mapped_column(String(200), primary_key=True)
+    body_hash: Mapped[bytes] = mapped_column(LargeBinary)
+    received_at: Mapped[Stamp]

@@ -10,7 +10,8 @@ import base64
 import binascii
 import json
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from uuid import UUID
 
 from cryptography.exceptions import InvalidTag
@@ -84,3 +85,23 @@ def _place(key_id: str, owner: UUID | None, kind: str, row: UUID) -> bytes:
     """The additional data: no two places give the same bytes, as every part's length is fixed or said."""
     parts = (key_id, "shared" if owner is None else str(owner), kind, str(row))
     return b"".join(len(part.encode()).to_bytes(2, "big") + part.encode() for part in parts)
+
+
+@dataclass(frozen=True, slots=True)
+class Hook:
+    """What an account's webhook is proved by: the token in its address, and secrets of which any may prove a call."""
+
+    token: str = field(repr=False)
+    secrets: Sequence[Mapping[str, str]] = field(repr=False)
+
+
+def seal_hook(sealer: Sealer, hook: Hook, *, owner: UUID | None, kind: str, row: UUID) -> str:
+    """As credentials are sealed, in a place of its own."""
+    content = {"token": hook.token, "secrets": json.dumps([dict(s) for s in hook.secrets])}
+    return sealer.seal(content, owner=owner, kind=f"{kind} webhook", row=row)
+
+
+def open_hook(sealer: Sealer, sealed: str, *, owner: UUID | None, kind: str, row: UUID) -> Hook:
+    """Raises SealBroken or UnknownKey."""
+    content = sealer.open(sealed, owner=owner, kind=f"{kind} webhook", row=row)
+    return Hook(content["token"], json.loads(content["secrets"]))

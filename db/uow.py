@@ -13,6 +13,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from db.repositories.accounts import Accounts
 from db.repositories.delivery import Delivery
 from db.repositories.emails import Emails
+from db.repositories.inbound import Inbound
 from db.repositories.intake import Intake
 from db.repositories.providers import Providers
 from db.repositories.quotas import Quotas
@@ -107,6 +108,10 @@ class SqlUnitOfWork:
     @cached_property
     def runs(self) -> Runs:
         return Runs(self.connection)
+
+    @cached_property
+    def inbound(self) -> Inbound:
+        return Inbound(self.connection)
 
     @cached_property
     def intake(self) -> Intake:

@@ -120,8 +120,8 @@ class Verified:
 class Notice:
     """What a verified call says.
 
-    `events`: none is a valid call too (pings). `confirm`: an address that the caller has to GET, off the request,
-    before the provider sends any events (SNS); the receiver has checked that it is the provider's own.
+    `events`: none is a valid call too (pings). `confirm`: an address that the caller has to GET before it answers, so
+    that the provider sends events at all (SNS); the receiver has checked that it is the provider's own.
     `reply`: JSON that the provider wants as the answer's body (Event Grid's handshake); else the body is empty.
     """
 

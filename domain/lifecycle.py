@@ -1,8 +1,19 @@
-"""The statuses of an email and every way from one to the next, in one table."""
+"""The statuses of an email, every way from one to the next, and what providers' events make of it.
+
+Delivery advances a status by TRANSITIONS. What a provider tells later is evidence, and `fold` is the only reading of
+it: the ledger's lines and the events in, statuses out. It looks at all of them together, so their order and their
+repeats cannot matter.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
+from uuid import UUID
+
+from domain.attempt import Outcome
+from domain.events import BounceClass, DeliveryEvent, EventType, RejectReason
 
 
 class Status(StrEnum):
@@ -71,3 +82,142 @@ def advance(status: Status, event: Event) -> Status:
         return TRANSITIONS[status, event]
     except KeyError:
         raise IllegalTransition(f"{event} cannot happen to an email that is {status}") from None
+
+
+# A provider that says one of these had taken the email.
+_TAKEN = frozenset(
+    {
+        EventType.QUEUED, EventType.SENT, EventType.DEFERRED, EventType.DELIVERED, EventType.BOUNCED,
+        EventType.AUTORESPONDED, EventType.OPENED, EventType.CLICKED, EventType.COMPLAINED,
+    }
+)  # fmt: skip
+# By list: another provider would have to refuse these recipients too.
+BY_LIST = frozenset(
+    {RejectReason.INVALID, RejectReason.BOUNCED, RejectReason.SPAM, RejectReason.UNSUBSCRIBED}
+)
+_BECOMES = {
+    EventType.DELIVERED: Status.DELIVERED,
+    EventType.OPENED: Status.DELIVERED,
+    EventType.CLICKED: Status.DELIVERED,
+    EventType.BOUNCED: Status.BOUNCED,
+    EventType.COMPLAINED: Status.COMPLAINED,
+    EventType.FAILED: Status.FAILED,
+}
+# Within one attempt what stands further right holds: a bounce may follow a delivery, a complaint both.
+_RANK = (Status.SENT, Status.FAILED, Status.SUPPRESSED, Status.DELIVERED, Status.BOUNCED, Status.COMPLAINED)
+# Of several attempts the best holds: a late bounce of the first does not worsen the second.
+_BEST = (Status.COMPLAINED, Status.DELIVERED, Status.SENT, Status.BOUNCED, Status.SUPPRESSED, Status.FAILED)
+# Of several recipients the first of these holds: what somebody should look at, then what is still open.
+_LOOK = (Status.COMPLAINED, Status.BOUNCED, Status.SENT, Status.DELIVERED, Status.SUPPRESSED, Status.FAILED)
+
+
+@dataclass(frozen=True, slots=True)
+class Fate:
+    """What became of one recipient. `status` None: nothing is known of this one (`unresolved`)."""
+
+    status: Status | None
+    bounce: BounceClass | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What the ledger and the events say together.
+
+    `status` None: they do not say more than delivery has written. `recipients` in the order asked for.
+    `outcomes`: how each attempt ended, evidence included; `carriers`: the attempts that a provider took.
+    """
+
+    status: Status | None
+    recipients: tuple[Fate, ...]
+    outcomes: Mapping[UUID, Outcome | None]
+
+    @property
+    def carriers(self) -> frozenset[UUID]:
+        return frozenset(i for i, outcome in self.outcomes.items() if outcome is Outcome.ACCEPTED)
+
+
+def fold(
+    recipients: Sequence[str],
+    attempts: Mapping[UUID, Outcome | None],
+    events: Iterable[tuple[UUID, DeliveryEvent]],
+) -> Standing:
+    """What became of an email. `recipients`: its addresses; `attempts`: the ledger; `events` with their attempts."""
+    told: dict[UUID, list[DeliveryEvent]] = {i: [] for i in attempts}
+    for attempt_id, event in events:
+        told[attempt_id].append(event)
+    places = {address.lower(): place for place, address in enumerate(recipients)}
+
+    def place_of(event: DeliveryEvent) -> int | None:
+        """Which recipient an event is of; None: it does not say, or names nobody that we know."""
+        if len(recipients) == 1:
+            return 0
+        return places.get((event.recipient or "").lower())
+
+    outcomes = {i: _outcome(attempts[i], told[i], place_of, len(recipients)) for i in attempts}
+    found: list[list[Fate]] = [[] for _ in recipients]
+    everybody: list[Fate] = []  # by events that do not say of whom they are
+    for attempt_id, outcome in outcomes.items():
+        if outcome is not Outcome.ACCEPTED:
+            continue
+        by_place: dict[int | None, list[DeliveryEvent]] = {}
+        for event in told[attempt_id]:
+            by_place.setdefault(place_of(event), []).append(event)
+        unresolved = _fate(by_place.get(None, ()))
+        if unresolved.status is not Status.SENT:
+            everybody.append(unresolved)
+        for place in range(len(recipients)):
+            fate = _fate(by_place.get(place, ()))
+            open_question = fate.status is Status.SENT and unresolved.status is not Status.SENT
+            found[place].append(Fate(None) if open_question else fate)
+    fates = tuple(_best(of_one) for of_one in found)
+    if not any(found):
+        return Standing(None, tuple(Fate(None) for _ in recipients), outcomes)
+    known = {f.status for f in (*fates, *([_best(everybody)] if everybody else [])) if f.status is not None}
+    return Standing(next(s for s in _LOOK if s in known), fates, outcomes)
+
+
+def _outcome(
+    recorded: Outcome | None,
+    told: Sequence[DeliveryEvent],
+    place_of: Callable[[DeliveryEvent], int | None],
+    recipients: int,
+) -> Outcome | None:
+    """How an attempt ended. Evidence that it was taken beats all; a refusal settles only what was unknown."""
+    if any(e.type in _TAKEN for e in told):
+        return Outcome.ACCEPTED
+    if recorded is Outcome.UNKNOWN:
+        refused = {place_of(e) for e in told if e.type in (EventType.REJECTED, EventType.FAILED)}
+        if None in refused or len(refused) == recipients:
+            return Outcome.NOT_SENT
+    return recorded
+
+
+def _fate(events: Iterable[DeliveryEvent]) -> Fate:
+    """Of one recipient in one attempt that was taken."""
+    found = [Fate(Status.SENT)]
+    for event in events:
+        if event.type is EventType.REJECTED:
+            found.append(Fate(Status.SUPPRESSED if event.reject_reason in BY_LIST else Status.FAILED))
+        elif event.type in _BECOMES:
+            found.append(
+                Fate(_BECOMES[event.type], event.bounce if event.type is EventType.BOUNCED else None)
+            )
+    return max(found, key=lambda fate: (_RANK.index(fate.status or Status.SENT), _hardness(fate)))
+
+
+def _best(fates: Iterable[Fate]) -> Fate:
+    """Of one recipient in several attempts; what is known beats what is not."""
+    known = [fate for fate in fates if fate.status is not None]
+    return min(
+        known, key=lambda fate: (_BEST.index(fate.status or Status.SENT), _hardness(fate)), default=Fate(None)
+    )
+
+
+def _hardness(fate: Fate) -> int:
+    return (None, BounceClass.SOFT, BounceClass.HARD).index(fate.bounce)
+
+
+def refused_by_list(events: Iterable[DeliveryEvent]) -> bool:
+    """Whether a provider that did not send refused the recipients, and not this account's email."""
+    refusals = [e for e in events if e.type in (EventType.REJECTED, EventType.FAILED)]
+    return bool(refusals) and all(e.reject_reason in BY_LIST for e in refusals)

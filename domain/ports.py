@@ -25,6 +25,7 @@ from domain.delivery import (
 )
 from domain.errors import ProviderError
 from domain.events import Notice, Verified, WebhookRequest
+from domain.inbound import Change, Dossier, Match, Note, Waiting
 from domain.intake import Accepted, Entry, KeyTaken, Memo, Sender, Surroundings
 from domain.message import Lane, Submission
 
@@ -100,6 +101,10 @@ class DeliveryQueue(Protocol):
         """Say that the lane has due emails. Returns at once and never fails: the sweeper makes good a lost ring."""
         ...
 
+    def ring_events(self) -> None:
+        """Say that providers' events wait to be applied. As above."""
+        ...
+
 
 class Clock(Protocol):
     """Durations and chance. Wall time is the database's (`mm_now()`), never the process's."""
@@ -149,6 +154,41 @@ class DeliveryStore(Protocol):
 
     def next_due(self, lane: Lane) -> float | None:
         """Seconds until the lane's next row is due (0 or less: now); None: the lane is empty."""
+        ...
+
+
+class InboundStore(Protocol):
+    """Providers' events, stored before they are applied, in one transaction.
+
+    Its locks wait for no worker: what another holds is left for a moment later.
+    """
+
+    def take(self, limit: int) -> Sequence[Waiting]:
+        """The events that are due, oldest first, held to the end of the transaction."""
+        ...
+
+    def match(self, events: Sequence[UUID]) -> Mapping[UUID, Match]:
+        """The attempts of events, by our id or by the provider's; those without one are left out."""
+        ...
+
+    def hold(self, job_ids: Sequence[UUID]) -> Mapping[UUID, Dossier]:
+        """Hold these emails, and tell of them; those that another transaction or a worker holds are left out."""
+        ...
+
+    def record(self, notes: Sequence[Note], changes: Sequence[Change]) -> None:
+        """Write what the events make of the emails; the events are done with."""
+        ...
+
+    def postpone(self, delays: Mapping[UUID, float]) -> None:
+        """Look at these events again, each in so many seconds."""
+        ...
+
+    def leave(self, events: Sequence[UUID]) -> None:
+        """These events belong to no email of ours: they are kept, and not looked at again."""
+        ...
+
+    def next_due(self) -> float | None:
+        """Seconds until the next event is due (0 or less: now); None: there is none."""
         ...
 
 
@@ -206,6 +246,9 @@ class WorkerUnit(Protocol):
 
     @property
     def upkeep(self) -> UpkeepStore: ...
+
+    @property
+    def inbound(self) -> InboundStore: ...
 
     @property
     def quotas(self) -> QuotaStore: ...

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ValidationError
 
 from domain.capabilities import Capabilities
 from domain.ports import Provider, WebhookReceiver
-from providers import mailgun, memory, resend, sendgrid, ses, smtp, smtp_presets
+from providers import mailgun, memory, postmark, resend, sendgrid, ses, smtp, smtp_presets
 from providers.world import Timeouts, World
 
 __all__ = ["KINDS", "InvalidSettings", "Problem", "ProviderKind", "Timeouts", "UnknownKind", "World"]
@@ -103,6 +103,7 @@ KINDS: dict[str, ProviderKind[Any, Any]] = {
     "mailgun": _of("mailgun", "Mailgun", mailgun),
     "memory": _of("memory", "In memory, sends nothing", memory),
     "microsoft365": _preset("microsoft365", "Microsoft 365 (SMTP)", smtp_presets.MicrosoftConfig),
+    "postmark": _of("postmark", "Postmark", postmark),
     "resend": _of("resend", "Resend", resend),
     "sendgrid": _of("sendgrid", "Twilio SendGrid", sendgrid),
     "ses": _of("ses", "Amazon SES", ses),

@@ -18,19 +18,39 @@ from abc import ABC, abstractmethod
 from base64 import b64decode
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Self, TypeVar
 from uuid import UUID
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 from domain.events import DeliveryEvent, Forged, InboundEvent, Notice, Unreadable, Verified, WebhookRequest
+from providers.fields import ATTEMPT
 
-ATTEMPT = "mailmux_attempt"  # the metadata in which the attempt's id travels
 SKEW = timedelta(minutes=5)  # how far a provider's clock may be before ours
 _ENHANCED = re.compile(r"(?<![\d.])([245]\.\d{1,3}\.\d{1,3})(?![\d.])")
 _LONGEST_KEY = 200  # characters
 
 Secret = TypeVar("Secret", bound=BaseModel)
+
+
+class BasicAuthSecret(BaseModel):
+    """Both or neither: the user and the password that the provider is to give with each call (RFC 7617)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    username: str | None = Field(default=None, min_length=1, max_length=200, pattern=r"^[^:\x00-\x1f]+$")
+    password: SecretStr | None = Field(default=None, min_length=1, max_length=200)
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if (self.username is None) != (self.password is None):
+            raise ValueError("username and password go together")
+        return self
+
+    def check_basic(self, request: WebhookRequest) -> None:
+        """Raise Forged where the call lacks the credentials that are configured."""
+        if self.username is not None and self.password is not None:
+            basic_auth(request, self.username, self.password.get_secret_value())
 
 
 class SignedWebhook(ABC, Generic[Secret]):

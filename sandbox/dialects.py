@@ -2,10 +2,11 @@
 
 from sandbox.dialect import Dialect
 from sandbox.mailgun import Mailgun
+from sandbox.postmark import Postmark
 from sandbox.resend import Resend
 from sandbox.sendgrid import SendGrid
 from sandbox.ses import SES
 
 HTTP_DIALECTS: dict[str, type[Dialect]] = {
-    dialect.name: dialect for dialect in (Mailgun, Resend, SendGrid, SES)
+    dialect.name: dialect for dialect in (Mailgun, Postmark, Resend, SendGrid, SES)
 }

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, cast
+from urllib.parse import urlsplit, urlunsplit
 from uuid import UUID
 
 import redis
@@ -21,9 +22,11 @@ from db.live import RedisLiveState
 from db.repositories.routes import ProviderRow
 from db.sealing import Sealer
 from db.uow import SqlUnitOfWork, open_engine
+from domain.errors import ProviderUnavailable
 from domain.message import Lane
-from domain.ports import Provider
+from domain.ports import Provider, WebhookReceiver
 from providers import registry
+from providers.exchange import Origin, Request
 from providers.reach import public_only
 from providers.world import Timeouts, World
 from routing.policy import Patience
@@ -31,10 +34,11 @@ from routing.snapshot import RuleSnapshot
 from wiring.settings import Settings
 from workers.delivery import Dispatcher, Knobs
 from workers.fleet import ConfiguredFleet
-from workers.queue import DRAIN_TASK, Doorbell
+from workers.queue import DRAIN_TASK, EVENTS_TASK, Doorbell
 from workers.run import Heart
 from workers.sending import Sender
 
+_UPKEEP = "upkeep"  # celeryconfig.task_default_queue
 _UNHEARD_RINGS = 8  # in a lane's queue, after which no more are added
 _FRESH = 0.2  # seconds that what was read of the providers is used
 _LIVE_TIMEOUT = 0.05  # seconds that a decision waits for Redis
@@ -88,6 +92,31 @@ class Foundry:
         checked, secrets = registry.validate(kind, config, credentials)
         return registry.build(kind, name, checked, secrets, self._trusted if trusted else self._public)
 
+    def receiver(
+        self,
+        kind: str,
+        name: str,
+        config: Mapping[str, Any],
+        secrets: Sequence[Mapping[str, Any]],
+        *,
+        trusted: bool,
+    ) -> WebhookReceiver | None:
+        """The webhook of an account. Raises where its kind, settings or secrets cannot be used."""
+        checked = registry.kind(kind).Config.model_validate(dict(config))
+        return registry.receiver(kind, name, checked, secrets, self._trusted if trusted else self._public)
+
+    def confirm(self, provider: str, url: str) -> None:
+        """GET an address of a provider's, at a public host. Raises ProviderError."""
+        parts = urlsplit(url)
+        origin = Origin(provider, f"{parts.scheme}://{parts.netloc}", self._public)
+        try:
+            path = urlunsplit(("", "", parts.path or "/", parts.query, ""))
+            answer = origin.perform(Request("GET", path))
+        finally:
+            origin.close()
+        if not 200 <= answer.status < 300:
+            raise ProviderUnavailable(provider, f"the address to be confirmed answered {answer.status}")
+
 
 def build_doorbell(settings: Settings, app: Celery, clock: SystemClock) -> Doorbell:
     """The bell that drains are rung with. `app` may be configured for publishing only.
@@ -97,10 +126,13 @@ def build_doorbell(settings: Settings, app: Celery, clock: SystemClock) -> Doorb
     """
     client = redis.Redis.from_url(settings.redis_url.reveal(), socket_timeout=1, socket_connect_timeout=1)
 
-    def publish(lane: Lane) -> None:
-        if cast("int", client.llen(lane.value)) >= _UNHEARD_RINGS:
+    def publish(lane: Lane | None) -> None:
+        task, args, queue = (
+            (EVENTS_TASK, (), _UPKEEP) if lane is None else (DRAIN_TASK, (lane.value,), lane.value)
+        )
+        if cast("int", client.llen(queue)) >= _UNHEARD_RINGS:
             return
-        app.send_task(DRAIN_TASK, args=(lane.value,), queue=lane.value, retry=False, ignore_result=True)
+        app.send_task(task, args=args, queue=queue, retry=False, ignore_result=True)
 
     return Doorbell(publish, clock)
 

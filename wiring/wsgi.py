@@ -17,6 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from api.app import create_app
 from api.deps import Check, Dependencies, Limits
 from api.gathering import Gathering
+from api.posts import Posts
 from db.uow import open_engine
 from wiring.bootstrap import (
     Foundry,
@@ -44,6 +45,7 @@ def build_api(settings: Settings) -> Dependencies:
     engine = open_engine(
         settings.database_url.reveal(), pool_size=settings.api_threads, application="mailmux-api"
     )
+    foundry = Foundry(settings, clock)
     units, queue = unit_factory(engine), build_doorbell(settings, publishing_app(settings), clock)
     return Dependencies(
         units=units,
@@ -51,12 +53,16 @@ def build_api(settings: Settings) -> Dependencies:
         ids=new_id,
         sealer=build_sealer(settings),
         clock=clock,
-        build_provider=Foundry(settings, clock).build,
+        build_provider=foundry.build,
+        posts=Posts(units, queue),
+        build_receiver=foundry.receiver,
+        confirm=foundry.confirm,
         ready=_readiness(engine, settings.redis_url.reveal()),
         limits=Limits(
             max_body_bytes=settings.max_body_bytes,
             idempotency_ttl=timedelta(hours=settings.idempotency_ttl_hours),
         ),
+        public_url=settings.public_url,
     )
 
 

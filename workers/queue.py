@@ -11,6 +11,7 @@ from domain.message import Lane
 from domain.ports import Clock
 
 DRAIN_TASK = "mailmux.drain"
+EVENTS_TASK = "mailmux.apply_events"
 _GAP = 0.01  # seconds between two rings of one lane
 _QUIET = 5.0  # seconds between two log lines about a broker that is away
 
@@ -20,20 +21,27 @@ log = structlog.get_logger(__name__)
 class Doorbell:
     """domain.ports.DeliveryQueue: rings on the leading and the trailing edge of a burst, off the caller's thread.
 
-    `publish(lane)` sends one drain task. Where it fails the ring is lost, and the sweeper makes it good.
+    `publish(lane)` sends one drain task, `publish(None)` one that applies providers' events. Where it fails the ring
+    is lost, and the sweeper makes it good.
     """
 
-    def __init__(self, publish: Callable[[Lane], None], clock: Clock) -> None:
+    def __init__(self, publish: Callable[[Lane | None], None], clock: Clock) -> None:
         self._publish = publish
         self._clock = clock
-        self._pending: set[Lane] = set()
+        self._pending: set[Lane | None] = set()
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
         self._complained = float("-inf")
 
     def ring(self, lane: Lane) -> None:
+        self._ring(lane)
+
+    def ring_events(self) -> None:
+        self._ring(None)
+
+    def _ring(self, what: Lane | None) -> None:
         with self._changed:
-            self._pending.add(lane)
+            self._pending.add(what)
             if self._thread is None:  # not in __init__: a forked server would lose the thread
                 self._thread = threading.Thread(target=self._serve, name="mailmux-doorbell", daemon=True)
                 self._thread.start()
@@ -45,7 +53,7 @@ class Doorbell:
                 while not self._pending:
                     self._changed.wait()
                 lanes, self._pending = self._pending, set()
-            for lane in sorted(lanes):
+            for lane in sorted(lanes, key=str):
                 try:
                     self._publish(lane)
                 # Any broker's fault: the row is in the database, and the sweeper rings again.
@@ -53,8 +61,8 @@ class Doorbell:
                     self._complain(lane, error)
             self._clock.sleep(_GAP)
 
-    def _complain(self, lane: Lane, error: Exception) -> None:
+    def _complain(self, lane: Lane | None, error: Exception) -> None:
         now = self._clock.monotonic()
         if now - self._complained >= _QUIET:
             self._complained = now
-            log.warning("ring_lost", lane=lane.value, error=type(error).__name__)
+            log.warning("ring_lost", lane=lane and lane.value, error=type(error).__name__)

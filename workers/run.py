@@ -56,7 +56,7 @@ class Heart:
         self._units, self._queue, self._clock, self._ids, self._log = units, queue, clock, ids, log
         self._lease, self._beat, self._patience = lease, beat, patience or Patience()
         self._run: LeasedRun | None = None
-        self._wakes: dict[Lane, float] = {}
+        self._wakes: dict[Lane | None, float] = {}  # None: providers' events
         self._changed = threading.Condition()
         self._stopping = False
         self._thread = threading.Thread(target=self._live, name="mailmux-heart", daemon=True)
@@ -86,9 +86,17 @@ class Heart:
 
     def wake(self, lane: Lane, delay: float) -> None:
         """Ring the lane in `delay` seconds."""
+        self._wake(lane, delay)
+
+    def wake_events(self, delay: float) -> None:
+        """Ring for providers' events in `delay` seconds, where the sweeper would not do it as soon."""
+        if delay <= self._beat:
+            self._wake(None, delay)
+
+    def _wake(self, what: Lane | None, delay: float) -> None:
         with self._changed:
             at = self._clock.monotonic() + max(0.0, delay)
-            self._wakes[lane] = min(at, self._wakes.get(lane, at))
+            self._wakes[what] = min(at, self._wakes.get(what, at))
             self._changed.notify_all()
 
     def _start_run(self) -> LeasedRun:
@@ -113,7 +121,10 @@ class Heart:
                     self._changed.wait(min([next_beat, *self._wakes.values()]) - now)
                     continue
             for lane in due:
-                self._queue.ring(lane)
+                if lane is None:
+                    self._queue.ring_events()
+                else:
+                    self._queue.ring(lane)
             if self._clock.monotonic() >= next_beat:
                 next_beat = self._clock.monotonic() + self._beat
                 try:
@@ -145,6 +156,9 @@ class Heart:
             self._log.warning("swept", runs=swept.runs, doubts=swept.doubts, freed=swept.freed)
         with self._units() as unit:
             soon = {lane: unit.delivery.next_due(lane) for lane in Lane}
+            events = unit.inbound.next_due()
         for lane, seconds in soon.items():
             if seconds is not None and 0 < seconds <= self._beat:
                 self.wake(lane, seconds)
+        if events is not None:
+            self.wake_events(events)

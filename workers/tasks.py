@@ -11,9 +11,9 @@ from domain.delivery import LeaseLost
 from domain.message import Lane
 from domain.ports import DeliveryQueue
 from routing.policy import Patience
-from workers import upkeep
+from workers import inbound, upkeep
 from workers.delivery import Dispatcher, drain
-from workers.queue import DRAIN_TASK
+from workers.queue import DRAIN_TASK, EVENTS_TASK
 from workers.run import Heart
 from workers.upkeep import Units
 
@@ -49,6 +49,9 @@ def register_tasks(app: Celery, deps: LazyDeps) -> None:
     def drain_lane(lane: str) -> None:
         drain_in_run(Lane(lane), deps())
 
+    def apply_events() -> None:
+        apply_and_wake(deps())
+
     def sweep() -> None:
         upkeep.sweep(deps().units, deps().queue, deps().patience)
 
@@ -62,8 +65,16 @@ def register_tasks(app: Celery, deps: LazyDeps) -> None:
         upkeep.forget_idempotency_keys(deps().units)
 
     app.task(name=DRAIN_TASK)(drain_lane)
+    app.task(name=EVENTS_TASK)(apply_events)
     for duty in (sweep, open_quota_windows, recompute_reliability, forget_idempotency_keys):
         app.task(name=f"mailmux.{duty.__name__}")(duty)
+
+
+def apply_and_wake(deps: WorkerDeps) -> None:
+    """Apply the events that are due, and see that the rest is looked at when it is."""
+    due_in = inbound.apply_events(deps.units, deps.queue, deps.dispatcher.clock, log)
+    if due_in is not None:
+        deps.heart.wake_events(due_in)
 
 
 def drain_in_run(lane: Lane, deps: WorkerDeps) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Any
+from uuid import UUID
 
 from flask import Response
 from flask_openapi3.blueprint import APIBlueprint
@@ -26,14 +27,19 @@ from api.schemas import (
     EmailPage,
     EmailPath,
     EmailSummary,
+    EventOut,
+    RecipientFate,
     RecipientOut,
     SendHeaders,
     TimelineEntry,
 )
 from api.sending import hand_over, once, replayed
+from db.mapping import event_value
 from db.repositories.emails import EmailQuery, EmailRecord, NotCancellable
+from domain.attempt import Outcome
+from domain.events import DeliveryEvent
 from domain.intake import Objection
-from domain.lifecycle import Status
+from domain.lifecycle import Status, fold
 
 blueprint = APIBlueprint("emails", __name__, url_prefix="/v1/emails", abp_tags=[Tag(name="emails")])
 CREATE = "POST /v1/emails"
@@ -137,9 +143,37 @@ def _summary(row: RowMapping) -> dict[str, Any]:
 
 
 def _email(record: EmailRecord) -> EmailOut:
+    events = [(row, event_value(row["event"])) for row in record.events]
     return EmailOut(
-        **_summary(record.email),
+        **_summary(record.email)
+        | {"recipients": _fates(record, [(row["attempt_id"], e) for row, e in events])},
         on_unknown=record.email["on_unknown"],
         timeline=[TimelineEntry(**row) for row in record.timeline],
         attempts=[AttemptOut(**row) for row in record.attempts],
+        events=[_event(row, event) for row, event in events],
+    )
+
+
+def _fates(record: EmailRecord, events: list[tuple[UUID, DeliveryEvent]]) -> list[RecipientFate]:
+    """What became of each recipient; where the ledger and the events do not say, it is what the email is."""
+    people = record.email["envelope"]["recipients"]
+    attempts = {row["id"]: row["outcome"] and Outcome(row["outcome"]) for row in record.attempts}
+    standing = fold([r["email"] for r in people], attempts, events)
+    status = Status(record.email["status"])
+    return [
+        RecipientFate(
+            **person,
+            status=status if standing.status is None else fate.status or "unresolved",
+            bounce=fate.bounce,
+        )
+        for person, fate in zip(people, standing.recipients, strict=True)
+    ]
+
+
+def _event(row: RowMapping, event: DeliveryEvent) -> EventOut:
+    told = ("type", "recipient", "occurred_at", "bounce", "reject_reason", "status_code", "description")
+    more = ("mta_response", "click_url", "user_agent")
+    return EventOut(
+        **{name: row[name] for name in ("id", "provider", "attempt_id", "received_at")},
+        **{name: getattr(event, name) for name in (*told, *more)},
     )

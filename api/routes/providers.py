@@ -343,4 +343,5 @@ def _kind(kind: registry.ProviderKind[Any, Any]) -> KindOut:
         config_schema=kind.Config.model_json_schema(),
         credentials_schema=kind.Credentials.model_json_schema(),
         capabilities=capabilities,
+        webhook_secret_schema=kind.WebhookSecret.model_json_schema() if kind.WebhookSecret else None,
     )

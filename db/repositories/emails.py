@@ -30,7 +30,7 @@ _COLUMNS = f"""
 _GET = text(f"{_COLUMNS} AND j.id = :id")
 
 _TIMELINE = text("""
-    SELECT s.status, s.timestamp AS at, s.reason, s.attempt_id FROM email_status s
+    SELECT s.status, s.timestamp AS at, s.reason, s.attempt_id, s.detail->>'event' AS event FROM email_status s
     JOIN email_jobs j ON j.id = s.email_job_id
     WHERE j.user_id = :user_id AND j.id = :id ORDER BY s.timestamp, s.id
 """)
@@ -42,6 +42,14 @@ _ATTEMPTS = text("""
     JOIN email_jobs j ON j.id = a.job_id
     JOIN providers p ON p.id = a.provider_id
     WHERE j.user_id = :user_id AND j.id = :id ORDER BY a.opened_at, a.id
+""")
+
+_EVENTS = text("""
+    SELECT e.id, e.event, e.attempt_id, e.received_at, p.name AS provider
+    FROM inbound_events e
+    JOIN email_jobs j ON j.id = e.job_id
+    JOIN providers p ON p.id = e.provider_id
+    WHERE j.user_id = :user_id AND j.id = :id ORDER BY e.received_at, e.id
 """)
 
 _TAKE_BACK = text("""
@@ -78,6 +86,7 @@ class EmailRecord:
     email: RowMapping
     timeline: Sequence[RowMapping]
     attempts: Sequence[RowMapping]
+    events: Sequence[RowMapping]
 
 
 class NotCancellable(Exception):
@@ -108,6 +117,7 @@ class Emails:
             email,
             self._connection.execute(_TIMELINE, where).mappings().all(),
             self._connection.execute(_ATTEMPTS, where).mappings().all(),
+            self._connection.execute(_EVENTS, where).mappings().all(),
         )
 
     def cancel(self, user_id: UUID, id: UUID, note_id: UUID) -> Status | None:

@@ -6,6 +6,7 @@ import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -17,13 +18,16 @@ from api import keys
 from api.app import create_app
 from api.deps import Check, Dependencies, Limits
 from api.gathering import Gathering
+from api.posts import Posts
 from db.sealing import Sealer
 from db.uow import SqlUnitOfWork, open_engine
 from domain.capabilities import Capabilities
 from domain.checkup import Checkup
 from domain.errors import ProviderError
 from domain.message import Lane
-from domain.ports import Provider
+from domain.ports import Provider, WebhookReceiver
+from providers import registry
+from providers.world import World as ProvidersWorld
 from wiring.bootstrap import new_id
 
 
@@ -47,6 +51,9 @@ class Bell:
 
     rings: list[Lane] = field(default_factory=list)
     broken: bool = False
+
+    def ring_events(self) -> None:
+        pass
 
     def ring(self, lane: Lane) -> None:
         if self.broken:
@@ -85,6 +92,7 @@ class World:
     built: list[tuple[str, str, Mapping[str, Any], Mapping[str, str]]]
     check_error: list[ProviderError]
     check_tells: list[Checkup]
+    confirmed: list[tuple[str, str]]
 
     def sql(self, statement: str, **values: Any) -> Sequence[Any]:
         with self.engine.begin() as connection:
@@ -186,6 +194,7 @@ def make_world(database_url: str, ready: Callable[[], list[Check]] | None = None
     built: list[tuple[str, str, Mapping[str, Any], Mapping[str, str]]] = []
     check_error: list[ProviderError] = []
     check_tells: list[Checkup] = []
+    confirmed: list[tuple[str, str]] = []
 
     def build(
         kind: str, name: str, config: Mapping[str, Any], credentials: Mapping[str, str], *, trusted: bool
@@ -195,6 +204,18 @@ def make_world(database_url: str, ready: Callable[[], list[Check]] | None = None
         return CheckedProvider(
             check_error[-1] if check_error else None, check_tells[-1] if check_tells else Checkup()
         )
+
+    def receive(
+        kind: str,
+        name: str,
+        config: Mapping[str, Any],
+        secrets: Sequence[Mapping[str, Any]],
+        *,
+        trusted: bool,
+    ) -> WebhookReceiver | None:
+        checked = registry.kind(kind).Config.model_validate(dict(config))
+        timeless = ProvidersWorld(clock=FixedClock(), wall_time=lambda: datetime.now(UTC))
+        return registry.receiver(kind, name, checked, secrets, timeless)
 
     def units() -> SqlUnitOfWork:
         return SqlUnitOfWork(engine)
@@ -206,9 +227,12 @@ def make_world(database_url: str, ready: Callable[[], list[Check]] | None = None
         sealer=Sealer({"k1": b"1" * 32}, "k1"),
         clock=FixedClock(),
         build_provider=build,
+        posts=Posts(units, bell),
+        build_receiver=receive,
+        confirm=lambda provider, url: confirmed.append((provider, url)),
         ready=ready or (lambda: [Check("postgres", ok=True)]),
     )
-    return World(create_app(deps), engine, deps, bell, built, check_error, check_tells)
+    return World(create_app(deps), engine, deps, bell, built, check_error, check_tells, confirmed)
 
 
 EMAIL: dict[str, Any] = {

@@ -125,6 +125,9 @@ class Memory:
         self.keys.update(self._new_keys)
         self.commits += 1
 
+    def ring_events(self) -> None:
+        pass
+
     def ring(self, lane: Lane) -> None:
         self.rung_before_commit |= self.commits == 0
         self.rings.append(lane)

@@ -1,0 +1,191 @@
+"""/hooks/<kind>/<account>/<token>: providers' webhooks in. Verify on the raw body, store, answer; nothing else.
+
+What is stored is applied later by workers (workers.inbound). A call is answered 2xx whether or not its emails are
+known.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import structlog
+from flask import Blueprint, Flask, Response, request
+
+from api.deps import Dependencies
+from api.errors import Problem, not_found
+from api.posts import Post
+from db.repositories.inbound import NonceReused
+from db.sealing import SealBroken, UnknownKey, open_hook
+from domain.errors import ProviderError
+from domain.events import Forged, Unreadable, WebhookRequest
+from domain.ports import WebhookReceiver
+from providers.registry import InvalidSettings, UnknownKind
+
+log = structlog.get_logger(__name__)
+
+LARGEST_CALL = 5_000_000  # bytes; SendGrid's largest batch has less than one
+_FRESH = 5.0  # seconds that an account's secrets are used before they are read again
+_LEAST = 0.5  # seconds between two readings of one account for calls that do not verify
+_MOST = 1000  # accounts that are known at once
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """A provider account with a webhook. `now` is the database's time when it was read, at `read_at` of the clock."""
+
+    id: UUID
+    name: str
+    token: str
+    receiver: WebhookReceiver
+    now: datetime
+    read_at: float
+
+
+class Accounts:
+    """Accounts that were looked up a moment ago."""
+
+    def __init__(self, deps: Dependencies) -> None:
+        self._deps = deps
+        self._known: dict[tuple[str, UUID], Account | None] = {}
+        self._seen: dict[tuple[str, UUID], float] = {}
+        self._lock = threading.Lock()
+
+    def find(self, kind: str, account_id: UUID, at_least: float = _FRESH) -> Account | None:
+        """The account, read at most `at_least` seconds ago; None: there is no such webhook."""
+        key, now = (kind, account_id), self._deps.clock.monotonic()
+        if key in self._seen and now - self._seen[key] < at_least:
+            return self._known[key]
+        with self._lock:
+            if key in self._seen and self._deps.clock.monotonic() - self._seen[key] < at_least:
+                return self._known[key]
+            found = self._read(kind, account_id)
+            if len(self._known) >= _MOST:
+                self._known, self._seen = {}, {}
+            self._known[key] = found
+            self._seen[key] = self._deps.clock.monotonic()
+            return found
+
+    def _read(self, kind: str, account_id: UUID) -> Account | None:
+        read_at = self._deps.clock.monotonic()
+        with self._deps.units() as unit:
+            row = unit.inbound.receiver(kind, account_id)
+        if row is None:
+            return None
+        try:
+            hook = open_hook(self._deps.sealer, row["sealed"], owner=row["user_id"], kind=kind, row=row["id"])
+            receiver = self._deps.build_receiver(
+                kind, row["name"], row["config"], hook.secrets, trusted=row["trusted"]
+            )
+        except (SealBroken, UnknownKey, InvalidSettings, UnknownKind, ValueError) as error:
+            log.warning("webhook_unusable", provider_id=str(account_id), error=type(error).__name__)
+            return None
+        if receiver is None:
+            return None
+        return Account(row["id"], row["name"], hook.token, receiver, row["now"], read_at)
+
+
+def register_hooks(app: Flask, deps: Dependencies) -> None:
+    """Give the app its webhooks."""
+    accounts = Accounts(deps)
+    blueprint = Blueprint("hooks", __name__)
+
+    def receive(kind: str, account_id: UUID, token: str) -> Response:
+        account = accounts.find(kind, account_id)
+        if account is None or not _same(account.token, token):
+            account = accounts.find(kind, account_id, _LEAST)
+        if account is None or not _same(account.token, token):
+            raise not_found()
+        if request.method != "POST":
+            return Response(status=200)  # a provider that looks whether somebody is here
+        asked = WebhookRequest(_public(deps), _headers(), _body(), request.method)
+        try:
+            return _take(deps, accounts, (kind, account_id), account, asked)
+        except Forged as forged:
+            log.warning("webhook_forged", provider_id=str(account_id), reason=str(forged))
+            raise Problem(
+                401, f"The call is not proved to be the provider's: {forged}", type="forged"
+            ) from forged
+        except NonceReused as reused:
+            log.warning(
+                "webhook_forged", provider_id=str(account_id), reason="a token came with another body"
+            )
+            raise Problem(401, "Its token came before, with another body", type="forged") from reused
+        except Unreadable as unreadable:
+            log.warning("webhook_unreadable", provider_id=str(account_id), reason=str(unreadable))
+            raise Problem(400, f"The body cannot be read: {unreadable}") from unreadable
+        except ProviderError as away:
+            log.warning("webhook_unverified", provider_id=str(account_id), reason=away.detail)
+            raise Problem(
+                503, "It cannot be verified now: call again", headers={"Retry-After": "30"}
+            ) from away
+
+    receive.public = True  # type: ignore[attr-defined]  # it proves itself
+    blueprint.add_url_rule(
+        "/hooks/<kind>/<uuid:account_id>/<token>", "receive", receive, methods=["GET", "HEAD", "POST"]
+    )
+    app.register_blueprint(blueprint)
+
+
+def _take(
+    deps: Dependencies, accounts: Accounts, key: tuple[str, UUID], account: Account, asked: WebhookRequest
+) -> Response:
+    try:
+        verified = account.receiver.verify(asked, _now(deps, account))
+    except Forged:
+        # The secrets may have changed since they were read.
+        fresh = accounts.find(*key, _LEAST)
+        if fresh is None or fresh is account:
+            raise
+        account = fresh
+        verified = account.receiver.verify(asked, _now(deps, account))
+    notice = account.receiver.parse(asked)
+    if notice.events or verified.nonce is not None:
+        digest = hashlib.sha256(asked.body).digest()
+        nonce = None if verified.nonce is None else (verified.nonce, digest)
+        deps.posts.keep(Post(account.id, notice.events, nonce))
+    if notice.confirm is not None:
+        deps.confirm(account.name, notice.confirm)  # raises ProviderError: then the provider calls again
+    if notice.reply is not None:
+        return Response(json.dumps(dict(notice.reply)), 200, content_type="application/json")
+    return Response(status=200)
+
+
+def _now(deps: Dependencies, account: Account) -> datetime:
+    """The database's time, carried on by the monotonic clock."""
+    return account.now + timedelta(seconds=deps.clock.monotonic() - account.read_at)
+
+
+def _public(deps: Dependencies) -> str:
+    """The address as the provider was given it: what stands before us may have changed host and scheme."""
+    base = deps.public_url or request.host_url.rstrip("/")
+    query = request.query_string.decode("latin-1")
+    return f"{base}{request.path}" + (f"?{query}" if query else "")
+
+
+def _headers() -> Mapping[str, str]:
+    found: dict[str, Any] = {}
+    for name, value in request.headers.items():
+        lower = name.lower()
+        found[lower] = f"{found[lower]}, {value}" if lower in found else value
+    return found
+
+
+def _body() -> bytes:
+    if (request.content_length or 0) > LARGEST_CALL:
+        raise Problem(413, f"A call may have {LARGEST_CALL} bytes")
+    body = request.stream.read(LARGEST_CALL + 1)
+    if len(body) > LARGEST_CALL:
+        raise Problem(413, f"A call may have {LARGEST_CALL} bytes")
+    return body
+
+
+def _same(wanted: str, given: str) -> bool:
+    return hmac.compare_digest(wanted.encode(), given.encode("utf-8", "replace"))

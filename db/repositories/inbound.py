@@ -1,0 +1,372 @@
+"""Providers' events: stored by the webhook, applied by workers.
+
+Applying never waits for delivery: it takes the queue's row only where nobody holds it, and the email's only after
+that. Locks go in the house's order: the events, the queue rows, the jobs, the attempts, the quotas.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+import uuid_utils.compat as uuid_utils
+from sqlalchemy import Connection, RowMapping, text
+
+from db.mapping import event_row, event_value
+from db.repositories.quotas import Quotas
+from db.statements import Prepared
+from domain.attempt import Outcome
+from domain.events import DeliveryEvent, InboundEvent
+from domain.inbound import Change, Dossier, Match, Note, Waiting
+from domain.lifecycle import Status
+from domain.message import Lane
+
+_RECEIVER = text("""
+    SELECT id, user_id, name, kind, config, webhook AS sealed, version, mm_now() AS now,
+        user_id IS NULL OR EXISTS (SELECT FROM users u WHERE u.id = user_id AND u.role = 'operator') AS trusted
+    FROM providers WHERE id = :id AND kind = :kind AND deleted_at IS NULL AND webhook IS NOT NULL
+""")
+
+_SET_WEBHOOK = text("""
+    UPDATE providers SET webhook = :sealed, version = version + 1, updated_at = mm_now() WHERE id = :id
+""")
+
+_SEALED = text("SELECT webhook FROM providers WHERE id = :id")
+
+_KEEP = Prepared(
+    "keep_events",
+    """
+    INSERT INTO inbound_events (id, provider_id, event_key, raw, event, attempt_id, provider_message_id)
+    SELECT e.id, e.provider_id, e.event_key, e.raw, CAST(e.event AS jsonb), e.attempt_id, e.message_id
+    FROM unnest(:ids, :providers, :keys, :raws, :events, :attempts, :messages)
+        AS e(id, provider_id, event_key, raw, event, attempt_id, message_id)
+    ORDER BY e.provider_id, e.event_key
+    ON CONFLICT (provider_id, event_key) DO NOTHING
+    """,
+    ids="uuid[]",
+    providers="uuid[]",
+    keys="text[]",
+    raws="text[]",
+    events="text[]",
+    attempts="uuid[]",
+    messages="text[]",
+)
+
+_USE_NONCE = Prepared(
+    "use_nonce",
+    """
+    WITH used AS (
+        INSERT INTO inbound_nonces (provider_id, nonce, body_hash) VALUES (:provider, :nonce, :hash)
+        ON CONFLICT (provider_id, nonce) DO NOTHING RETURNING true
+    )
+    SELECT EXISTS (SELECT FROM used)
+    """,
+    provider="uuid",
+    nonce="text",
+    hash="bytea",
+)
+
+_NONCE = text("SELECT body_hash FROM inbound_nonces WHERE provider_id = :provider AND nonce = :nonce")
+
+_TAKE = Prepared(
+    "take_events",
+    """
+    SELECT id, provider_id, event, tries, EXTRACT(epoch FROM mm_now() - received_at) AS age
+    FROM inbound_events WHERE state = 'waiting' AND due_at <= mm_now()
+    ORDER BY due_at LIMIT :limit FOR UPDATE SKIP LOCKED
+    """,
+    limit="int",
+)
+
+# By our id, else by the provider's; only among the accounts of the owner whose webhook told it.
+_MATCH = Prepared(
+    "match_events",
+    """
+    SELECT e.id, a.id AS attempt_id, a.job_id, a.outcome IS NULL AS open
+    FROM inbound_events e JOIN providers told ON told.id = e.provider_id
+    CROSS JOIN LATERAL (
+        SELECT c.id, c.job_id, c.outcome FROM (
+            SELECT 1 AS place, a.* FROM delivery_attempts a WHERE a.id = e.attempt_id
+            UNION ALL
+            SELECT 2 AS place, a.* FROM delivery_attempts a
+            WHERE e.provider_message_id IS NOT NULL AND a.provider_message_id = e.provider_message_id
+        ) c JOIN providers sent ON sent.id = c.provider_id
+        WHERE sent.kind = told.kind AND sent.user_id IS NOT DISTINCT FROM told.user_id
+        ORDER BY sent.id <> told.id, c.place LIMIT 1
+    ) a
+    WHERE e.id = ANY(:events)
+    """,
+    events="uuid[]",
+)
+
+_WITH_ROW = Prepared(
+    "inbound_queued", "SELECT job_id FROM email_queue WHERE job_id = ANY(:jobs)", jobs="uuid[]"
+)
+
+_HOLD_ROWS = Prepared(
+    "inbound_hold_rows",
+    """
+    SELECT job_id, held FROM email_queue WHERE job_id = ANY(:jobs) AND run IS NULL
+    ORDER BY job_id FOR UPDATE SKIP LOCKED
+    """,
+    jobs="uuid[]",
+)
+
+_HOLD_JOBS = Prepared(
+    "inbound_hold_jobs",
+    """
+    SELECT id, status, lane, envelope FROM email_jobs WHERE id = ANY(:jobs)
+    ORDER BY id FOR NO KEY UPDATE SKIP LOCKED
+    """,
+    jobs="uuid[]",
+)
+
+_LEDGER = Prepared(
+    "inbound_ledger",
+    "SELECT id, job_id, provider_id, outcome FROM delivery_attempts WHERE job_id = ANY(:jobs)",
+    jobs="uuid[]",
+)
+
+_APPLIED = Prepared(
+    "inbound_applied",
+    "SELECT job_id, attempt_id, event FROM inbound_events WHERE job_id = ANY(:jobs)",
+    jobs="uuid[]",
+)
+
+_SETTLE = Prepared(
+    "inbound_settle",
+    """
+    UPDATE delivery_attempts a SET outcome = s.outcome, detail = 'as the provider told later',
+        error = CASE WHEN s.outcome = 'accepted' THEN NULL ELSE 'rejected' END, settled_at = mm_now(),
+        provider_message_id = COALESCE(a.provider_message_id, s.message_id)
+    FROM unnest(:ids, :outcomes, :messages) AS s(id, outcome, message_id)
+    WHERE a.id = s.id AND a.outcome = 'unknown'
+    RETURNING a.id, a.outcome
+    """,
+    ids="uuid[]",
+    outcomes="text[]",
+    messages="text[]",
+)
+
+_CHANGE = Prepared(
+    "inbound_change",
+    """
+    UPDATE email_jobs j SET status = c.status, status_reason = c.reason,
+        provider_used = COALESCE(c.provider_id, j.provider_used),
+        sent_at = CASE WHEN c.provider_id IS NOT NULL THEN COALESCE(j.sent_at, mm_now()) ELSE j.sent_at END
+    FROM unnest(:jobs, :statuses, :reasons, :providers) AS c(job_id, status, reason, provider_id)
+    WHERE j.id = c.job_id AND j.status <> c.status
+    """,
+    jobs="uuid[]",
+    statuses="text[]",
+    reasons="text[]",
+    providers="uuid[]",
+)
+
+_CLOSE = Prepared("inbound_close", "DELETE FROM email_queue WHERE job_id = ANY(:jobs)", jobs="uuid[]")
+
+_RETRY = Prepared(
+    "inbound_retry",
+    "UPDATE email_queue SET held = false, due_at = mm_now() WHERE job_id = ANY(:jobs)",
+    jobs="uuid[]",
+)
+
+_NOTE = Prepared(
+    "inbound_note",
+    """
+    INSERT INTO email_status (id, email_job_id, status, reason, attempt_id, detail)
+    SELECT n.id, n.job_id, n.status, n.reason, n.attempt_id, CAST(n.detail AS jsonb)
+    FROM unnest(:ids, :jobs, :statuses, :reasons, :attempts, :details)
+        AS n(id, job_id, status, reason, attempt_id, detail)
+    """,
+    ids="uuid[]",
+    jobs="uuid[]",
+    statuses="text[]",
+    reasons="text[]",
+    attempts="uuid[]",
+    details="text[]",
+)
+
+_DONE = Prepared(
+    "inbound_done",
+    """
+    UPDATE inbound_events e SET state = 'applied', job_id = d.job_id, attempt_id = d.attempt_id
+    FROM unnest(:ids, :jobs, :attempts) AS d(id, job_id, attempt_id) WHERE e.id = d.id
+    """,
+    ids="uuid[]",
+    jobs="uuid[]",
+    attempts="uuid[]",
+)
+
+_POSTPONE = Prepared(
+    "inbound_postpone",
+    """
+    UPDATE inbound_events e SET tries = LEAST(e.tries + 1, 1000), due_at = mm_now() + p.delay * interval '1 second'
+    FROM unnest(:ids, :delays) AS p(id, delay) WHERE e.id = p.id
+    """,
+    ids="uuid[]",
+    delays="float[]",
+)
+
+_LEAVE = Prepared(
+    "inbound_leave", "UPDATE inbound_events SET state = 'unmatched' WHERE id = ANY(:ids)", ids="uuid[]"
+)
+
+_NEXT_DUE = Prepared(
+    "inbound_next_due",
+    "SELECT EXTRACT(epoch FROM min(due_at) - mm_now()) FROM inbound_events WHERE state = 'waiting'",
+)
+
+
+class NonceReused(Exception):
+    """A value that a provider uses once came again with another body."""
+
+
+class Inbound:
+    """domain.ports.InboundStore on PostgreSQL, and what the webhooks themselves need."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._quotas = Quotas(connection)
+
+    def receiver(self, kind: str, id: UUID) -> RowMapping | None:
+        """The account whose webhook this is, with the time; None: there is none."""
+        return self._connection.execute(_RECEIVER, {"id": id, "kind": kind}).mappings().one_or_none()
+
+    def sealed(self, id: UUID) -> str | None:
+        """The sealed token and secrets of an account's webhook."""
+        found: str | None = self._connection.execute(_SEALED, {"id": id}).scalar()
+        return found
+
+    def set_webhook(self, id: UUID, sealed: str | None) -> None:
+        self._connection.execute(_SET_WEBHOOK, {"id": id, "sealed": sealed})
+
+    def keep(self, events: Sequence[tuple[UUID, InboundEvent]]) -> int:
+        """Store events of provider accounts; what is there already stays as it is. Returns how many are new."""
+        if not events:
+            return 0
+        return _KEEP(
+            self._connection,
+            ids=[uuid_utils.uuid7() for _ in events],
+            providers=[provider_id for provider_id, _ in events],
+            keys=[e.key for _, e in events],
+            raws=[e.raw for _, e in events],
+            events=[json.dumps(event_row(e.event)) for _, e in events],
+            attempts=[e.event.attempt_id for _, e in events],
+            messages=[e.event.provider_message_id for _, e in events],
+        ).rowcount
+
+    def use_nonce(self, provider_id: UUID, nonce: str, body_hash: bytes) -> None:
+        """Raises NonceReused where it came before with another body."""
+        values = {"provider": provider_id, "nonce": nonce[:200]}
+        if _USE_NONCE(
+            self._connection, provider=str(provider_id), nonce=nonce[:200], hash=body_hash
+        ).scalar():
+            return
+        if bytes(self._connection.execute(_NONCE, values).scalar() or b"") != body_hash:
+            raise NonceReused
+
+    def take(self, limit: int) -> Sequence[Waiting]:
+        return [
+            Waiting(r.id, r.provider_id, event_value(r.event), float(r.age), r.tries)
+            for r in _TAKE(self._connection, limit=limit)
+        ]
+
+    def match(self, events: Sequence[UUID]) -> Mapping[UUID, Match]:
+        rows = _MATCH(self._connection, events=events)
+        return {r.id: Match(r.attempt_id, r.job_id, r.open) for r in rows}
+
+    def hold(self, job_ids: Sequence[UUID]) -> Mapping[UUID, Dossier]:
+        if not job_ids:
+            return {}
+        queued = set(_WITH_ROW(self._connection, jobs=job_ids).scalars())
+        mine = {r.job_id: r.held for r in _HOLD_ROWS(self._connection, jobs=sorted(queued))} if queued else {}
+        free = [j for j in job_ids if j in mine or j not in queued]
+        jobs = {r.id: r for r in _HOLD_JOBS(self._connection, jobs=free)}
+        attempts: dict[UUID, dict[UUID, Outcome | None]] = defaultdict(dict)
+        providers: dict[UUID, dict[UUID, UUID]] = defaultdict(dict)
+        for a in _LEDGER(self._connection, jobs=list(jobs)):
+            attempts[a.job_id][a.id] = None if a.outcome is None else Outcome(a.outcome)
+            providers[a.job_id][a.id] = a.provider_id
+        events: dict[UUID, list[tuple[UUID, DeliveryEvent]]] = defaultdict(list)
+        for e in _APPLIED(self._connection, jobs=list(jobs)):
+            events[e.job_id].append((e.attempt_id, event_value(e.event)))
+        return {
+            job_id: Dossier(
+                job_id=job_id,
+                status=Status(row.status),
+                lane=Lane(row.lane),
+                recipients=[r["email"] for r in row.envelope["recipients"]],
+                attempts=attempts[job_id],
+                providers=providers[job_id],
+                events=events[job_id],
+                queued=job_id in mine,
+                held=mine.get(job_id, False),
+            )
+            for job_id, row in jobs.items()
+        }
+
+    def record(self, notes: Sequence[Note], changes: Sequence[Change]) -> None:
+        if not notes:
+            return
+        outcomes = {attempt: o.value for change in changes for attempt, o in change.outcomes.items()}
+        if outcomes:
+            self._settle(outcomes, notes)
+        _CHANGE(
+            self._connection,
+            jobs=[c.job_id for c in changes],
+            statuses=[c.status.value for c in changes],
+            reasons=[c.reason for c in changes],
+            providers=[c.provider_id for c in changes],
+        )
+        if closed := [c.job_id for c in changes if c.close]:
+            _CLOSE(self._connection, jobs=closed)
+        if again := [c.job_id for c in changes if c.retry]:
+            _RETRY(self._connection, jobs=again)
+        _NOTE(
+            self._connection,
+            ids=[uuid_utils.uuid7() for _ in notes],
+            jobs=[n.job_id for n in notes],
+            statuses=[n.status.value for n in notes],
+            reasons=[n.event.description or n.event.mta_response for n in notes],
+            attempts=[n.attempt_id for n in notes],
+            details=[json.dumps(_detail(n.event)) for n in notes],
+        )
+        _DONE(
+            self._connection,
+            ids=[n.event_id for n in notes],
+            jobs=[n.job_id for n in notes],
+            attempts=[n.attempt_id for n in notes],
+        )
+
+    def _settle(self, outcomes: Mapping[UUID, str], notes: Sequence[Note]) -> None:
+        messages = {n.attempt_id: n.event.provider_message_id for n in notes if n.event.provider_message_id}
+        settled = _SETTLE(
+            self._connection,
+            ids=list(outcomes),
+            outcomes=list(outcomes.values()),
+            messages=[messages.get(attempt) for attempt in outcomes],
+        ).all()
+        self._quotas.refund(sorted(row.id for row in settled if row.outcome == Outcome.NOT_SENT.value))
+
+    def postpone(self, delays: Mapping[UUID, float]) -> None:
+        if delays:
+            _POSTPONE(self._connection, ids=list(delays), delays=list(delays.values()))
+
+    def leave(self, events: Sequence[UUID]) -> None:
+        if events:
+            _LEAVE(self._connection, ids=events)
+
+    def next_due(self) -> float | None:
+        seconds = _NEXT_DUE(self._connection).scalar()
+        return None if seconds is None else float(seconds)
+
+
+def _detail(event: DeliveryEvent) -> dict[str, Any]:
+    """What the timeline says of an event, beside the provider's words."""
+    row = event_row(event)
+    kept = ("occurred_at", "recipient", "bounce", "reject_reason", "status_code")
+    return {"event": row["type"], **{name: row[name] for name in kept if name in row}}

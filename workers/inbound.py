@@ -1,0 +1,156 @@
+"""Applying what providers tell later: match → fold → record. The webhook stored the events before it answered.
+
+An event of an attempt whose end is not recorded yet, or of an email that a worker holds, waits a moment. One that
+matches no attempt may only be early; after a while it is left as unmatched.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from domain.attempt import Outcome
+from domain.events import DeliveryEvent
+from domain.inbound import Change, Dossier, Match, Note, Waiting
+from domain.lifecycle import Event, Standing, Status, advance, fold, refused_by_list
+from domain.message import Lane
+from domain.ports import Clock, DeliveryQueue, Log, WorkerUnit
+from workers.upkeep import Units
+
+_BATCH = 200  # events per transaction
+_BUSY_WAITS = (
+    0.1,
+    0.2,
+    0.5,
+    1.0,
+    2.0,
+    5.0,
+)  # seconds until an event is looked at again whose email is in hand
+_UNMATCHED_WAITS = (0.5, 1.0, 2.0, 5.0, 15.0, 60.0, 300.0)  # … whose attempt is not known
+UNMATCHED_AFTER = 3600.0  # seconds after which an event without an attempt is left
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What one round did, in events."""
+
+    applied: int = 0
+    postponed: int = 0
+    unmatched: int = 0
+
+    @property
+    def seen(self) -> int:
+        return self.applied + self.postponed + self.unmatched
+
+
+def apply_events(
+    units: Units, queue: DeliveryQueue, clock: Clock, log: Log, seconds: float = 20.0
+) -> float | None:
+    """Apply the events that are due, for at most `seconds`. Returns the seconds until more are due; None: none wait."""
+    end = clock.monotonic() + seconds
+    while clock.monotonic() < end:
+        with units() as unit:
+            done, lanes = _round(unit)
+            unit.commit()
+        for lane in lanes:
+            queue.ring(lane)
+        if done.unmatched:
+            log.warning("events_unmatched", events=done.unmatched)
+        if done.seen < _BATCH:
+            break
+    with units() as unit:
+        return unit.inbound.next_due()
+
+
+def _round(unit: WorkerUnit) -> tuple[Applied, set[Lane]]:
+    store = unit.inbound
+    waiting = store.take(_BATCH)
+    if not waiting:
+        return Applied(), set()
+    matches = store.match([w.id for w in waiting])
+    settled = {w.id: matches[w.id] for w in waiting if w.id in matches and not matches[w.id].open}
+    dossiers = store.hold(sorted({m.job_id for m in settled.values()}))
+    ready: dict[UUID, list[tuple[Waiting, Match]]] = defaultdict(list)
+    later: dict[UUID, float] = {}
+    strangers: list[UUID] = []
+    for w in waiting:
+        match = matches.get(w.id)
+        if match is None:
+            if w.age >= UNMATCHED_AFTER:
+                strangers.append(w.id)
+            else:
+                later[w.id] = _UNMATCHED_WAITS[min(w.tries, len(_UNMATCHED_WAITS) - 1)]
+        elif match.open or match.job_id not in dossiers:
+            later[w.id] = _BUSY_WAITS[min(w.tries, len(_BUSY_WAITS) - 1)]
+        else:
+            ready[match.job_id].append((w, match))
+    notes: list[Note] = []
+    changes: list[Change] = []
+    lanes: set[Lane] = set()
+    for job_id, news in ready.items():
+        dossier = dossiers[job_id]
+        change = weigh(dossier, [(match.attempt_id, w.event) for w, match in news])
+        notes += [Note(w.id, job_id, m.attempt_id, w.provider_id, w.event, change.status) for w, m in news]
+        changes.append(change)
+        if change.retry:
+            lanes.add(dossier.lane)
+    store.record(notes, changes)
+    store.postpone(later)
+    store.leave(strangers)
+    return Applied(len(notes), len(later), len(strangers)), lanes
+
+
+def weigh(dossier: Dossier, news: Sequence[tuple[UUID, DeliveryEvent]]) -> Change:
+    """What an email becomes by events, together with those applied before."""
+    events = [*dossier.events, *news]
+    standing = fold(dossier.recipients, dossier.attempts, events)
+    outcomes = {
+        attempt: outcome
+        for attempt, outcome in standing.outcomes.items()
+        if outcome is not None
+        and dossier.attempts[attempt] is Outcome.UNKNOWN
+        and outcome is not Outcome.UNKNOWN
+    }
+    if standing.status is not None:
+        carrier = dossier.providers[max(standing.carriers)]
+        return Change(
+            dossier.job_id,
+            standing.status,
+            _reason(standing, events),
+            carrier,
+            outcomes,
+            close=dossier.queued,
+        )
+    doubtful = Outcome.UNKNOWN in standing.outcomes.values()
+    if not outcomes or doubtful or dossier.status is not Status.UNKNOWN or dossier.queued != dossier.held:
+        return Change(dossier.job_id, dossier.status, None, None, outcomes)
+    return _refused(dossier, events, outcomes)
+
+
+def _refused(
+    dossier: Dossier, events: Sequence[tuple[UUID, DeliveryEvent]], outcomes: Mapping[UUID, Outcome]
+) -> Change:
+    """Nothing was sent after all: it is tried again, unless the recipients themselves were refused."""
+    about = [event for attempt, event in events if attempt in outcomes]
+    said = next((e.description for e in about if e.description), None)
+    if refused_by_list(about) or not dossier.queued:
+        status = advance(dossier.status, Event.GAVE_UP)
+        reason = f"the provider did not send it: {said or about[0].reject_reason or about[0].type}"
+        return Change(dossier.job_id, status, reason, None, outcomes, close=dossier.queued)
+    status = advance(dossier.status, Event.POSTPONED)
+    reason = f"the provider says that it did not send it: {said or about[0].type}"
+    return Change(dossier.job_id, status, reason, None, outcomes, retry=True)
+
+
+def _reason(standing: Standing, events: Sequence[tuple[UUID, DeliveryEvent]]) -> str | None:
+    """Why a status that nobody wished for is what it is; the same for any order of the events."""
+    if standing.status not in (Status.BOUNCED, Status.FAILED, Status.SUPPRESSED):
+        return None
+    said = {
+        e.description or e.mta_response or (e.reject_reason and e.reject_reason.value)
+        for _, e in events
+        if e.bounce is not None or e.reject_reason is not None
+    }
+    return min((s for s in said if s), default=None)

@@ -6,6 +6,7 @@ It talks HTTP to a sandbox that runs already.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -201,6 +202,32 @@ def inbox(running: Sandbox, limit: int, to: str, as_json: bool) -> None:
         table.add_row(*(Text(_plain(cell)) for cell in cells))
     console.print(table)
     console.print(f"{running.url}/messages/NO. shows one", style="dim")
+
+
+@sandbox.command()
+@click.argument("number", type=click.IntRange(1))
+@click.option("--times", type=click.IntRange(1, 1000), default=1, show_default=True, help="Each so often.")
+@click.option("--shuffle", is_flag=True, help="In any order.")
+@click.option("--forged", is_flag=True, help="With a proof that is wrong.")
+@click.option("--age", type=click.FloatRange(0), default=0.0, help="Signed so many seconds ago.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.pass_obj
+def tell(
+    running: Sandbox, number: int, times: int, shuffle: bool, forged: bool, age: float, as_json: bool
+) -> None:
+    """Call the webhook again with all that was told of the email NUMBER.
+
+    What happens to an email is said by the recipient's address, up to a + or the @: delivered, bounce-hard,
+    bounce-soft, late-bounce, complaint, deferred, delayed, dropped, dropped-listed, opened, clicked, unsubscribed.
+    """
+    body = {"times": times, "shuffle": shuffle, "forged": forged, "age": age}
+    found = running.change("POST", f"/control/messages/{number}/events", body)
+    if as_json:
+        click.echo(json.dumps(found))
+        return
+    counts = Counter(found["statuses"])
+    said = ", ".join(f"{count} times {status or 'no answer'}" for status, count in sorted(counts.items()))
+    _console().print(f"Told {len(found['statuses'])} times: {said}.")
 
 
 def _accounts(running: Sandbox) -> list[dict[str, Any]]:

@@ -64,9 +64,8 @@ class Stack:
             self._leave("sandbox_url", Secret(sandbox_url))
         settings = Settings.from_env(self._environ)
         check_redis(settings.redis_url)
-        provision.prepare(
-            settings, None if sandbox_port is None else self._endpoint.with_name("accounts.json")
-        )
+        accounts = None if sandbox_port is None else self._endpoint.with_name("accounts.json")
+        provision.prepare(settings, accounts, _url(given.api_host, port))
         supervisor.check()
         supervisor.launch(self._api(port), *self._workers(workers), self._beat())
         supervisor.wait()

@@ -62,7 +62,7 @@ class HTTPProvider(ABC):
         world: World,
         secrets: tuple[str, ...] = (),
     ) -> None:
-        self.name = name
+        self.name, self.base_url = name, base_url
         self._capabilities, self._world, self._secrets = capabilities, world, secrets
         self._origin = Origin(name, base_url, world)
 

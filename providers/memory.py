@@ -6,13 +6,14 @@ For tests, and for sending in earnest to nobody.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Any, Self
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from domain.attempt import SendResult
 from domain.capabilities import Capabilities
@@ -28,8 +29,10 @@ from domain.errors import (
     Transient,
     Unsupported,
 )
+from domain.events import BounceClass, DeliveryEvent, EventType, RejectReason, Verified, WebhookRequest
 from domain.message import Submission
 from providers import guard
+from providers.webhooks import BasicAuthSecret, JSONWebhook, attempt_of, instant, word
 from providers.world import World
 
 
@@ -156,6 +159,42 @@ class MemoryProvider:
         if answer is Answer.RATE_LIMITED:
             return RateLimited(self.name, "as scripted", self._config.retry_after)
         return _ERRORS[answer](self.name, "as scripted")
+
+
+class WebhookSecret(BasicAuthSecret):
+    """The user and the password that a call gives."""
+
+    @model_validator(mode="after")
+    def _given(self) -> Self:
+        if self.username is None:
+            raise ValueError("a username and a password")
+        return self
+
+
+class Webhook(JSONWebhook[WebhookSecret]):
+    """Events in our own words: {"event", "id", "attempt", "message_id", "recipient", "bounce", "reason", "at"}."""
+
+    def prove(self, request: WebhookRequest, secret: WebhookSecret, now: datetime) -> Verified:  # noqa: ARG002
+        secret.check_basic(request)
+        return Verified()
+
+    def read(self, item: Mapping[str, Any], request: WebhookRequest) -> Iterable[DeliveryEvent]:  # noqa: ARG002
+        told, bounce, reason = item.get("event"), item.get("bounce"), item.get("reason")
+        yield DeliveryEvent(
+            type=EventType(told) if told in set(EventType) else EventType.UNKNOWN,
+            event_id=word(item.get("id")),
+            occurred_at=instant(item.get("at")),
+            recipient=word(item.get("recipient")),
+            attempt_id=attempt_of(item, "attempt"),
+            provider_message_id=word(item.get("message_id")),
+            reject_reason=RejectReason(reason) if reason in set(RejectReason) else None,
+            bounce=BounceClass(bounce) if bounce in set(BounceClass) else None,
+            description=word(item.get("description")),
+        )
+
+
+def webhook(_name: str, _config: Config, secrets: Sequence[WebhookSecret], _world: World) -> Webhook:
+    return Webhook(secrets)
 
 
 def build(name: str, config: Config, _credentials: Credentials, _world: World) -> MemoryProvider:

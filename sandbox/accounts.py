@@ -8,10 +8,13 @@ import json
 import os
 import re
 import secrets
+import uuid
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, cast
+
+from sandbox import mailgun_events, resend_events, sendgrid_events, ses_events
 
 Tls = Literal["starttls", "implicit"]
 
@@ -22,6 +25,7 @@ _CREDENTIALS: dict[str, dict[str, Callable[[str], str]]] = {
     "mailgun": {
         "api_key": lambda _: f"{secrets.token_hex(16)}-{secrets.token_hex(4)}-{secrets.token_hex(4)}"
     },
+    "postmark": {"server_token": lambda _: str(uuid.uuid4())},
     "resend": {"api_key": lambda _: f"re_{secrets.token_hex(4)}_{secrets.token_urlsafe(18)}"},
     "ses": {
         "access_key_id": lambda _: f"AKIA{secrets.token_hex(8).upper()}",
@@ -37,6 +41,14 @@ _CREDENTIALS: dict[str, dict[str, Callable[[str], str]]] = {
 """For each dialect its credentials, and how fresh ones are made for an account of that name. They have the form
 of the provider's own."""
 DIALECTS = tuple(_CREDENTIALS)
+_WEBHOOKS: dict[str, Callable[[], dict[str, Any]]] = {
+    "mailgun": mailgun_events.fresh_secret,
+    "postmark": lambda: {"secret": {"username": "postmark", "password": secrets.token_urlsafe(24)}},
+    "resend": resend_events.fresh_secret,
+    "sendgrid": sendgrid_events.fresh_keys,
+    "ses": ses_events.fresh_keys,
+}
+"""For each dialect with a webhook what proves its calls: `secret` is what the receiver is told."""
 
 
 class InvalidAccounts(ValueError):
@@ -52,12 +64,15 @@ class Account:
     credentials: dict[str, str] = field(default_factory=dict, repr=False)
     tls: Tls = "starttls"
     """Only for SMTP."""
+    webhook: dict[str, Any] = field(default_factory=dict, repr=False)
+    """What proves the calls of its webhook; empty where its dialect has none."""
 
 
 DEFAULTS = (
     Account("sandbox-sendgrid", "sendgrid"),
     Account("sandbox-sendgrid-eu", "sendgrid"),
     Account("sandbox-smtp", "smtp"),
+    Account("sandbox-postmark", "postmark"),
 )
 
 
@@ -99,7 +114,10 @@ def _parse(entry: Any, where: str) -> Account:
         key not in wanted or not isinstance(value, str) or not value for key, value in credentials.items()
     ):
         raise InvalidAccounts(f"{where}: credentials may hold {' and '.join(wanted)}, as text")
-    return Account(name, dialect, port, dict(credentials), cast(Tls, tls))
+    webhook = entry.get("webhook") or {}
+    if not isinstance(webhook, dict):
+        raise InvalidAccounts(f"{where}: webhook must be an object")
+    return Account(name, dialect, port, dict(credentials), cast(Tls, tls), webhook)
 
 
 def complete(accounts: Iterable[Account], known: Iterable[Account]) -> tuple[Account, ...]:
@@ -116,12 +134,18 @@ def complete(accounts: Iterable[Account], known: Iterable[Account]) -> tuple[Acc
             **account.credentials,
         }
         port = account.port or (old.port if old else 0)
-        completed.append(replace(account, port=port, credentials=credentials))
+        webhook = account.webhook or (old.webhook if old else {}) or _fresh_webhook(account)
+        completed.append(replace(account, port=port, credentials=credentials, webhook=webhook))
     return tuple(completed)
 
 
 def _fresh_credentials(account: Account) -> dict[str, str]:
     return {key: make(account.name) for key, make in _CREDENTIALS[account.dialect].items()}
+
+
+def _fresh_webhook(account: Account) -> dict[str, Any]:
+    make = _WEBHOOKS.get(account.dialect)
+    return {} if make is None else make()
 
 
 class AccountsFile:
@@ -153,6 +177,8 @@ def _describe(account: Account, host: str, ca_path: Path, ca_pem: str) -> dict[s
         "port": account.port,
         "credentials": account.credentials,
     }
+    if account.webhook:
+        described["webhook"] = account.webhook
     if account.dialect == "smtp":
         described |= {"tls": account.tls, "ca_path": str(ca_path), "ca_pem": ca_pem}
     else:

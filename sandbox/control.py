@@ -16,6 +16,7 @@ from flask import Flask, Response, g, jsonify, render_template, request
 from werkzeug.exceptions import HTTPException
 
 from sandbox.accounts import Account
+from sandbox.callbacks import Callbacks
 from sandbox.faults import MODES, Fault, InvalidFault, parse_fault
 from sandbox.listening import PortTaken
 from sandbox.messages import MessageBox
@@ -32,6 +33,8 @@ class Controlled(Protocol):
     def box(self) -> MessageBox: ...
     @property
     def token(self) -> str: ...
+    @property
+    def callbacks(self) -> Callbacks: ...
     @property
     def accounts(self) -> tuple[Account, ...]: ...
 
@@ -76,6 +79,7 @@ def create_app(sandbox: Controlled, allowed_hosts: frozenset[str]) -> Flask:
         return jsonify(status="ok", received=sandbox.box.received())
 
     _add_faults(app, sandbox)
+    _add_webhooks(app, sandbox)
     _add_pages(app, sandbox)
     _add_json(app, sandbox)
     return app
@@ -125,6 +129,46 @@ def _add_faults(app: Flask, sandbox: Controlled) -> None:
     @_token_needed(sandbox)
     def heal(name: str) -> Response:
         return _change(sandbox, name, None)
+
+
+def _add_webhooks(app: Flask, sandbox: Controlled) -> None:
+    @app.put("/control/accounts/<name>/webhook")
+    @_token_needed(sandbox)
+    def point(name: str) -> Response:
+        """{"url": …}: where the account's events go; null: nowhere."""
+        body = request.get_json(silent=True, force=True)
+        url = body.get("url") if isinstance(body, dict) else ""
+        account = next((account for account in sandbox.accounts if account.name == name), None)
+        if account is None:
+            return _problem(404, f"no account {name}")
+        if not account.webhook:
+            return _problem(409, f"{account.dialect} has no webhook here")
+        if url is not None and not isinstance(url, str):
+            return _problem(400, "url must be text, or null")
+        try:
+            sandbox.callbacks.point(name, url)
+        except ValueError as error:
+            return _problem(400, str(error))
+        return jsonify(sandbox.describe_account(account))
+
+    @app.post("/control/messages/<int:seq>/events")
+    @_token_needed(sandbox)
+    def tell_again(seq: int) -> Response:
+        """Tells all that was told of a message once more: {"times", "shuffle", "forged", "age"}."""
+        body = request.get_json(silent=True, force=True) or {}
+        try:
+            times, age = int(body.get("times", 1)), float(body.get("age", 0))
+            if not (1 <= times <= 1000 and 0 <= age <= 1e9):
+                raise ValueError("times must be from 1 to 1000, age some seconds")
+            shuffle, forged = bool(body.get("shuffle")), bool(body.get("forged"))
+            statuses = sandbox.callbacks.again(seq, times, shuffle, forged, age)
+        except (ValueError, TypeError, AttributeError) as error:
+            return _problem(400, str(error))
+        except KeyError:
+            return _problem(
+                404, "nothing was told of this message: its recipients are not among the magic ones"
+            )
+        return jsonify(statuses=statuses)
 
 
 def _change(sandbox: Controlled, name: str, fault: Fault | None) -> Response:

@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 
 from sandbox.accounts import Account
 from sandbox.messages import Received
+from sandbox.stories import Happening, Signed
 
 
 @dataclass
@@ -99,6 +100,15 @@ class Dialect(ABC):
     @abstractmethod
     def error(self, status: int, message: str) -> Answer:
         """A refusal that the protocol brings with it, in this provider's form."""
+
+    def tell_of(self, message: Received, recipient: str, happening: Happening, at: float) -> bytes | None:  # noqa: ARG002
+        """The body of the webhook's call about this; None where the provider does not tell of such a thing, or where
+        this dialect has no webhook."""
+        return None
+
+    def sign(self, body: bytes, at: float) -> Signed:  # noqa: ARG002
+        """The call with what proves it, made at this time (Unix seconds)."""
+        return Signed({}, body)
 
     @abstractmethod
     def refusal(self, mode: str, seconds: float) -> Answer:

@@ -7,6 +7,7 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
 from typing import Any, cast
 
+from sandbox.callbacks import Callbacks
 from sandbox.dialect import Answer, Call, Dialect, Purpose, Refused
 from sandbox.faults import Ending, Fault, FaultBoard
 from sandbox.listening import HeldPort, HttpServer, log
@@ -16,8 +17,11 @@ from sandbox.messages import MessageBox
 class HttpAccount:
     """One account of one dialect."""
 
-    def __init__(self, dialect: Dialect, port: HeldPort, board: FaultBoard, box: MessageBox) -> None:
+    def __init__(
+        self, dialect: Dialect, port: HeldPort, board: FaultBoard, box: MessageBox, callbacks: Callbacks
+    ) -> None:
         self.account, self.dialect, self.board, self.box = dialect.account, dialect, board, box
+        self.callbacks = callbacks
         self._port = port
         self._server: HttpServer | None = None
         self._retired: list[HttpServer] = []
@@ -149,11 +153,13 @@ class _Handler(BaseHTTPRequestHandler):
             fault = None
         if fault is None or fault.mode.recorded:
             try:
-                account.box.add(taken.messages)
+                records = account.box.add(taken.messages)
             except OSError as error:
                 log.error("not recorded, and so not accepted: %s", error)
                 return account.dialect.error(500, "internal server error")
             taken.once_recorded()
+            for message, record in zip(taken.messages, records, strict=True):
+                account.callbacks.taken(account.dialect, message, record["seq"])
         return self._fail(fault, taken.answer) if fault else taken.answer
 
     def _strikes(self, fault: Fault, sending: bool) -> bool:

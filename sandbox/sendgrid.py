@@ -1,4 +1,4 @@
-"""SendGrid's v3 Web API, as far as sending goes: POST /v3/mail/send and GET /v3/scopes.
+"""SendGrid's v3 Web API, as far as sending goes: POST /v3/mail/send and GET /v3/scopes; and its webhook.
 
 Sources: SendGrid's OpenAPI document for Mail Send, and its pages "Errors" (mail-send/errors) and "Rate
 limits" of the v3 API reference. The wording of the errors is theirs, since clients match on it.
@@ -10,8 +10,11 @@ import time
 
 from sandbox import sendgrid_wording as wording
 from sandbox.dialect import Answer, Call, Dialect, Purpose, Refused, Taken, json_answer
+from sandbox.messages import Received
 from sandbox.sendgrid_body import read_messages
+from sandbox.sendgrid_events import event_body, sign
 from sandbox.sendgrid_fields import InvalidBody, Problem
+from sandbox.stories import Happening, Signed
 
 _RATE_LIMIT = 600
 _WRONG_KEY = Problem("The provided authorization grant is invalid, expired, or revoked", None)
@@ -58,6 +61,12 @@ class SendGrid(Dialect):
 
     def tell(self, call: Call) -> Answer:  # noqa: ARG002 - one question, one answer
         return json_answer(200, {"scopes": ["mail.send", "sender_verification_eligible"]})
+
+    def tell_of(self, message: Received, recipient: str, happening: Happening, at: float) -> bytes:
+        return event_body(message, recipient, happening, at)
+
+    def sign(self, body: bytes, at: float) -> Signed:
+        return sign(self.account.webhook["private_key"], body, at)
 
     def error(self, status: int, message: str) -> Answer:
         return _errors(status, Problem(message, None))

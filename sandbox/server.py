@@ -10,6 +10,7 @@ from typing import Any
 from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 
 from sandbox.accounts import DEFAULTS, Account, AccountsFile, complete, control_token, read_accounts, url_host
+from sandbox.callbacks import Callbacks
 from sandbox.certificates import ensure_certificates
 from sandbox.control import create_app
 from sandbox.dialects import HTTP_DIALECTS
@@ -76,6 +77,7 @@ class Sandbox:
         self.token = control_token(self.directory)
         self.board = FaultBoard(account.name for account in self.accounts)
         self.box = MessageBox(self.directory, correlation=options.correlation, fsync=options.fsync)
+        self.callbacks = Callbacks(self.directory)
         self._loop = EventLoopThread()
         tls = certificates.server_context()
         self._servers: dict[str, AccountServer] = {}
@@ -84,12 +86,15 @@ class Sandbox:
             self._servers[account.name] = (
                 SmtpServer(account, port, self.board, self.box, tls, self._loop)
                 if account.dialect == "smtp"
-                else HttpAccount(HTTP_DIALECTS[account.dialect](account), port, self.board, self.box)
+                else HttpAccount(
+                    HTTP_DIALECTS[account.dialect](account), port, self.board, self.box, self.callbacks
+                )
             )
         self._control: BaseWSGIServer | None = None
 
     def start(self) -> None:
         """Accepts calls on every port, then tells where in DIR/endpoint."""
+        self.callbacks.start()
         for server in self._servers.values():
             server.open()
         listening = self._control_port.listen()
@@ -125,6 +130,7 @@ class Sandbox:
             for thread in threads:
                 thread.join(1.5)
             self._loop.stop()
+            self.callbacks.stop()
             self.box.close()
             os.close(self._lock_file)
 
@@ -164,6 +170,7 @@ class Sandbox:
             "port": account.port,
             "fault": described,
             "struck": self.board.struck(account.name),
+            "webhook": self.callbacks.address(account.name) is not None,
         }
 
     def _hold(self, account: Account, port: int) -> HeldPort:

@@ -15,7 +15,7 @@ from sqlalchemy import RowMapping
 from api import keys
 from api.auth import OPERATOR
 from db.repositories.providers import Account, QuotaLimits
-from db.sealing import SealBroken, Sealer, UnknownKey
+from db.sealing import Hook, SealBroken, Sealer, UnknownKey, open_hook, seal_hook
 from db.uow import SqlUnitOfWork
 
 FIRST_EMAIL = "admin@localhost"
@@ -84,6 +84,33 @@ def sandbox_providers(
                 )
         unit.commit()
     return found
+
+
+def sandbox_hooks(
+    units: Callable[[], SqlUnitOfWork],
+    sealer: Sealer,
+    accounts: Sequence[Mapping[str, Any]],
+    providers: Mapping[str, UUID],
+) -> Mapping[str, str]:
+    """Let the providers of the sandbox's accounts take their events; returns the paths of the webhooks by name."""
+    paths: dict[str, str] = {}
+    with units() as unit:
+        for account in accounts:
+            if "webhook" not in account:
+                continue
+            name, kind, secret = account["name"], account["dialect"], account["webhook"]["secret"]
+            place: dict[str, Any] = {"owner": None, "kind": kind, "row": providers[name]}
+            sealed = unit.inbound.sealed(providers[name])
+            try:
+                hook = None if sealed is None else open_hook(sealer, sealed, **place)
+            except (SealBroken, UnknownKey):
+                hook = None
+            if hook is None or secret not in hook.secrets:
+                hook = Hook(secrets.token_urlsafe(24) if hook is None else hook.token, [secret])
+                unit.inbound.set_webhook(providers[name], seal_hook(sealer, hook, **place))
+            paths[name] = f"/hooks/{kind}/{providers[name]}/{hook.token}"
+        unit.commit()
+    return paths
 
 
 def _is_stale(

@@ -43,7 +43,7 @@ class WebhookChange(Body):
 class WebhookOut(Out):
     """`url` is what the provider is to call. It bears a token: keep it as you keep a password."""
 
-    url: str
+    url: str | None = Field(description="Null: it has none yet.")
     secrets: int = Field(description="How many secrets there are. They cannot be read again.")
 
 
@@ -54,14 +54,12 @@ class WebhookOut(Out):
 )
 @scoped("providers:write")
 def get(path: ProviderPath) -> Response:
-    """404 where it has none: `PUT` makes it."""
+    """Where the provider is to send its events. `PUT` sets it up."""
     asker = caller()
     with dependencies().units() as unit:
         row = changeable(asker, unit.providers.get(asker.user_id, path.provider_id))
         sealed = unit.inbound.sealed(row["id"])
-    if sealed is None:
-        raise Problem(404, "This provider has no webhook")
-    return answer(_webhook(row, _open(row, sealed)))
+    return answer(WebhookOut(url=None, secrets=0) if sealed is None else _webhook(row, _open(row, sealed)))
 
 
 @blueprint.put(

@@ -39,6 +39,11 @@ ROUTES = {
     ("GET", "/readyz"): None,
     ("GET", "/openapi.json"): None,
     ("GET", "/docs"): None,
+    ("GET", "/v1/providers/<uuid:provider_id>/webhook"): "providers:write",
+    ("PUT", "/v1/providers/<uuid:provider_id>/webhook"): "providers:write",
+    ("DELETE", "/v1/providers/<uuid:provider_id>/webhook"): "providers:write",
+    ("GET", "/hooks/<kind>/<uuid:account_id>/<token>"): None,
+    ("POST", "/hooks/<kind>/<uuid:account_id>/<token>"): None,
 }
 GUARDED = sorted(route for route, scope in ROUTES.items() if scope)
 OF_ONE = [route for route in GUARDED if "<" in route[1]]
@@ -52,6 +57,7 @@ BODIES = {
     ("POST", "/v1/routing-rules"): {"email_type": "transactional", "default_provider": "p"},
     ("PUT", f"/v1/routing-rules/{RULE_ID}"): {"email_type": "transactional", "default_provider": "p"},
     ("PATCH", f"/v1/routing-rules/{RULE_ID}"): {"priority": 5},
+    ("PUT", f"/v1/providers/{PROVIDER_ID}/webhook"): {"secrets": [{"username": "u", "password": "p"}]},
 }
 
 

@@ -80,9 +80,15 @@ def test_an_accepted_email_can_be_looked_up(member: Caller) -> None:
     email = member.get(f"/v1/emails/{email_id}").get_json()
     assert email["from"] == {"email": "shop@example.com", "name": "Shop"}
     assert email["recipients"] == [
-        {"email": "ada@example.org", "name": "Ada Lovelace", "kind": "to", "status": "queued"},
-        {"email": "bob@xn--exmple-cua.org", "name": "Bob", "kind": "cc", "status": "queued"},
-        {"email": "carol@example.org", "name": "", "kind": "bcc", "status": "queued"},
+        {
+            "email": "ada@example.org",
+            "name": "Ada Lovelace",
+            "kind": "to",
+            "status": "queued",
+            "bounce": None,
+        },
+        {"email": "bob@xn--exmple-cua.org", "name": "Bob", "kind": "cc", "status": "queued", "bounce": None},
+        {"email": "carol@example.org", "name": "", "kind": "bcc", "status": "queued", "bounce": None},
     ]
     assert (email["tags"], email["metadata"], email["attempts"]) == (["orders"], {"order": "7"}, [])
     assert [line["status"] for line in email["timeline"]] == ["queued"]

@@ -62,7 +62,7 @@ class HTTPProvider(ABC):
         world: World,
         secrets: tuple[str, ...] = (),
     ) -> None:
-        self.name = name
+        self.name, self.base_url = name, base_url
         self._capabilities, self._world, self._secrets = capabilities, world, secrets
         self._origin = Origin(name, base_url, world)
 
@@ -71,12 +71,7 @@ class HTTPProvider(ABC):
         return self._capabilities
 
     def send(self, submission: Submission, attempt_id: UUID) -> SendResult:
-        guard.refuse(self.name, self._capabilities, submission)
-        try:
-            request = self.build(submission, attempt_id)
-        except (ValueError, TypeError, LookupError) as error:
-            raise Unsupported(self.name, f"could not be composed: {type(error).__name__}") from error
-        response = self._origin.perform(request)
+        response = self._origin.perform(self.compose(submission, attempt_id))
         if (refusal := self.judge(response, submission)) is not None:
             raise refusal
         try:
@@ -85,6 +80,14 @@ class HTTPProvider(ABC):
             raise
         except (ValueError, TypeError, LookupError) as reason:
             raise OutcomeUnknown(self.name, f"an unreadable {self._shape(response)}") from reason
+
+    def compose(self, submission: Submission, attempt_id: UUID) -> Request:
+        """What `send` would send. Raises Rejected or Unsupported."""
+        guard.refuse(self.name, self._capabilities, submission)
+        try:
+            return self.build(submission, attempt_id)
+        except (ValueError, TypeError, LookupError) as error:
+            raise Unsupported(self.name, f"could not be composed: {type(error).__name__}") from error
 
     def check(self) -> Checkup:
         try:

@@ -31,8 +31,11 @@ from providers.exchange import Request, Response
 from providers.fields import ATTEMPT, EMAIL, SecretKey
 from providers.forms import File, multipart
 from providers.mailboxes import written
+from providers.mailgun_webhook import WebhookSecret, webhook
 from providers.origins import BaseURL
 from providers.world import World
+
+__all__ = ["Config", "Credentials", "WebhookSecret", "build", "capabilities", "webhook"]
 
 _REGIONS = {"us": "https://api.mailgun.net", "eu": "https://api.eu.mailgun.net"}
 _OPTIONS_BYTES = 16_000

@@ -29,7 +29,10 @@ from providers.exchange import Request, Response
 from providers.fields import SecretKey, TagName, labels
 from providers.mailboxes import written
 from providers.origins import BaseURL
+from providers.resend_webhook import WebhookSecret, webhook
 from providers.world import World
+
+__all__ = ["Config", "Credentials", "WebhookSecret", "build", "capabilities", "webhook"]
 
 _MOST_TO = 50
 _TEXT = re.compile(r"[A-Za-z0-9_-]{1,256}\Z")  # of a tag's name and value

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 from uuid import UUID
@@ -39,7 +40,10 @@ from providers.exchange import Request, Response
 from providers.fields import SecretKey, SecretToken, TagName, labels
 from providers.mailboxes import in_ascii
 from providers.origins import BaseURL
+from providers.ses_webhook import WebhookSecret, webhook
 from providers.world import World
+
+__all__ = ["Config", "Credentials", "WebhookSecret", "build", "capabilities", "webhook"]
 
 _TAG = re.compile(r"[A-Za-z0-9_-]{1,256}\Z")
 _MOST_TAGS = 50
@@ -174,8 +178,8 @@ class SESProvider(HTTPProvider):
             ]
         if message.attachments:
             simple["Attachments"] = [_file(a) for a in message.attachments]
-        if len(message.headers) > 15:
-            raise Unsupported(self.name, "cannot carry more than 15 headers with its content in parts")
+        if problem := _beyond(simple):
+            raise Unsupported(self.name, f"cannot carry {problem} with its content in parts")
         asked: dict[str, Any] = {"FromEmailAddress": in_ascii(envelope.sender), "Content": {"Simple": simple}}
         if envelope.reply_to:
             asked["ReplyToAddresses"] = [in_ascii(a) for a in envelope.reply_to]
@@ -183,13 +187,11 @@ class SESProvider(HTTPProvider):
 
     def _signed(self, operation: str, **asked: Any) -> Request:
         """What boto3 would send for this. Raises ValueError where its model does not allow it."""
-        from botocore.exceptions import BotoCoreError
-
         try:
             getattr(self._client, operation)(**asked)
         except _Ready as ready:
             request = ready.request
-        except BotoCoreError as error:  # a parameter that the model forbids: nothing has gone
+        except Exception as error:  # a parameter that the model forbids, say: nothing has gone
             raise ValueError(type(error).__name__) from error
         else:
             raise AssertionError("boto3 sent by itself")
@@ -292,6 +294,20 @@ def _tracking(submission: Submission) -> dict[str, str]:
         "ClickTrackingEnabled": submission.tracking.clicks,
     }
     return {name: "ENABLED" if wish else "DISABLED" for name, wish in wishes.items() if wish is not None}
+
+
+def _beyond(simple: Mapping[str, Any]) -> str | None:
+    """What is longer than the model of Content.Simple allows: boto3 looks at what is too short only."""
+    headers, files = simple.get("Headers", ()), simple.get("Attachments", ())
+    if len(headers) > 15:
+        return "more than 15 headers"
+    if any(len(h["Value"]) > 995 for h in headers):
+        return "a header of more than 995 characters"
+    if any(not 1 <= len(f["FileName"]) <= 255 for f in files):
+        return "a file name of more than 255 characters, or none"
+    if any(len(f["ContentType"]) > 78 or len(f.get("ContentId", "")) > 78 for f in files):
+        return "a content type or content id of more than 78 characters"
+    return None
 
 
 def _file(attachment: Attachment) -> dict[str, Any]:

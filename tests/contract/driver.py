@@ -111,8 +111,10 @@ class HTTPDriver(Driver):
     @abstractmethod
     def serve(self, authority: Authority) -> HTTPServer: ...
 
+    @classmethod
     @abstractmethod
-    def read(self, path: str, headers: dict[str, str], body: bytes) -> Received: ...
+    def read(cls, path: str, headers: dict[str, str], body: bytes) -> Received:
+        """The email of one request."""
 
     def provider(self, world: World) -> Provider:
         trusting = World(world.clock, world.wall_time, world.timeouts, self.authority.ca)
@@ -154,7 +156,7 @@ def read_mime(recipients: list[str], content: bytes) -> Received:
 
     def people(name: str) -> list[tuple[str, str]]:
         found = getaddresses([v.replace("\r\n", "") for v in parsed.get_all(name, [])])
-        return [(address, str(make_header(decode_header(n)))) for n, address in found]
+        return [(address, str(make_header(decode_header(n)))) for n, address in found if address]
 
     texts: dict[str, str] = {}
     files: list[tuple[str, str, bytes, str | None]] = []

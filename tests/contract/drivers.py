@@ -27,7 +27,8 @@ class SendGridDriver(HTTPDriver):
     def serve(self, authority: Authority) -> HTTPServer:
         return SendGridServer(SECRET, authority.server_context())
 
-    def read(self, path: str, headers: dict[str, str], body: bytes) -> Received:  # noqa: ARG002
+    @classmethod
+    def read(cls, path: str, headers: dict[str, str], body: bytes) -> Received:  # noqa: ARG003
         payload = json.loads(body)
 
         def people(found: list[dict[str, str]]) -> list[tuple[str, str]]:

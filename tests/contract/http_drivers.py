@@ -34,7 +34,8 @@ class ResendDriver(HTTPDriver):
     def serve(self, authority: Authority) -> HTTPServer:
         return ResendServer(SECRET, authority.server_context())
 
-    def read(self, path: str, headers: dict[str, str], body: bytes) -> Received:  # noqa: ARG002
+    @classmethod
+    def read(cls, path: str, headers: dict[str, str], body: bytes) -> Received:  # noqa: ARG003
         payload = json.loads(body)
         tags = {tag["name"]: tag["value"] for tag in payload["tags"]}
         assert headers["idempotency-key"] == tags["mailmux_attempt"]
@@ -71,7 +72,8 @@ class MailgunDriver(HTTPDriver):
         basic = b64encode(f"api:{SECRET}".encode()).decode()
         return MailgunServer(basic, authority.server_context())
 
-    def read(self, path: str, headers: dict[str, str], body: bytes) -> Received:
+    @classmethod
+    def read(cls, path: str, headers: dict[str, str], body: bytes) -> Received:
         parts = read_form(headers["content-type"], body)
 
         def all_of(name: str) -> list[str]:
@@ -123,7 +125,8 @@ class SESDriver(HTTPDriver):
     def build(self, base_url: str, world: World, **config: object) -> Provider:
         return super().build(base_url, world, content=self.content, **config)
 
-    def read(self, path: str, headers: dict[str, str], body: bytes) -> Received:  # noqa: ARG002
+    @classmethod
+    def read(cls, path: str, headers: dict[str, str], body: bytes) -> Received:  # noqa: ARG003
         payload = json.loads(body)
         tags = {tag["Name"]: tag["Value"] for tag in payload["EmailTags"]}
         destination = payload["Destination"]
@@ -132,7 +135,7 @@ class SESDriver(HTTPDriver):
             received = read_mime([a for group in destination.values() for a in group], content)
             assert (received.attempt, received.email) == (tags["mailmux_attempt"], tags["mailmux_email"])
             return received
-        return self._read_parts(payload, tags)
+        return cls._read_parts(payload, tags)
 
     @staticmethod
     def _read_parts(payload: dict[str, Any], tags: dict[str, str]) -> Received:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import socket
 import time
 from collections.abc import Iterator
@@ -29,11 +28,9 @@ from providers.world import Timeouts
 from tests.contract.certificates import Authority
 from tests.contract.driver import SECRET
 from tests.contract.emails import a_rich_email, a_world, an_email, new_id
+from tests.contract.recorded import CONTRACTS, is_ours, submission_of
 from tests.contract.servers import Headers, Listener, SendGridServer
 
-CONTRACTS = Path(
-    os.environ.get("MAILMUX_CONTRACTS") or Path(__file__).resolve().parents[2] / ".." / "shared" / "contracts"
-)
 SAMPLES = sorted((CONTRACTS / "requests" / "sendgrid").glob("*.json"))
 SPEC = CONTRACTS / "specs" / "sendgrid.json"
 
@@ -136,56 +133,8 @@ def test_what_sendgrid_cannot_express_is_refused_before_the_wire(
 # -- recorded requests and the official document -----------------------------------------------------------
 
 
-def is_comparable(sample: dict[str, Any]) -> bool:
-    """What is not an email of ours: merging, scheduling at the provider, parts without a type of text or a name."""
-    message = sample["message"]
-    foreign = set(message) - {
-        "class", "subject", "body", "from_email", "to", "cc", "bcc", "reply_to", "content_subtype", "extra_headers",
-        "alternatives", "attachments", "tags", "metadata", "track_clicks", "track_opens",
-    }  # fmt: skip
-    kinds = [a["mimetype"] for a in message.get("alternatives", [])]
-    mime_parts = any("mime_part" in a for a in message.get("attachments", []))
-    sent = bool(sample["http"]) and "json" in sample["http"][0].get("request", {})
-    return sent and not foreign and kinds in ([], ["text/html"]) and not mime_parts and "message-id" not in {
-        n.lower() for n in message.get("extra_headers", {})
-    }  # fmt: skip
-
-
-def as_submission(message: dict[str, Any]) -> Submission:
-    from base64 import b64decode
-    from email.utils import getaddresses, parseaddr
-
-    def people(values: list[str]) -> tuple[Address, ...]:
-        # One of the samples lacks its closing bracket, which its maker's parser forgives.
-        return tuple(
-            Address(email, name)
-            for name, email in getaddresses([v + ">" * ("<" in v and ">" not in v) for v in values])
-        )
-
-    headers = dict(message.get("extra_headers", {}))
-    reply_to = message.get("reply_to") or [v for n, v in headers.items() if n.lower() == "reply-to"]
-    is_html = message.get("content_subtype") == "html"
-    alternatives = message.get("alternatives", [])
-    html = message["body"] if is_html else alternatives[0]["content"] if alternatives else None
-    sender = parseaddr(message["from_email"])
-    return an_email(
-        sender=Address(sender[1], sender[0]),
-        to=people(message.get("to", [])),
-        cc=people(message.get("cc", [])),
-        bcc=people(message.get("bcc", [])),
-        reply_to=people(reply_to),
-        subject=message["subject"],
-        text=None if is_html else message["body"],
-        html=html,
-        headers=tuple((n, str(v)) for n, v in headers.items() if n.lower() != "reply-to"),
-        attachments=tuple(
-            Attachment(a["filename"], a["mimetype"], b64decode(a["content"]["$bytes_base64"]))
-            for a in message.get("attachments", [])
-        ),
-        tags=tuple(message.get("tags", [])),
-        metadata={k: str(v) for k, v in message.get("metadata", {}).items()},
-        tracking=Tracking(message.get("track_opens"), message.get("track_clicks")),
-    )  # fmt: skip
+def is_sent_as_json(sample: dict[str, Any]) -> bool:
+    return is_ours(sample["message"]) and "json" in (sample["http"] or [{}])[0].get("request", {})
 
 
 def canonical(payload: dict[str, Any]) -> dict[str, Any]:
@@ -205,9 +154,9 @@ def canonical(payload: dict[str, Any]) -> dict[str, Any]:
 @pytest.mark.parametrize("path", SAMPLES, ids=lambda p: p.stem.split(".", 1)[-1])
 def test_a_request_equals_the_recorded_one(server: SendGridServer, path: Path) -> None:
     sample = json.loads(path.read_text())
-    if not is_comparable(sample):
+    if not is_sent_as_json(sample):
         pytest.skip("the sample is no email of ours")
-    payload = payload_of(server, as_submission(sample["message"]))
+    payload = payload_of(server, submission_of(sample["message"]))
     assert canonical(payload) == canonical(sample["http"][0]["request"]["json"])
     headers = server.requests[-1][2]
     assert headers["content-type"] == headers["accept"] == "application/json"
@@ -215,7 +164,7 @@ def test_a_request_equals_the_recorded_one(server: SendGridServer, path: Path) -
 
 @pytest.mark.skipif(not SAMPLES, reason=f"no recorded requests in {CONTRACTS}")
 def test_enough_of_the_recorded_requests_are_compared() -> None:
-    comparable = [path for path in SAMPLES if is_comparable(json.loads(path.read_text()))]
+    comparable = [path for path in SAMPLES if is_sent_as_json(json.loads(path.read_text()))]
     assert len(comparable) >= min(len(SAMPLES) // 2, 8)
 
 

@@ -1,0 +1,225 @@
+"""Mailgun's webhooks: JSON with `event-data`, and the form of accounts from before 2018.
+
+Sources: the user manual, "Tracking messages" and "Securing webhooks": HMAC-SHA256 of timestamp and token; Mailgun's
+reference of events for reasons and codes. The body itself is not signed, so the token may be used once only (`nonce`).
+An event's `id` is unique and the same when the call is repeated; the legacy form has none, there the token stands in.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from email import message_from_bytes, policy
+from email.utils import parseaddr
+from typing import Any
+from urllib.parse import parse_qsl
+
+from pydantic import BaseModel, ConfigDict
+
+from domain.events import (
+    BounceClass,
+    DeliveryEvent,
+    EventType,
+    Forged,
+    RejectReason,
+    Verified,
+    WebhookRequest,
+)
+from providers.fields import ATTEMPT, EMAIL, SecretKey
+from providers.webhooks import (
+    SKEW,
+    JSONWebhook,
+    attempt_of,
+    enhanced_code,
+    hmac_hex,
+    instant,
+    lately,
+    loads,
+    texts,
+    word,
+    words,
+)
+from providers.world import World
+
+_KINDS = {
+    "accepted": EventType.QUEUED,
+    "rejected": EventType.REJECTED,
+    "delivered": EventType.DELIVERED,
+    "failed": EventType.BOUNCED,
+    "bounced": EventType.BOUNCED,  # this and the next are the legacy form's
+    "dropped": EventType.REJECTED,
+    "opened": EventType.OPENED,
+    "clicked": EventType.CLICKED,
+    "unsubscribed": EventType.UNSUBSCRIBED,
+    "complained": EventType.COMPLAINED,
+}
+# Codes of Mailgun's own, for what it did not even try.
+_SUPPRESSED = {
+    605: RejectReason.BOUNCED,
+    606: RejectReason.UNSUBSCRIBED,
+    607: RejectReason.SPAM,
+    625: RejectReason.BLOCKED,
+}
+_TIMED_OUT = frozenset({498, 499})
+_SIGNATURE = ("timestamp", "token", "signature")
+_FIRST = ("event", "recipient")
+_LEGACY_FIELDS = frozenset(
+    {
+        *_SIGNATURE, *_FIRST, "attachment-count", "campaign-id", "campaign-name", "city", "client-name", "client-os",
+        "client-type", "code", "country", "description", "device-type", "domain", "error", "h", "ip", "mailing-list",
+        "message-headers", "message-id", "my_var_1", "notification", "reason", "region", "tag", "url", "user-agent",
+        "x-mailgun-sid", "x-mailgun-tag", "attachment", "body-plain",
+    }
+)  # fmt: skip
+
+
+class WebhookSecret(BaseModel):
+    """The account's "HTTP webhook signing key", which is not its API key."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    signing_key: SecretKey
+
+
+class Webhook(JSONWebhook[WebhookSecret]):
+    def prove(self, request: WebhookRequest, secret: WebhookSecret, now: datetime) -> Verified:
+        try:
+            (item,) = self.items(request)
+            signature = item["signature"]
+            token, stamp, given = (str(signature[part]) for part in ("token", "timestamp", "signature"))
+        except (ValueError, TypeError, LookupError) as error:
+            raise Forged("the signature is missing or wrong") from error
+        hmac_hex(given, secret.signing_key.get_secret_value().encode(), f"{stamp}{token}".encode())
+        lately(stamp, now, SKEW)
+        return Verified(nonce=token)
+
+    def items(self, request: WebhookRequest) -> Iterable[Mapping[str, Any]]:
+        kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        item = loads(request.body) if kind in ("application/json", "") else _from_form(kind, request)
+        if not isinstance(item, dict):
+            raise ValueError("not an object")
+        return [item]
+
+    def read(self, item: Mapping[str, Any], request: WebhookRequest) -> Iterable[DeliveryEvent]:  # noqa: ARG002
+        data, signature = item["event-data"], item["signature"]
+        status = data.get("delivery-status") or {}
+        headers = (data.get("message") or {}).get("headers") or {}
+        reject = data.get("reject") or {}
+        kind, reason, bounce = _meaning(data, status)
+        said, answered = word(status.get("description")), word(status.get("message"))
+        message_id = word(headers.get("message-id"))
+        variables = texts(data.get("user-variables"))
+        yield DeliveryEvent(
+            type=kind,
+            event_id=word(data.get("id")) or word(signature["token"]),
+            occurred_at=instant(data.get("timestamp")),
+            recipient=word(data.get("recipient")) or parseaddr(word(headers.get("to")) or "")[1] or None,
+            attempt_id=attempt_of(variables),
+            provider_message_id=f"<{message_id.strip('<>')}>" if message_id else None,
+            reject_reason=reason,
+            bounce=bounce,
+            status_code=enhanced_code(answered, said, word(status.get("enhanced-code"))),
+            description=said or word(reject.get("reason")) or word(reject.get("description")),
+            mta_response=answered,
+            click_url=word(data.get("url")),
+            user_agent=word((data.get("client-info") or {}).get("user-agent")),
+            tags=words(data.get("tags")),
+            metadata={name: value for name, value in variables.items() if name not in (ATTEMPT, EMAIL)},
+        )
+
+
+def _meaning(
+    data: Mapping[str, Any], status: Mapping[str, Any]
+) -> tuple[EventType, RejectReason | None, BounceClass | None]:
+    event, reason = word(data.get("event")) or "", word(data.get("reason"))
+    kind = _KINDS.get(event, EventType.UNKNOWN)
+    if event not in ("failed", "bounced", "dropped", "rejected"):
+        return kind, None, None
+    code = _number(status.get("code"))
+    timed_out = code in _TIMED_OUT or reason == "old"
+    if event == "failed" and data.get("severity") == "temporary":
+        return EventType.DEFERRED, RejectReason.TIMED_OUT if timed_out else RejectReason.OTHER, None
+    if event in ("failed", "dropped") and code in _SUPPRESSED:
+        return EventType.REJECTED, _SUPPRESSED[code], None
+    if kind is EventType.REJECTED:
+        return kind, RejectReason.TIMED_OUT if timed_out else RejectReason.OTHER, None
+    if timed_out:
+        return kind, RejectReason.TIMED_OUT, BounceClass.SOFT
+    return kind, RejectReason.BOUNCED, BounceClass.HARD
+
+
+def _number(value: object) -> int | None:
+    text = word(value) or ""
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= 6 else None
+
+
+def _from_form(kind: str, request: WebhookRequest) -> dict[str, Any]:
+    """The legacy form as the JSON of today. Raises ValueError.
+
+    A variable of the user's may have the name of a field, and comes as another field of that name: those of the
+    signature are the last ones then, `event` and `recipient` the first.
+    """
+    fields = _fields(kind, request)
+    names = [name.lower() for name, _ in fields]
+    own: dict[str, str] = {}
+    for name, value in fields:
+        if name.lower() in _SIGNATURE or name.lower() not in own:
+            own[name.lower()] = value
+    foreign = {
+        name: value
+        for name, value in fields
+        if name.lower() not in _LEGACY_FIELDS
+        or (name in (*_SIGNATURE, *_FIRST) and names.count(name) > 1 and own[name] != value)
+    }
+    headers = dict(_pairs(own.get("message-headers")))
+    variables = (
+        loads(headers["x-mailgun-variables"].encode()) if "x-mailgun-variables" in headers else foreign
+    )
+    return {
+        "signature": {name: own[name] for name in _SIGNATURE if name in own},
+        "event-data": {
+            "event": own.get("event"),
+            "recipient": own.get("recipient"),
+            "timestamp": own.get("timestamp"),
+            "reason": own.get("reason"),
+            "url": own.get("url"),
+            "tags": [v for n, v in fields if n.lower() in ("tag", "x-mailgun-tag")],
+            "user-variables": variables,
+            "client-info": {"user-agent": own.get("user-agent")},
+            "message": {"headers": {"message-id": own.get("message-id") or headers.get("message-id")}},
+            "delivery-status": {
+                "code": own.get("code"),
+                "message": own.get("error") or own.get("notification"),
+                "description": own.get("description"),
+            },
+        },
+    }
+
+
+def _fields(kind: str, request: WebhookRequest) -> list[tuple[str, str]]:
+    if kind == "application/x-www-form-urlencoded":
+        text = request.body.decode("utf-8", "replace")
+        return parse_qsl(text, keep_blank_values=True, max_num_fields=1000)
+    if kind != "multipart/form-data":
+        raise ValueError("neither JSON nor a form")
+    head = f"Content-Type: {request.headers['content-type']}\r\n\r\n".encode("latin-1", "replace")
+    form = message_from_bytes(head + request.body, policy=policy.HTTP)
+    found = []
+    for part in form.iter_parts() if form.is_multipart() else ():
+        name, content = part.get_param("name", header="content-disposition"), part.get_payload(decode=True)
+        if isinstance(name, str) and isinstance(content, bytes):
+            found.append((name, content.decode("utf-8", "replace")))
+    return found
+
+
+def _pairs(text: str | None) -> Iterable[tuple[str, str]]:
+    """The email's headers, as a JSON list of pairs."""
+    found = json.loads(text) if text else []
+    for pair in found if isinstance(found, list) else ():
+        if isinstance(pair, list) and len(pair) == 2 and all(isinstance(p, str) for p in pair):
+            yield pair[0].lower(), pair[1]
+
+
+def webhook(_name: str, _config: Any, secrets: Sequence[WebhookSecret], _world: World) -> Webhook:
+    return Webhook(secrets)

@@ -1,0 +1,207 @@
+"""Any email that a provider says it can carry becomes a request that reads back as the same email."""
+
+from __future__ import annotations
+
+import re
+import string
+from collections.abc import Callable
+from typing import Any, cast
+
+import pytest
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+
+from domain.errors import Unsupported
+from domain.headers import RESERVED, value_problem
+from domain.message import Address, Attachment, Disposition, Recipient, RecipientKind, Submission, Tracking
+from providers import registry
+from providers.base import HTTPProvider
+from tests.contract.driver import HTTPDriver, Received
+from tests.contract.drivers import SendGridDriver
+from tests.contract.emails import a_world, an_email, new_id
+from tests.contract.http_drivers import MailgunDriver, ResendDriver, SESDriver
+
+SES_KEYS = {"access_key_id": "AKIA", "secret_access_key": "secret"}
+PROVIDERS: dict[str, tuple[type[HTTPDriver], dict[str, Any], dict[str, str]]] = {
+    "mailgun": (MailgunDriver, {"domain": "sender.example"}, {"api_key": "k"}),
+    "resend": (ResendDriver, {}, {"api_key": "k"}),
+    "sendgrid": (SendGridDriver, {}, {"api_key": "k"}),
+    "ses": (SESDriver, {}, SES_KEYS),
+    "ses-in-parts": (SESDriver, {"content": "simple"}, SES_KEYS),
+}
+BUILT: dict[str, HTTPProvider] = {}
+
+
+def provider(name: str) -> HTTPProvider:
+    if name not in BUILT:
+        _, config, credentials = PROVIDERS[name]
+        kind = name.partition("-")[0]
+        valid = registry.validate(kind, config, credentials)
+        BUILT[name] = cast(HTTPProvider, registry.build(kind, f"the-{name}", *valid, a_world()))
+    return BUILT[name]
+
+
+# -- any email ----------------------------------------------------------------------------------------------
+
+_ANY = st.characters(exclude_categories=["Cc", "Cs", "Zl", "Zp"])
+_TEXT = st.characters(exclude_categories=["Cs"], exclude_characters="\x00")
+
+
+def lines(longest: int, least: int = 0) -> st.SearchStrategy[str]:
+    text = st.one_of(
+        st.text(_ANY, min_size=least, max_size=longest), st.text(string.printable[:95], min_size=least)
+    )
+    return text.filter(lambda value: value_problem(value) is None and len(value) <= 300)
+
+
+NAMES = st.one_of(
+    st.just(""), lines(40), st.sampled_from(['Bo; the, "2nd"', "a\\b", "<x@evil.example>", "Ærø", "(a)"])
+)
+LOCAL = st.text(string.ascii_letters + string.digits + "._+-'", min_size=1, max_size=20).filter(
+    lambda local: not local.startswith(".") and not local.endswith(".") and ".." not in local
+)
+DOMAINS = st.sampled_from(["recipient.example", "xn--bcher-kva.example", "a-b.co.example"])
+
+
+@st.composite
+def addresses(draw: st.DrawFn) -> Address:
+    return Address(f"{draw(LOCAL)}@{draw(DOMAINS)}", draw(NAMES))
+
+
+@st.composite
+def attachments(draw: st.DrawFn) -> Attachment:
+    inline = draw(st.booleans())
+    content_id = draw(
+        st.one_of(st.none(), st.text(string.ascii_letters + string.digits + "@.-_", min_size=1, max_size=30))
+    )
+    return Attachment(
+        draw(lines(60, 1).filter(lambda name: name == name.strip() and name != "")),
+        draw(
+            st.sampled_from(
+                ["application/octet-stream", "image/png", "text/plain; charset=utf-8", "application/pdf"]
+            )
+        ),
+        draw(st.binary(min_size=0, max_size=300)),
+        Disposition.INLINE if inline and content_id else Disposition.ATTACHMENT,
+        content_id,
+    )
+
+
+HEADERS = st.lists(
+    st.tuples(
+        st.text(string.ascii_letters + string.digits + "-", min_size=1, max_size=20).map(lambda n: f"X-{n}"),
+        lines(80),
+    ).filter(lambda pair: pair[0].lower() not in RESERVED),
+    max_size=4,
+)
+
+
+@st.composite
+def submissions(draw: st.DrawFn) -> Submission:
+    people = draw(st.lists(st.tuples(addresses(), st.sampled_from(RecipientKind)), min_size=1, max_size=6))
+    recipients = [Recipient(address, kind) for address, kind in people]
+    text, html = (
+        draw(st.one_of(st.none(), st.text(_TEXT, max_size=400))),
+        draw(st.one_of(st.none(), st.text(_TEXT, max_size=400))),
+    )
+    assume(text is not None or html is not None)
+
+    def of(kind: RecipientKind) -> tuple[Address, ...]:
+        return tuple(r.address for r in recipients if r.kind is kind)
+
+    return an_email(
+        sender=Address("shop@sender.example", draw(NAMES)),
+        to=of(RecipientKind.TO),
+        cc=of(RecipientKind.CC),
+        bcc=of(RecipientKind.BCC),
+        reply_to=tuple(draw(st.lists(addresses(), max_size=3))),
+        subject=draw(lines(120)),
+        text=text,
+        html=html,
+        headers=tuple(draw(HEADERS)),
+        attachments=tuple(draw(st.lists(attachments(), max_size=3))),
+        tags=tuple(draw(st.lists(st.text(max_size=20), max_size=3))),
+        metadata=draw(st.dictionaries(st.text(min_size=1, max_size=20), st.text(max_size=40), max_size=3)),
+        tracking=draw(st.sampled_from([Tracking(), Tracking(True, False)])),
+    )  # fmt: skip
+
+
+# -- the same email -----------------------------------------------------------------------------------------
+
+
+def blanks(text: str) -> str:
+    """A header folds at blanks, and readers make one of several."""
+    return re.sub(r"[ \t]+", " ", text).strip(" \t")
+
+
+def body(text: str | None) -> str | None:
+    """Line ends are the transport's; the last one may be added."""
+    return None if text is None else re.sub(r"\r\n|\r|\n", "\n", text).rstrip("\n") or None
+
+
+def people(found: list[tuple[str, str]] | tuple[Address, ...]) -> list[tuple[str, str]]:
+    pairs = [(a.email, a.name) if isinstance(a, Address) else a for a in found]
+    return [(email, blanks(name).strip()) for email, name in pairs]
+
+
+def check(submission: Submission, received: Received) -> None:
+    message, envelope = submission.message, submission.envelope
+    assert received.email == str(submission.id)
+    assert people([received.sender]) == people((envelope.sender,))
+    assert people(received.to) == people(envelope.of(RecipientKind.TO))
+    assert people(received.cc) == people(envelope.of(RecipientKind.CC))
+    assert people(received.reply_to) == people(envelope.reply_to)
+    assert received.envelope == {r.address.email for r in envelope.recipients}
+    assert blanks(received.subject) == blanks(message.subject)
+    assert (body(received.text), body(received.html)) == (body(message.text), body(message.html))
+    assert sorted(f[2] for f in received.files) == sorted(a.content for a in message.attachments)
+    for a in message.attachments:
+        assert (blanks(a.filename), a.content_type, a.content, a.content_id) in [
+            (blanks(name), kind, content, cid) for name, kind, content, cid in received.files
+        ]
+    names = [name.lower() for name, _ in message.headers]
+    got = {name.lower(): blanks(value) for name, value in received.headers.items()}
+    for name, value in message.headers:
+        if names.count(name.lower()) == 1:
+            assert got[name.lower()] == blanks(value)
+    hidden = {a.email for a in envelope.of(RecipientKind.BCC)} - {
+        a.email for a in (*envelope.of(RecipientKind.TO), *envelope.of(RecipientKind.CC), *envelope.reply_to)
+    }
+    told = {found for value in got.values() for found in re.findall(r"[^\s<>,;:\"]+@[^\s<>,;:\"]+", value)}
+    assert not hidden & told
+
+
+@pytest.mark.parametrize("name", PROVIDERS)
+@settings(
+    deadline=None, max_examples=80, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much]
+)
+@given(submission=submissions())
+def test_a_request_reads_back_as_the_same_email(name: str, submission: Submission) -> None:
+    adapter, (driver, _, _) = provider(name), PROVIDERS[name]
+    attempt = new_id()
+    try:
+        request = adapter.compose(submission, attempt)
+    except Unsupported:
+        return
+    headers = {n.lower(): v for n, v in request.headers.items()}
+    received = driver.read(request.path, headers, request.body)
+    assert received.attempt == str(attempt)
+    check(submission, received)
+
+
+@pytest.mark.parametrize("name", PROVIDERS)
+def test_most_emails_can_be_carried(name: str) -> None:
+    """The property above would hold for an adapter that refuses everything."""
+    plain: list[Callable[[], Submission]] = [
+        an_email,
+        lambda: an_email(html="<p>x</p>", reply_to=(Address("a@b.example"), Address("c@d.example"))),
+        lambda: an_email(
+            headers=(("X-A", "1"),), attachments=(Attachment("a.pdf", "application/pdf", b"x"),)
+        ),
+        lambda: an_email(cc=(Address("c@d.example", "Cy, Jr."),), bcc=(Address("e@f.example"),)),
+    ]
+    for make in plain:
+        submission = make()
+        request = provider(name).compose(submission, new_id())
+        headers = {n.lower(): v for n, v in request.headers.items()}
+        check(submission, PROVIDERS[name][0].read(request.path, headers, request.body))

@@ -23,6 +23,7 @@ from tests.contract.json_drivers import (
     SparkPostDriver,
     SparkPostMIMEDriver,
 )
+from tests.contract.postmark_driver import PostmarkDriver
 from tests.contract.servers import Does, HTTPServer, SendGridServer
 from tests.contract.smtp_server import SMTPServer
 
@@ -236,6 +237,7 @@ DRIVERS: dict[str, Callable[[Authority], Driver]] = {
     "sparkpost-in-mime": SparkPostMIMEDriver,
     "gmail": GmailDriver,
     "mailgun": MailgunDriver,
+    "postmark": PostmarkDriver,
     "resend": ResendDriver,
     "sendgrid": SendGridDriver,
     "ses": SESDriver,

@@ -119,8 +119,9 @@ def test_a_request_equals_the_recorded_one(kind: str, path: Path) -> None:
     request = sample["http"][0]["request"]
     made = provider(kind).compose(submission_of(sample["message"]), new_id())
     assert canonical(kind, json.loads(made.body)) == canonical(kind, request["json"])
-    if not any(name.endswith("API_URL") for name in sample["settings"]["ANYMAIL"]):
-        assert made.path == "/" + request["url"].split("/", 3)[3].rstrip("/")
+    if any(name.endswith("API_URL") for name in sample["settings"]["ANYMAIL"]):
+        return
+    assert made.path == "/" + request["url"].split("/", 3)[3].rstrip("/")
     headers = {n.lower(): v for n, v in request["headers"].items()}
     for name in ("authorization", "api-key"):
         if name in headers and kind != "mailjet":  # whose recorded key holds blanks

@@ -64,7 +64,7 @@ def meant(kind: str, field: str, mine: Any, theirs: Any, item: Any) -> bool:
         case "mailjet" | "mailtrap", "description":  # the words of the error, which that library leaves out
             return theirs is None and mine is not None
         case "mailjet", "mta_response":
-            return theirs is None and mine == item.get("comment")
+            return bool(theirs is None and mine == item.get("comment"))
         case "mailtrap", "event_type":  # decided otherwise on purpose
             decided = {"suspension": "rejected", "soft bounce": "bounced"}
             return bool(mine == decided.get(item.get("event")))

@@ -15,6 +15,7 @@ from tests.contract.certificates import Authority
 from tests.contract.driver import MEANINGS, SECRET, Driver, HTTPDriver, Received, read_mime
 from tests.contract.http_drivers import MailgunDriver, ResendDriver, SESDriver, SESInPartsDriver
 from tests.contract.http_servers import TokenServer
+from tests.contract.postmark_driver import PostmarkDriver
 from tests.contract.servers import Does, HTTPServer, SendGridServer
 from tests.contract.smtp_server import SMTPServer
 
@@ -222,6 +223,7 @@ class MemoryDriver(Driver):
 DRIVERS: dict[str, Callable[[Authority], Driver]] = {
     "gmail": GmailDriver,
     "mailgun": MailgunDriver,
+    "postmark": PostmarkDriver,
     "resend": ResendDriver,
     "sendgrid": SendGridDriver,
     "ses": SESDriver,

@@ -1,0 +1,114 @@
+"""What is Postmark's own: error codes, streams, tags and metadata."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from domain.errors import (
+    Misconfigured,
+    OutcomeUnknown,
+    ProviderError,
+    ProviderUnavailable,
+    RateLimited,
+    Rejected,
+    SenderNotVerified,
+    Unsupported,
+)
+from domain.message import Lane
+from providers import registry
+from tests.builders import a_submission, new_id
+from tests.contract.driver import SECRET
+from tests.contract.emails import a_world
+from tests.contract.http_servers import as_json
+from tests.contract.postmark_driver import PostmarkServer
+
+
+@pytest.fixture
+def server() -> Iterator[PostmarkServer]:
+    running = PostmarkServer(SECRET)
+    yield running
+    running.stop()
+
+
+def send(server: PostmarkServer, submission: Any = None, **config: Any) -> Any:
+    base = {"base_url": f"http://127.0.0.1:{server.port}", **config}
+    provider = registry.build(
+        "postmark", "pm", *registry.validate("postmark", base, {"server_token": SECRET}), a_world()
+    )
+    try:
+        return provider.send(submission or a_submission(), new_id())
+    finally:
+        provider.close()
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "error"),
+    [
+        (422, 300, Rejected),
+        (422, 406, Rejected),
+        (422, 400, SenderNotVerified),
+        (422, 401, SenderNotVerified),
+        (422, 405, Misconfigured),
+        (422, 412, Misconfigured),
+        (422, 413, Misconfigured),
+        (422, 1235, Misconfigured),
+        (422, 411, Unsupported),
+        (422, 100, ProviderUnavailable),
+        (401, 10, Misconfigured),
+        (429, 429, RateLimited),
+        (503, 100, ProviderUnavailable),
+        (500, 0, OutcomeUnknown),
+        (200, 451, Rejected),
+        (200, 406, Rejected),
+        (200, 100, ProviderUnavailable),
+    ],
+)
+def test_an_error_code_says_whose_fault_it_is(
+    server: PostmarkServer, status: int, code: int, error: type[ProviderError]
+):
+    server.answers.append(as_json(status, {"ErrorCode": code, "Message": "words of theirs"}))
+    with pytest.raises(error) as raised:
+        send(server)
+    assert type(raised.value) is error
+
+
+def test_an_email_that_will_be_late_was_taken(server: PostmarkServer):
+    late = {
+        "Message": "Message accepted, but delivery may be delayed.",
+        "MessageID": "m-1",
+        "To": "a@b.example",
+    }
+    server.answers.append(as_json(200, late))
+    assert send(server).provider_message_id == "m-1"
+
+
+@pytest.mark.parametrize(
+    "answer", [{"ErrorCode": 0}, {"ErrorCode": "0", "MessageID": "m"}, {"MessageID": ""}, []]
+)
+def test_a_success_without_its_form_is_none(server: PostmarkServer, answer: Any):
+    server.answers.append(as_json(200, answer))
+    with pytest.raises(OutcomeUnknown):
+        send(server)
+
+
+def test_bulk_goes_by_the_broadcast_stream_where_there_is_one(server: PostmarkServer):
+    bulk = dataclasses.replace(a_submission(), lane=Lane.BULK)
+    send(server)
+    send(server, bulk)
+    send(server, bulk, broadcast_stream="news")
+    assert [p["MessageStream"] for p in server.payloads] == ["outbound", "outbound", "news"]
+
+
+def test_metadata_and_the_tag_travel_where_they_fit_whole(server: PostmarkServer):
+    fits = dataclasses.replace(a_submission(), tags=("orders",), metadata={"order": "7"})
+    wide = dataclasses.replace(a_submission(), tags=("a", "b"), metadata={"order": "7" * 81})
+    send(server, fits)
+    send(server, wide)
+    first, second = server.payloads
+    assert (first["Tag"], first["Metadata"]["order"]) == ("orders", "7")
+    assert "Tag" not in second
+    assert set(second["Metadata"]) == {"mailmux_attempt", "mailmux_email"}

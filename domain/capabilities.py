@@ -15,7 +15,10 @@ class Capabilities:
     and they fit whole, for the provider's own statistics. `max_tags` is for one that must refuse all the same.
 
     Names of headers are in lower case: `reserved_headers` are those that it cannot carry, `only_headers` the only ones
-    that it can. `max_bytes` is the size of the whole email as the provider counts it (encoded attachments included).
+    that it can.
+    `max_bytes` is the size of the whole email as the provider counts it (encoded attachments included).
+    `repeatable_seconds`: how long the provider knows an attempt by its id, so that the same call made again with the
+    same bytes is the same email, and brings its answer back; None: a call made again is another email.
     """
 
     max_recipients: int | None = None
@@ -30,3 +33,4 @@ class Capabilities:
     repeated_addresses: bool = True
     reserved_headers: frozenset[str] = frozenset()
     only_headers: frozenset[str] | None = None
+    repeatable_seconds: int | None = None

@@ -148,7 +148,7 @@ class PostmarkProvider(HTTPProvider):
 
     def parse(self, response: Response) -> SendResult:
         """The ErrorCode is left out where Postmark took the email and will be late."""
-        answer = self.json(response)
+        answer = dict(self.json(response))
         code = answer.get("ErrorCode", 0)
         if type(code) is int and code != 0:
             raise self._meaning(code, f"{response.status}: ErrorCode {code}", response)

@@ -64,7 +64,8 @@ class PostmarkDriver(HTTPDriver):
     def serve(self, authority: Authority) -> HTTPServer:
         return PostmarkServer(SECRET, authority.server_context())
 
-    def read(self, path: str, headers: dict[str, str], body: bytes) -> Received:  # noqa: ARG002
+    @classmethod
+    def read(cls, path: str, headers: dict[str, str], body: bytes) -> Received:  # noqa: ARG003
         payload = json.loads(body)
         groups = [people([payload[kind]]) if kind in payload else [] for kind in ("To", "Cc", "Bcc")]
         return Received(

@@ -20,9 +20,9 @@ from domain.errors import (
 )
 from domain.message import Lane
 from providers import registry
-from providers.world import World
 from tests.builders import a_submission, new_id
 from tests.contract.driver import SECRET
+from tests.contract.emails import a_world
 from tests.contract.http_servers import as_json
 from tests.contract.postmark_driver import PostmarkServer
 
@@ -34,10 +34,10 @@ def server() -> Iterator[PostmarkServer]:
     running.stop()
 
 
-def send(server: PostmarkServer, world: World, submission: Any = None, **config: Any) -> Any:
+def send(server: PostmarkServer, submission: Any = None, **config: Any) -> Any:
     base = {"base_url": f"http://127.0.0.1:{server.port}", **config}
     provider = registry.build(
-        "postmark", "pm", *registry.validate("postmark", base, {"server_token": SECRET}), world
+        "postmark", "pm", *registry.validate("postmark", base, {"server_token": SECRET}), a_world()
     )
     try:
         return provider.send(submission or a_submission(), new_id())
@@ -68,46 +68,46 @@ def send(server: PostmarkServer, world: World, submission: Any = None, **config:
     ],
 )
 def test_an_error_code_says_whose_fault_it_is(
-    server: PostmarkServer, world: World, status: int, code: int, error: type[ProviderError]
+    server: PostmarkServer, status: int, code: int, error: type[ProviderError]
 ):
     server.answers.append(as_json(status, {"ErrorCode": code, "Message": "words of theirs"}))
     with pytest.raises(error) as raised:
-        send(server, world)
+        send(server)
     assert type(raised.value) is error
 
 
-def test_an_email_that_will_be_late_was_taken(server: PostmarkServer, world: World):
+def test_an_email_that_will_be_late_was_taken(server: PostmarkServer):
     late = {
         "Message": "Message accepted, but delivery may be delayed.",
         "MessageID": "m-1",
         "To": "a@b.example",
     }
     server.answers.append(as_json(200, late))
-    assert send(server, world).provider_message_id == "m-1"
+    assert send(server).provider_message_id == "m-1"
 
 
 @pytest.mark.parametrize(
     "answer", [{"ErrorCode": 0}, {"ErrorCode": "0", "MessageID": "m"}, {"MessageID": ""}, []]
 )
-def test_a_success_without_its_form_is_none(server: PostmarkServer, world: World, answer: Any):
+def test_a_success_without_its_form_is_none(server: PostmarkServer, answer: Any):
     server.answers.append(as_json(200, answer))
     with pytest.raises(OutcomeUnknown):
-        send(server, world)
+        send(server)
 
 
-def test_bulk_goes_by_the_broadcast_stream_where_there_is_one(server: PostmarkServer, world: World):
+def test_bulk_goes_by_the_broadcast_stream_where_there_is_one(server: PostmarkServer):
     bulk = dataclasses.replace(a_submission(), lane=Lane.BULK)
-    send(server, world)
-    send(server, world, bulk)
-    send(server, world, bulk, broadcast_stream="news")
+    send(server)
+    send(server, bulk)
+    send(server, bulk, broadcast_stream="news")
     assert [p["MessageStream"] for p in server.payloads] == ["outbound", "outbound", "news"]
 
 
-def test_metadata_and_the_tag_travel_where_they_fit_whole(server: PostmarkServer, world: World):
+def test_metadata_and_the_tag_travel_where_they_fit_whole(server: PostmarkServer):
     fits = dataclasses.replace(a_submission(), tags=("orders",), metadata={"order": "7"})
     wide = dataclasses.replace(a_submission(), tags=("a", "b"), metadata={"order": "7" * 81})
-    send(server, world, fits)
-    send(server, world, wide)
+    send(server, fits)
+    send(server, wide)
     first, second = server.payloads
     assert (first["Tag"], first["Metadata"]["order"]) == ("orders", "7")
     assert "Tag" not in second

@@ -80,6 +80,7 @@ def capabilities(_config: Config) -> Capabilities:
         tracking_opens=False,
         tracking_clicks=False,
         reserved_headers=frozenset({"x-mailin-custom", "x-mailin-tag", "idempotencykey"}),
+        repeatable_seconds=1800,
     )
 
 

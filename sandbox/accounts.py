@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, cast
 
-from sandbox import mailgun_events, resend_events, sendgrid_events, ses_events
+from sandbox import json_events, mailgun_events, resend_events, sendgrid_events, ses_events
 
 Tls = Literal["starttls", "implicit"]
 
@@ -42,6 +42,8 @@ _CREDENTIALS: dict[str, dict[str, Callable[[str], str]]] = {
 of the provider's own."""
 DIALECTS = tuple(_CREDENTIALS)
 _WEBHOOKS: dict[str, Callable[[], dict[str, Any]]] = {
+    **dict.fromkeys(("brevo", "mailjet", "sparkpost"), json_events.fresh_credentials),
+    **dict.fromkeys(("mailersend", "mailtrap"), json_events.fresh_secret),
     "mailgun": mailgun_events.fresh_secret,
     "postmark": lambda: {"secret": {"username": "postmark", "password": secrets.token_urlsafe(24)}},
     "resend": resend_events.fresh_secret,

@@ -28,8 +28,10 @@ from sandbox.json_calls import (
     required,
     texts,
 )
+from sandbox.json_events import event_body, with_credentials
 from sandbox.mailboxes import decode_name
 from sandbox.messages import Envelope, Mailbox, Received, ReceivedAttachment
+from sandbox.stories import Happening, Signed
 
 _METHODS = {"/v3/smtp/email": "POST", "/v3/account": "GET", "/v3/senders/domains": "GET"}
 _FIELDS = {
@@ -179,6 +181,12 @@ class Brevo(Dialect):
                 },
             },
         )
+
+    def tell_of(self, message: Received, recipient: str, happening: Happening, at: float) -> bytes | None:
+        return event_body(message, recipient, happening, at)
+
+    def sign(self, body: bytes, at: float) -> Signed:  # noqa: ARG002 - nothing is signed
+        return with_credentials(self.account.webhook, body)
 
     def error(self, status: int, message: str) -> Answer:
         codes = {404: "document_not_found", 405: "method_not_allowed", 500: "internal_error"}

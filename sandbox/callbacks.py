@@ -162,5 +162,7 @@ def _spoiled(value: str) -> str:
     """Another value of the same form, as somebody would send who does not know the secret."""
     letters = list(value)
     place = len(letters) // 2
-    letters[place] = "A" if letters[place] != "A" else "B"
+    letters[place] = (
+        "0" if letters[place] != "0" else "1"
+    )  # not a letter: some proofs take both cases for one
     return "".join(letters)

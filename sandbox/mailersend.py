@@ -11,7 +11,9 @@ from typing import Any
 
 from sandbox.dialect import Answer, Call, Dialect, Purpose, Refused, Taken, json_answer
 from sandbox.json_calls import Json, Wrong, file, headers, mailbox, mailboxes, only_known, read_object
+from sandbox.json_events import event_body, with_signature
 from sandbox.messages import Envelope, Received, ReceivedAttachment
+from sandbox.stories import Happening, Signed
 
 _METHODS = {"/v1/email": "POST", "/v1/domains": "GET"}
 _FIELDS = {
@@ -125,6 +127,12 @@ class MailerSend(Dialect):
             "updated_at": "2026-01-01T00:00:00.000000Z",
         }  # fmt: skip
         return json_answer(200, {"data": [domain], "meta": {"total": 1, "current_page": 1, "per_page": 100}})
+
+    def tell_of(self, message: Received, recipient: str, happening: Happening, at: float) -> bytes | None:
+        return event_body(message, recipient, happening, at)
+
+    def sign(self, body: bytes, at: float) -> Signed:  # noqa: ARG002 - no time is signed
+        return with_signature(self.account.webhook, "Signature", body)
 
     def error(self, status: int, message: str) -> Answer:
         return _error(status, message)

@@ -22,7 +22,9 @@ from sandbox.json_calls import (
     read_object,
     texts,
 )
+from sandbox.json_events import event_body, with_credentials
 from sandbox.messages import Envelope, Mailbox, Received, ReceivedAttachment
+from sandbox.stories import Happening, Signed
 
 _METHODS = {"/v3.1/send": "POST", "/v3/REST/sender": "GET"}
 _FIELDS = {
@@ -157,6 +159,12 @@ class Mailjet(Dialect):
             "IsDefaultSender": False, "CreatedAt": "2026-01-01T00:00:00Z", "DNSID": 1, "Filename": "",
         }  # fmt: skip
         return json_answer(200, {"Count": 1, "Data": [sender], "Total": 1})
+
+    def tell_of(self, message: Received, recipient: str, happening: Happening, at: float) -> bytes | None:
+        return event_body(message, recipient, happening, at)
+
+    def sign(self, body: bytes, at: float) -> Signed:  # noqa: ARG002 - nothing is signed
+        return with_credentials(self.account.webhook, body)
 
     def error(self, status: int, message: str) -> Answer:
         return json_answer(status, _error("mj-0011" if status == 413 else "", message, status))

@@ -11,8 +11,10 @@ from typing import Any
 
 from sandbox.dialect import Answer, Call, Dialect, Purpose, Refused, Taken, json_answer
 from sandbox.json_calls import Json, Wrong, file, headers, mailbox, mailboxes, only_known, read_object, texts
+from sandbox.json_events import event_body, with_signature
 from sandbox.mailboxes import read_mailboxes
 from sandbox.messages import Envelope, Mailbox, Received, ReceivedAttachment
+from sandbox.stories import Happening, Signed
 
 _PATH = re.compile(r"/api/(send|batch)(?:/\d+)?")
 _FIELDS = {
@@ -121,6 +123,12 @@ class Mailtrap(Dialect):
 
     def tell(self, call: Call) -> Answer:
         raise AssertionError(f"{call.path} asks nothing")
+
+    def tell_of(self, message: Received, recipient: str, happening: Happening, at: float) -> bytes | None:
+        return event_body(message, recipient, happening, at)
+
+    def sign(self, body: bytes, at: float) -> Signed:  # noqa: ARG002 - no time is signed
+        return with_signature(self.account.webhook, "Mailtrap-Signature", body)
 
     def error(self, status: int, message: str) -> Answer:
         return _error(status, message)

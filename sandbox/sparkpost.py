@@ -11,9 +11,11 @@ from typing import Any
 
 from sandbox.dialect import Answer, Call, Dialect, Purpose, Refused, Taken, json_answer
 from sandbox.json_calls import Json, Wrong, file, headers, only_known, read_object, required, texts
+from sandbox.json_events import event_body, with_credentials
 from sandbox.mailboxes import is_address, read_mailboxes
 from sandbox.messages import Envelope, Mailbox, Received
 from sandbox.mime import parse_mime
+from sandbox.stories import Happening, Signed
 
 _METHODS = {"/api/v1/transmissions": "POST", "/api/v1/sending-domains": "GET"}
 _FIELDS = {
@@ -148,6 +150,12 @@ class SparkPost(Dialect):
             "compliance_status": "valid", "abuse_at_status": "unverified", "postmaster_at_status": "unverified",
         }  # fmt: skip
         return json_answer(200, {"results": [{"domain": "example.com", "status": status}]})
+
+    def tell_of(self, message: Received, recipient: str, happening: Happening, at: float) -> bytes | None:
+        return event_body(message, recipient, happening, at)
+
+    def sign(self, body: bytes, at: float) -> Signed:  # noqa: ARG002 - nothing is signed
+        return with_credentials(self.account.webhook, body)
 
     def error(self, status: int, message: str) -> Answer:
         return _error(status, message, {404: "1600", 405: "1102"}.get(status))

@@ -84,6 +84,9 @@ def _features(kinds: list[ProviderKind[Any, Any]]) -> Iterable[str]:
     for name, headers in reserved:
         if headers:
             yield f"\nHeaders that `{name}` keeps for itself: {', '.join(f'`{h}`' for h in headers)}.\n"
+    for kind in kinds:
+        if (only := capabilities_of(kind).only_headers) is not None:
+            yield f"\nHeaders that `{kind.name}` carries, if nothing else is set: {', '.join(f'`{h}`' for h in sorted(only))}.\n"
 
 
 def _settings(kinds: list[ProviderKind[Any, Any]]) -> Iterable[str]:

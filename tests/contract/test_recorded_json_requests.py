@@ -33,6 +33,13 @@ CREDENTIALS = {
     "mailtrap": {"api_token": "test_api_token"},
     "sparkpost": {"api_key": "test_api_key"},
 }
+ADDRESSES = {
+    "brevo": "https://api.brevo.com/v3/smtp/email",
+    "mailersend": "https://api.mailersend.com/v1/email",
+    "mailjet": "https://api.mailjet.com/v3.1/send",
+    "mailtrap": "https://send.api.mailtrap.io/api/send",
+    "sparkpost": "https://api.sparkpost.com/api/v1/transmissions",
+}
 ALL = [
     (kind, path) for kind in CREDENTIALS for path in sorted((CONTRACTS / "requests" / kind).glob("*.json"))
 ]
@@ -119,9 +126,9 @@ def test_a_request_equals_the_recorded_one(kind: str, path: Path) -> None:
     request = sample["http"][0]["request"]
     made = provider(kind).compose(submission_of(sample["message"]), new_id())
     assert canonical(kind, json.loads(made.body)) == canonical(kind, request["json"])
-    if any(name.endswith("API_URL") for name in sample["settings"]["ANYMAIL"]):
-        return
-    assert made.path == "/" + request["url"].split("/", 3)[3].rstrip("/")
+    if request["url"].rstrip("/") != ADDRESSES[kind]:
+        return  # sent somewhere else, with other credentials, to show that it can be
+    assert ADDRESSES[kind].endswith(made.path)
     headers = {n.lower(): v for n, v in request["headers"].items()}
     for name in ("authorization", "api-key"):
         if name in headers and kind != "mailjet":  # whose recorded key holds blanks

@@ -60,9 +60,9 @@ def meant(kind: str, field: str, mine: Any, theirs: Any, item: Any) -> bool:
         case "brevo", "timestamp":  # an example of seconds, in a field of milliseconds
             return bool(theirs is not None and theirs.year == 1970)
         case "sparkpost", "timestamp":  # RFC 3339, as generation events have it
-            return theirs is None and mine is not None
+            return bool(theirs is None and mine is not None)
         case "mailjet" | "mailtrap", "description":  # the words of the error, which that library leaves out
-            return theirs is None and mine is not None
+            return bool(theirs is None and mine is not None)
         case "mailjet", "mta_response":
             return bool(theirs is None and mine == item.get("comment"))
         case "mailtrap", "event_type":  # decided otherwise on purpose
@@ -71,7 +71,7 @@ def meant(kind: str, field: str, mine: Any, theirs: Any, item: Any) -> bool:
         case "mailersend", "reject_reason":  # told by the event's type, where nothing more is told
             return theirs is None and mine is not None
         case _, "metadata":  # text is text, and a number is told as one
-            return {k: str(v) for k, v in theirs.items()} == mine
+            return bool({k: str(v) for k, v in theirs.items()} == mine)
         case _, "tags":
             return not mine and not theirs
     return False

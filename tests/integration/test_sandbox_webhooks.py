@@ -115,7 +115,10 @@ def told(driver: Driver, kind: str, hook: Hook, story: str) -> list[DeliveryEven
 
 # A provider may have no event for something.
 _UNTOLD = {
-    "postmark": {"queued", "deferred", "dropped: the provider would not send it"},
+    "mailersend": {"dropped: the provider would not send it"},
+    "mailjet": {"queued"},
+    "mailtrap": {"queued", "deferred"},
+    "postmark": {"queued", "dropped: the provider would not send it"},
     "resend": {"unsubscribed"},
 }
 

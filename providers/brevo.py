@@ -44,7 +44,7 @@ _EXTENSIONS = frozenset(
         "xlsx", "xls", "ods", "docx", "docm", "doc", "csv", "pdf", "txt", "gif", "jpg", "jpeg", "png", "tif", "tiff",
         "rtf", "bmp", "cgm", "css", "shtml", "html", "htm", "zip", "xml", "ppt", "pptx", "tar", "ez", "ics", "mobi",
         "msg", "pub", "eps", "odt", "mp3", "m4a", "m4v", "wma", "ogg", "flac", "wav", "aif", "aifc", "aiff", "mp4",
-        "mov", "avi", "mkv", "mpeg", "mpg", "wmv",
+        "mov", "avi", "mkv", "mpeg", "mpg", "wmv", "pkpass", "xlsm",
     }
 )  # fmt: skip
 _OF_THE_ACCOUNT = frozenset(

@@ -41,7 +41,7 @@ _FIELDS = {
 }  # fmt: skip
 _EXTENSIONS = re.compile(
     r"(?i).+\.(xlsx|xls|ods|docx|docm|doc|csv|pdf|txt|gif|jpg|jpeg|png|tif|tiff|rtf|bmp|cgm|css|shtml|html|htm|zip|xml"
-    r"|ppt|pptx|tar|ez|ics|mobi|msg|pub|eps|odt|mp3|m4a|m4v|wma|ogg|flac|wav|aif|aifc|aiff|mp4|mov|avi|mkv|mpeg|mpg|wmv)"
+    r"|ppt|pptx|tar|ez|ics|mobi|msg|pub|eps|odt|mp3|m4a|m4v|wma|ogg|flac|wav|aif|aifc|aiff|mp4|mov|avi|mkv|mpeg|mpg|wmv|pkpass|xlsm)"
 )
 _LONGEST_NAME = 70
 _REFUSALS = {
@@ -121,7 +121,7 @@ class Brevo(Dialect):
             *(tuple(map(_read, p)) for p in (to, cc, bcc, reply_to)),
         )
         own = dict(headers(data.get("headers", {})))
-        key = own.pop("idempotencyKey", None)
+        key = next((own.pop(name) for name in list(own) if name.lower() == "idempotencykey"), None)
         if key is not None:
             try:
                 uuid.UUID(key)

@@ -86,7 +86,8 @@ def _features(kinds: list[ProviderKind[Any, Any]]) -> Iterable[str]:
             yield f"\nHeaders that `{name}` keeps for itself: {', '.join(f'`{h}`' for h in headers)}.\n"
     for kind in kinds:
         if (only := capabilities_of(kind).only_headers) is not None:
-            yield f"\nHeaders that `{kind.name}` carries, if nothing else is set: {', '.join(f'`{h}`' for h in sorted(only))}.\n"
+            names = ", ".join(f"`{h}`" for h in sorted(only))
+            yield f"\nThe only headers that `{kind.name}` carries, where nothing else is set: {names}.\n"
 
 
 def _settings(kinds: list[ProviderKind[Any, Any]]) -> Iterable[str]:

@@ -15,6 +15,8 @@ class Capabilities:
     and they fit whole, for the provider's own statistics. `max_tags` is for one that must refuse all the same.
 
     `max_bytes` is the size of the whole email as the provider counts it (encoded attachments included).
+    `repeatable_seconds`: how long the provider knows an attempt by its id, so that the same call made again with the
+    same bytes is the same email, and brings its answer back; None: a call made again is another email.
     """
 
     max_recipients: int | None = None
@@ -28,3 +30,4 @@ class Capabilities:
     tracking_clicks: bool = True
     repeated_addresses: bool = True
     reserved_headers: frozenset[str] = frozenset()
+    repeatable_seconds: int | None = None

@@ -19,6 +19,7 @@ from providers.world import World
 
 _SPARE = 60.0  # seconds before its end from which a token is no longer used
 _LIFE = 300.0  # seconds for a token that does not say how long it holds
+_FRESH = 60.0  # seconds after which a refused token may have been taken back, rather than be the wrong one
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -43,19 +44,19 @@ class Tokens:
         self._origin = Origin(name, f"{parts.scheme}://{parts.netloc}", world)
         self._lock = threading.Lock()
         self._refresh_token = client.refresh_token
-        self._token, self._until = "", 0.0
+        self._token, self._since, self._until = "", 0.0, 0.0
 
     def current(self, instead_of: str | None = None) -> tuple[str, bool]:
-        """A token that holds, and whether it was fetched just now. `instead_of`: one that the server refused.
+        """A token that holds, and whether it was fetched of late. `instead_of`: one that the server refused.
 
         Raises Misconfigured, ProviderUnavailable or RateLimited: no email is on the way yet.
         """
         with self._lock:
-            if self._token and self._token != instead_of and self._clock.monotonic() < self._until:
-                return self._token, False
-            began = self._clock.monotonic()
+            now = self._clock.monotonic()
+            if self._token and self._token != instead_of and now < self._until:
+                return self._token, now - self._since < _FRESH
             token, life = self._read(self._ask())
-            self._token, self._until = token, began + life - _SPARE
+            self._token, self._since, self._until = token, now, now + life - _SPARE
             return token, True
 
     @property

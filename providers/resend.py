@@ -62,7 +62,11 @@ class Credentials(BaseModel):
 def capabilities(_config: Config) -> Capabilities:
     """Tracking is a setting of the domain there, not of an email."""
     return Capabilities(
-        max_recipients=_MOST_TO, max_bytes=40_000_000, tracking_opens=False, tracking_clicks=False
+        max_recipients=_MOST_TO,
+        max_bytes=40_000_000,
+        tracking_opens=False,
+        tracking_clicks=False,
+        repeatable_seconds=86_400,
     )
 
 

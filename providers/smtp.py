@@ -198,8 +198,9 @@ class SMTPProvider:
                 if parcel is None or not go_on():
                     return
                 following = coming if isinstance(coming, Parcel) else None
-                deadline = Deadline(self._world.clock, self._world.timeouts)
                 try:
+                    self._have_token()
+                    deadline = Deadline(self._world.clock, self._world.timeouts)
                     line.deliver(parcel, following, deadline, go_on)
                 except Stopped:
                     return
@@ -229,6 +230,7 @@ class SMTPProvider:
         return Parcel(submission.envelope.sender.email, recipients, stuff_dots(data))
 
     def check(self) -> Checkup:
+        self._have_token()
         deadline = Deadline(self._world.clock, self._world.timeouts)
         with self._turn():
             try:
@@ -245,6 +247,11 @@ class SMTPProvider:
         self._kept.close()
         if self._tokens is not None:
             self._tokens.close()
+
+    def _have_token(self) -> None:
+        """Fetch one where that is due, so that the time for it is not the email's."""
+        if self._tokens is not None:
+            self._tokens.current()
 
     def _open(self, deadline: Deadline) -> Session:
         """Raises Failure, or the ProviderError that tells why there is no token."""

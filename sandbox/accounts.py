@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, cast
 
-from sandbox.sendgrid_events import fresh_keys
+from sandbox import mailgun_events, resend_events, sendgrid_events, ses_events
 
 Tls = Literal["starttls", "implicit"]
 
@@ -37,8 +37,11 @@ _CREDENTIALS: dict[str, dict[str, Callable[[str], str]]] = {
 of the provider's own."""
 DIALECTS = tuple(_CREDENTIALS)
 _WEBHOOKS: dict[str, Callable[[], dict[str, Any]]] = {
+    "mailgun": mailgun_events.fresh_secret,
     "postmark": lambda: {"secret": {"username": "postmark", "password": secrets.token_urlsafe(24)}},
-    "sendgrid": fresh_keys,
+    "resend": resend_events.fresh_secret,
+    "sendgrid": sendgrid_events.fresh_keys,
+    "ses": ses_events.fresh_keys,
 }
 """For each dialect with a webhook what proves its calls: `secret` is what the receiver is told."""
 

@@ -137,18 +137,25 @@ class Callbacks:
             return 0
         parts = urlsplit(url)
         signed = call.teller.sign(call.body, time.time() - age)
-        headers = (
-            {name: _spoiled(value) for name, value in signed.headers.items()} if forged else signed.headers
-        )
+        if forged:
+            signed = _forged(signed)
         connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=_TIMEOUT)
         with suppress(OSError, http.client.HTTPException):
             try:
                 path = parts.path + (f"?{parts.query}" if parts.query else "")
-                connection.request("POST", path, signed.body, {"Content-Type": "application/json", **headers})
+                headers = {"Content-Type": "application/json", **signed.headers}
+                connection.request("POST", path, signed.body, headers)
                 return connection.getresponse().status
             finally:
                 connection.close()
         return 0
+
+
+def _forged(signed: Signed) -> Signed:
+    if signed.proof:
+        proof = signed.proof.encode()
+        return replace(signed, body=signed.body.replace(proof, _spoiled(signed.proof).encode()))
+    return replace(signed, headers={name: _spoiled(value) for name, value in signed.headers.items()})
 
 
 def _spoiled(value: str) -> str:

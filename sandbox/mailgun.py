@@ -17,8 +17,10 @@ from urllib.parse import unquote
 from sandbox.dialect import Answer, Call, Dialect, Purpose, Refused, Taken, json_answer
 from sandbox.forms import Field, InvalidForm, read_form
 from sandbox.mailboxes import read_mailbox, read_mailboxes
+from sandbox.mailgun_events import event_body, sign
 from sandbox.messages import Envelope, Mailbox, Received, ReceivedAttachment
 from sandbox.mime import parse_mime
+from sandbox.stories import Happening, Signed
 
 _SENDING = re.compile(r"/v3/([^/]+)/messages(\.mime)?")
 _DOMAINS = re.compile(r"/v[34]/domains(?:/([^/]+))?")
@@ -105,6 +107,12 @@ class Mailgun(Dialect):
         if status == 404:
             return Answer(200, {"Content-Type": "text/html; charset=utf-8"}, b"Mailgun Magnificent API")
         return _error(status, message)
+
+    def tell_of(self, message: Received, recipient: str, happening: Happening, at: float) -> bytes | None:
+        return event_body(message, recipient, happening, at)
+
+    def sign(self, body: bytes, at: float) -> Signed:
+        return sign(self.account.webhook["secret"]["signing_key"], body, at)
 
     def refusal(self, mode: str, seconds: float) -> Answer:
         if mode == "auth":

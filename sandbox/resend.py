@@ -19,6 +19,8 @@ from sandbox.accounts import Account
 from sandbox.dialect import Answer, Call, Dialect, Purpose, Refused, Taken, json_answer
 from sandbox.mailboxes import read_mailbox
 from sandbox.messages import Envelope, Mailbox, Received, ReceivedAttachment
+from sandbox.resend_events import event_body, sign
+from sandbox.stories import Happening, Signed
 
 _METHODS = {"/emails": "POST", "/emails/batch": "POST", "/domains": "GET"}
 _FIELDS = {
@@ -184,6 +186,12 @@ class Resend(Dialect):
             500: "application_error",
         }
         return _error(status, kinds.get(status, "validation_error"), message)
+
+    def tell_of(self, message: Received, recipient: str, happening: Happening, at: float) -> bytes | None:
+        return event_body(message, recipient, happening, at)
+
+    def sign(self, body: bytes, at: float) -> Signed:
+        return sign(self.account.webhook["secret"]["signing_secret"], body, at)
 
     def refusal(self, mode: str, seconds: float) -> Answer:
         answer = _error(*_REFUSALS[mode])

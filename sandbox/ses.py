@@ -16,7 +16,9 @@ from sandbox.dialect import Answer, Call, Dialect, Purpose, Refused, Taken, json
 from sandbox.mailboxes import read_mailbox
 from sandbox.messages import Envelope, Mailbox, Received, ReceivedAttachment
 from sandbox.mime import ParsedMime, parse_mime
+from sandbox.ses_events import event_body, sign
 from sandbox.sigv4 import BadSignature, verify
+from sandbox.stories import Happening, Signed
 
 _SEND, _ACCOUNT = "/v2/email/outbound-emails", "/v2/email/account"
 _LIST, _IDENTITY = "/v2/email/list-identities", re.compile(r"/v2/email/identities(?:/[^/]+)?")
@@ -155,6 +157,12 @@ class SES(Dialect):
             500: "InternalFailure",
         }
         return _error(status, codes.get(status, "BadRequestException"), message)
+
+    def tell_of(self, message: Received, recipient: str, happening: Happening, at: float) -> bytes | None:
+        return event_body(message, recipient, happening, at)
+
+    def sign(self, body: bytes, at: float) -> Signed:
+        return sign(self.account.webhook["private_key"], body, at)
 
     def refusal(self, mode: str, seconds: float) -> Answer:  # noqa: ARG002 - AWS does not say when to come back
         return _error(*_REFUSALS[mode])

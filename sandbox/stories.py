@@ -50,7 +50,8 @@ def story_of(address: str) -> Sequence[Happening]:
 
 @dataclass(frozen=True)
 class Signed:
-    """A call as it goes on the wire."""
+    """A call as it goes on the wire. `proof`: what proves it, where that stands in the body."""
 
     headers: dict[str, str]
     body: bytes
+    proof: str = ""

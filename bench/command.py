@@ -6,6 +6,7 @@ import click
 
 from bench.faults.command import faults
 from bench.throughput.command import throughput
+from bench.webhooks.command import webhooks
 
 
 @click.group()
@@ -15,3 +16,4 @@ def bench() -> None:
 
 bench.add_command(faults)
 bench.add_command(throughput)
+bench.add_command(webhooks)

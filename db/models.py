@@ -348,6 +348,7 @@ class DeliveryAttempt(Base):
         Index(
             "ix_delivery_attempts_message",
             "provider_message_id",
+            postgresql_using="hash",  # for a name of any length
             postgresql_where=text("provider_message_id IS NOT NULL"),
         ),
         CheckConstraint("outcome IN ('accepted', 'not_sent', 'unknown')", name="outcome"),

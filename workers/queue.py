@@ -13,6 +13,7 @@ from domain.ports import Clock
 DRAIN_TASK = "mailmux.drain"
 EVENTS_TASK = "mailmux.apply_events"
 _GAP = 0.01  # seconds between two rings of one lane
+_EVENTS_GAP = 0.2  # seconds between two rings for events: many are applied for the price of one
 _QUIET = 5.0  # seconds between two log lines about a broker that is away
 
 log = structlog.get_logger(__name__)
@@ -31,7 +32,7 @@ class Doorbell:
         self._pending: set[Lane | None] = set()
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
-        self._complained = float("-inf")
+        self._complained = self._rung_events = float("-inf")
 
     def ring(self, lane: Lane) -> None:
         self._ring(lane)
@@ -54,12 +55,24 @@ class Doorbell:
                     self._changed.wait()
                 lanes, self._pending = self._pending, set()
             for lane in sorted(lanes, key=str):
+                if lane is None and not self._events_may_ring():
+                    continue
                 try:
                     self._publish(lane)
                 # Any broker's fault: the row is in the database, and the sweeper rings again.
                 except Exception as error:  # noqa: BLE001
                     self._complain(lane, error)
             self._clock.sleep(_GAP)
+
+    def _events_may_ring(self) -> bool:
+        """Whether it is time to; else the ring stays pending."""
+        now = self._clock.monotonic()
+        if now - self._rung_events < _EVENTS_GAP:
+            with self._changed:
+                self._pending.add(None)
+            return False
+        self._rung_events = now
+        return True
 
     def _complain(self, lane: Lane | None, error: Exception) -> None:
         now = self._clock.monotonic()

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine
 
-from db.repositories import claims, delivery, intake, quotas
+from db.repositories import claims, delivery, inbound, intake, quotas
 from db.statements import Prepared
 from db.uow import open_engine
 
@@ -78,7 +78,7 @@ def test_a_statement_is_prepared_once_per_connection_and_survives_a_rollback(eng
 
 
 def _statements() -> list[Prepared]:
-    modules = (claims, delivery, intake, quotas)
+    modules = (claims, delivery, inbound, intake, quotas)
     return [value for module in modules for value in vars(module).values() if isinstance(value, Prepared)]
 
 
@@ -89,4 +89,4 @@ def test_no_statement_on_the_path_reads_a_whole_table_though_it_was_planned_on_a
     """A generic plan is kept while the table grows: it must find its rows by key."""
     with engine.connect() as connection:
         plan = "\n".join(connection.exec_driver_sql(statement.explain(connection)).scalars())
-    assert not re.search(r"Seq Scan on (email_|delivery_|idempotency_)", plan), plan
+    assert not re.search(r"Seq Scan on (email_|delivery_|idempotency_|inbound_)", plan), plan

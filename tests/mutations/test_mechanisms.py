@@ -18,6 +18,8 @@ ROOT = Path(__file__).parents[2]
 ROOMS = ("api", "db", "domain", "providers", "routing", "tests", "wiring", "workers", "cli", "sandbox")
 DEATH = "tests/integration/delivery/test_death.py::"
 ONE = "tests/integration/delivery/test_one_email.py::"
+EVENTS = "tests/integration/delivery/test_events.py::"
+HOOKS = "tests/integration/api/test_hooks.py::"
 LIMITS = "tests/integration/delivery/test_limits.py::"
 HEART = "tests/integration/delivery/test_heart.py::"
 
@@ -134,6 +136,48 @@ MUTATIONS = [
         "                results[place] = Receipt(tuple(before), replayed=True)\n",
         "",
         "tests/integration/api/test_emails.py::test_a_hundred_requests_at_once_with_one_key_make_one_email",
+    ),
+    Mutation(
+        "an event waits for the end of its attempt",
+        "db/repositories/inbound.py",
+        "a.outcome IS NULL AS open",
+        "false AS open",
+        EVENTS + "test_an_event_that_comes_before_the_end_of_its_attempt_waits",
+    ),
+    Mutation(
+        "an email that a worker holds is left to it",
+        "db/repositories/inbound.py",
+        "WHERE job_id = ANY(:jobs) AND run IS NULL",
+        "WHERE job_id = ANY(:jobs)",
+        EVENTS + "test_an_email_that_a_worker_holds_is_left_to_it",
+    ),
+    Mutation(
+        "nobody's webhook speaks of others' emails",
+        "db/repositories/inbound.py",
+        "WHERE sent.kind = told.kind AND sent.user_id IS NOT DISTINCT FROM told.user_id",
+        "WHERE true",
+        EVENTS + "test_nobody_elses_webhook_speaks_of_an_email",
+    ),
+    Mutation(
+        "a repeated event is known by its key",
+        "providers/webhooks.py",
+        "found.setdefault(key, InboundEvent(key, event, raw))",
+        "found.setdefault(key, InboundEvent(f'{id(raw)}', event, raw))",
+        HOOKS + "test_a_call_is_stored_as_it_came_and_a_repeat_is_not",
+    ),
+    Mutation(
+        "what was signed long ago is not taken",
+        "providers/sendgrid.py",
+        "            lately(stamp, now, _REPEATS)\n",
+        "",
+        HOOKS + "test_sendgrids_signature_covers_the_raw_body_and_the_time",
+    ),
+    Mutation(
+        "a nonce counts for one body",
+        "api/posts.py",
+        "unit.inbound.use_nonce(post.provider_id, *post.nonce)",
+        "pass",
+        HOOKS + "test_mailguns_token_counts_once",
     ),
 ]
 

@@ -22,6 +22,7 @@ def upgrade() -> None:
         "ix_delivery_attempts_message",
         "delivery_attempts",
         ["provider_message_id"],
+        postgresql_using="hash",
         postgresql_where=sa.text("provider_message_id IS NOT NULL"),
     )
     op.create_table(

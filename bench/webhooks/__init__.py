@@ -1,0 +1,1 @@
+"""How fast providers' events are taken: `mailmux bench webhooks`."""

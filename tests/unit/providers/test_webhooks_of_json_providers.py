@@ -276,8 +276,8 @@ JSON = st.recursive(
 FIELDS = st.sampled_from(
     [
         "event", "type", "email", "ts_epoch", "X-Mailin-custom", "tags", "tag", "timestamp", "time", "data", "meta",
-        "morph", "custom_variables", "Payload", "CustomID", "rcpt_meta", "bounce_class", "event_id", "message_id", "MessageID",
-        "recipient", "error", "hard_bounce", "category", "reason", "created_at",
+        "morph", "custom_variables", "Payload", "CustomID", "rcpt_meta", "bounce_class", "event_id", "message_id",
+        "MessageID", "recipient", "error", "hard_bounce", "category", "reason", "created_at",
     ]
 )  # fmt: skip
 

@@ -179,6 +179,41 @@ MUTATIONS = [
         "pass",
         HOOKS + "test_mailguns_token_counts_once",
     ),
+    Mutation(
+        "a repeat at Brevo is the same email",
+        "providers/brevo.py",
+        ' or self._code(response) == "duplicate_parameter"',
+        "",
+        "tests/contract/test_json_forms.py::test_the_same_attempt_twice_is_one_email_at_brevo",
+    ),
+    Mutation(
+        "an email that was taken for some recipients is not sent again",
+        "providers/sparkpost.py",
+        "        if refused:\n",
+        "        if False:\n",
+        "tests/contract/test_json_answers.py",
+    ),
+    Mutation(
+        "a success of Mailjet's may carry a failure",
+        "providers/mailjet.py",
+        "if (failure := self._failure(response)) is not None:",
+        "if (failure := None) is not None:",
+        "tests/contract/test_json_answers.py",
+    ),
+    Mutation(
+        "a body that is signed is looked at",
+        "providers/webhook_proofs.py",
+        '            hmac_hex(request.headers.get(self.signature, ""), key, request.body)\n',
+        "",
+        "tests/unit/providers/test_webhooks_of_json_providers.py",
+    ),
+    Mutation(
+        "a provider carries only the headers that it can",
+        "routing/eligibility.py",
+        " and (can.only_headers is None or header in can.only_headers)",
+        "",
+        "tests/unit/routing/test_router.py",
+    ),
 ]
 
 

@@ -152,6 +152,11 @@ def test_it_is_hopeless_only_where_the_email_itself_rules_out_everybody():
             "headers X-A",
         ),
         (
+            {"only_headers": frozenset({"x-b"})},
+            {"message": Message("s", "t", headers=(("X-A", "1"), ("X-B", "1")))},
+            "headers X-A",
+        ),
+        (
             {"attachments": False},
             {"message": Message("s", "t", attachments=(Attachment("a", "text/plain", b"1"),))},
             "attachments",

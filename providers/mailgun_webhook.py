@@ -68,7 +68,7 @@ _LEGACY_FIELDS = frozenset(
     {
         *_SIGNATURE, *_FIRST, "attachment-count", "campaign-id", "campaign-name", "city", "client-name", "client-os",
         "client-type", "code", "country", "description", "device-type", "domain", "error", "h", "ip", "mailing-list",
-        "message-headers", "message-id", "my_var_1", "notification", "reason", "region", "tag", "url", "user-agent",
+        "message-headers", "message-id", "notification", "reason", "region", "tag", "url", "user-agent",
         "x-mailgun-sid", "x-mailgun-tag", "attachment", "body-plain",
     }
 )  # fmt: skip

@@ -9,9 +9,7 @@ import hmac
 import json
 import re
 import secrets
-import time
 from base64 import b64encode
-from email.utils import formatdate
 from urllib.parse import unquote
 
 from sandbox.dialect import Answer, Call, Dialect, Purpose, Refused, Taken, json_answer
@@ -80,7 +78,7 @@ class Mailgun(Dialect):
         if options > _OPTIONS_BYTES:
             words = "Send options (parameters starting with o:, h:, v:, or t:) are limited to 16KB total"
             raise Refused(_error(400, words))
-        message_id = f"<{formatdate(time.time())[5:7]}{secrets.token_hex(12)}@{domain}>"
+        message_id = f"<{secrets.token_hex(14)}@{domain}>"
         read = _read_mime if path[2] else _read_parts
         message = read(fields, self.account.name, message_id, len(call.body))
         return Taken([message], json_answer(200, {"id": message_id, "message": "Queued. Thank you."}))

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from sandbox.accounts import DEFAULTS
 from tests.integration.sandbox_driver import Driver, base64_text, mail, running
 
 HOSTILE = '"><script>alert(1)</script>'
@@ -47,8 +48,13 @@ def test_changing_anything_takes_the_token(
 def test_no_page_shows_a_secret(driver: Driver) -> None:
     driver.send()
     secrets = [value for account in driver.known["accounts"] for value in account["credentials"].values()]
-    secrets = [secret for secret in secrets if secret != "sandbox-smtp"] + [driver.sandbox.token]
-    assert len(secrets) == 4
+    proofs = [account.get("webhook", {}) for account in driver.known["accounts"]]
+    secrets += [
+        value for proof in proofs for value in (*proof.get("secret", {}).values(), proof.get("private_key"))
+    ]
+    public = {None, "sandbox-smtp", "postmark"}
+    secrets = [secret for secret in secrets if secret not in public] + [driver.sandbox.token]
+    assert len(secrets) == 10
     for path in ("/", "/control/accounts", "/messages.json", "/messages/1", "/healthz", "/accounts.json"):
         shown = driver.get(path).body.decode()
         assert not any(secret in shown for secret in secrets), path
@@ -86,7 +92,7 @@ def test_a_senseless_fault_is_refused_with_a_reason(driver: Driver, body: object
 def test_an_unknown_account_names_the_known_ones(driver: Driver) -> None:
     answer = driver.control("POST", "/control/accounts/nobody/fault", {"mode": "hang"})
     assert answer.status == 404
-    assert answer.json["known"] == ["sandbox-sendgrid", "sandbox-sendgrid-eu", "sandbox-smtp"]
+    assert answer.json["known"] == [account.name for account in DEFAULTS]
 
 
 def test_the_state_of_a_fault_is_told(driver: Driver) -> None:

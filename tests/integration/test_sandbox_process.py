@@ -155,7 +155,7 @@ def test_secrets_are_their_owners_alone(shared: Path) -> None:
 def test_all_that_is_needed_to_register_the_accounts_is_in_one_file(shared: Path) -> None:
     known = accounts(shared / "sandbox")
     by_name = {account["name"]: account for account in known["accounts"]}
-    assert list(by_name) == ["sandbox-sendgrid", "sandbox-sendgrid-eu", "sandbox-smtp"]
+    assert list(by_name) == ["sandbox-sendgrid", "sandbox-sendgrid-eu", "sandbox-smtp", "sandbox-postmark"]
     sendgrid, smtp = by_name["sandbox-sendgrid"], by_name["sandbox-smtp"]
     assert sendgrid["base_url"] == f"http://127.0.0.1:{sendgrid['port']}"
     assert re.fullmatch(r"SG\.[\w-]{22}\.[\w-]{43}", sendgrid["credentials"]["api_key"])
@@ -236,7 +236,7 @@ def test_fail_status_heal_and_inbox(shared: Path) -> None:
 
     unknown = mailmux(shared, "fail", "nobody", "--mode", "hang")
     assert unknown.exit_code == 1
-    assert "there are sandbox-sendgrid, sandbox-sendgrid-eu, sandbox-smtp" in unknown.output
+    assert "there are sandbox-sendgrid, sandbox-sendgrid-eu, sandbox-smtp, sandbox-postmark" in unknown.output
     assert mailmux(shared, "heal").exit_code == 2
     assert mailmux(shared, "heal", "sandbox-smtp", "--all").exit_code == 2
     assert mailmux(shared, "fail", "sandbox-smtp", "--mode", "explode").exit_code == 2

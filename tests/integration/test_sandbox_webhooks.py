@@ -115,7 +115,7 @@ def told(driver: Driver, kind: str, hook: Hook, story: str) -> list[DeliveryEven
 
 # A provider may have no event for something.
 _UNTOLD = {
-    "postmark": {"queued", "deferred", "dropped: the provider would not send it"},
+    "postmark": {"queued", "dropped: the provider would not send it"},
     "resend": {"unsubscribed"},
 }
 

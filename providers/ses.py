@@ -15,6 +15,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
+from functools import cache
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 from uuid import UUID
@@ -322,6 +323,14 @@ def _file(attachment: Attachment) -> dict[str, Any]:
     if attachment.content_id:
         file["ContentId"] = attachment.content_id
     return file
+
+
+@cache
+def _models() -> Any:
+    """boto3's models, read once for all accounts: that is most of what a client costs."""
+    from botocore.loaders import create_loader
+
+    return create_loader()
 
 
 def _client(config: Config, key: str, secret: str, token: str | None) -> Any:

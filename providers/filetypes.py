@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import mimetypes
+from posixpath import splitext
 
 from domain.errors import Unsupported
 from domain.message import Attachment
@@ -19,8 +20,8 @@ _UNKNOWN = "application/octet-stream"
 
 
 def extension_of(filename: str) -> str:
-    """In lower case and without the dot; empty where there is none."""
-    return filename.rpartition(".")[2].lower() if "." in filename else ""
+    """In lower case and without the dot; empty where there is none. A dot that begins a name ends nothing."""
+    return splitext(filename)[1][1:].lower()
 
 
 def implied_type(filename: str) -> str:

@@ -13,6 +13,7 @@ import threading
 import time
 import uuid
 from dataclasses import replace
+from posixpath import splitext
 
 from sandbox.accounts import Account
 from sandbox.dialect import Answer, Call, Dialect, Purpose, Refused, Taken, json_answer
@@ -219,5 +220,5 @@ def _attachment(entry: Json) -> ReceivedAttachment:
     name = entry.get("name", "")
     if not _EXTENSIONS.fullmatch(name):
         raise Wrong("attachment", "has an unsupported file format")
-    kind, _ = mimetypes.guess_type(name)
+    kind, _ = mimetypes.guess_type("x" + splitext(name)[1])  # the name is no URL
     return file("attachment", name, entry.get("content"), kind)

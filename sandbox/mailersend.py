@@ -7,6 +7,7 @@ text/html, and the id as a header.
 import hmac
 import mimetypes
 import secrets
+from posixpath import splitext
 from typing import Any
 
 from sandbox.dialect import Answer, Call, Dialect, Purpose, Refused, Taken, json_answer
@@ -161,7 +162,7 @@ def _file(entry: Any) -> ReceivedAttachment:
     disposition = found.get("disposition", "attachment")
     if disposition not in ("inline", "attachment"):
         raise Wrong("attachments.0.disposition", "is invalid")
-    kind, _ = mimetypes.guess_type(found.get("filename", ""))
+    kind, _ = mimetypes.guess_type("x" + splitext(found.get("filename", ""))[1])  # the name is no URL
     return file(
         "attachments.0",
         found.get("filename"),

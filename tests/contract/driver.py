@@ -9,6 +9,7 @@ from email import message_from_bytes, policy
 from email.header import decode_header, make_header
 from email.message import Message as ParsedMessage
 from email.utils import getaddresses
+from posixpath import splitext
 from typing import ClassVar
 
 from domain.errors import (
@@ -95,7 +96,7 @@ class Driver(ABC):
     @staticmethod
     def type_of(filename: str) -> str:
         """What a provider that takes no types makes of a name."""
-        return mimetypes.MimeTypes().guess_type(filename)[0] or "application/octet-stream"
+        return mimetypes.MimeTypes().guess_type("x" + splitext(filename)[1])[0] or "application/octet-stream"
 
     @classmethod
     def told(cls, content_type: str) -> str:

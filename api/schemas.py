@@ -366,7 +366,7 @@ class EmailOut(EmailSummary):
     """An email, with everything that happened to it."""
 
     on_unknown: OnUnknown
-    recipients: list[RecipientFate]  # type: ignore[assignment]
+    recipients: list[RecipientFate]  # type: ignore[assignment]  # more is told of one email than in lists
     timeline: list[TimelineEntry]
     attempts: list[AttemptOut]
     events: list[EventOut]

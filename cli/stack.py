@@ -171,10 +171,7 @@ class Stack:
         return self._program(name, argv, ready=ready.is_file, stop_seconds=grace)
 
     def _beat(self) -> Program:
-        schedule = self._folder / "run" / "beat-schedule"
-        return self._program(
-            "beat", [*_celery(), "beat", "-s", schedule, "--pidfile=", "-l", self._given.log_level]
-        )
+        return self._program("beat", [*_celery(), "beat", "--pidfile=", "-l", self._given.log_level])
 
     def _program(
         self,

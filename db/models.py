@@ -16,7 +16,6 @@ from sqlalchemy import (
     BigInteger,
     CheckConstraint,
     ForeignKey,
-    ForeignKeyConstraint,
     Index,
     LargeBinary,
     MetaData,
@@ -139,7 +138,7 @@ class ProviderQuota(Base):
 
 
 class ProviderPerformance(Base):
-    """What the ledger says of a provider over the last day. `average_latency` in milliseconds."""
+    """What the ledger says of a provider over the last day. Latencies in milliseconds, of accepted emails."""
 
     __tablename__ = "provider_performance"
 
@@ -147,8 +146,32 @@ class ProviderPerformance(Base):
     provider_id: Mapped[ProviderRef] = mapped_column(unique=True)
     emails_sent: Mapped[int] = mapped_column(server_default=text("0"))
     emails_failed: Mapped[int] = mapped_column(server_default=text("0"))
+    emails_rejected: Mapped[int] = mapped_column(server_default=text("0"))
+    emails_unknown: Mapped[int] = mapped_column(server_default=text("0"))
     average_latency: Mapped[float] = mapped_column(server_default=text("0"))
+    latency_p50: Mapped[float | None]
+    latency_p95: Mapped[float | None]
+    latency_p99: Mapped[float | None]
     last_updated: Mapped[Stamp]
+
+
+class ProviderPerformanceHistory(Base):
+    """The same for ten minutes from `slot` on. `latencies` counts accepted emails by the steps of a logarithmic
+    scale (db.repositories.performance), so that slots can be added up.
+    """
+
+    __tablename__ = "provider_performance_history"
+
+    provider_id: Mapped[ProviderRef] = mapped_column(primary_key=True)
+    slot: Mapped[Instant] = mapped_column(primary_key=True)
+    emails_sent: Mapped[int]
+    emails_failed: Mapped[int]
+    emails_rejected: Mapped[int]
+    emails_unknown: Mapped[int]
+    latency_sum: Mapped[float]
+    latencies: Mapped[Json]
+
+    __table_args__ = (Index("ix_provider_performance_history_slot", "slot"),)
 
 
 class SenderDomain(Base):
@@ -226,7 +249,10 @@ class EmailTemplate(Base):
 
 
 class EmailContent(Base):
-    """A body, once per user and SHA-256 of its canonical form, however many emails carry it."""
+    """A body, once per user, day and SHA-256 of its canonical form, however many emails carry it.
+
+    The day is in the hash, so that a body that is old is no longer wanted by any new email.
+    """
 
     __tablename__ = "email_contents"
 
@@ -235,6 +261,8 @@ class EmailContent(Base):
     text: Mapped[str | None] = mapped_column(Text)
     html: Mapped[str | None] = mapped_column(Text)
     created_at: Mapped[Stamp]
+
+    __table_args__ = (Index("ix_email_contents_created", "created_at", postgresql_using="brin"),)
 
 
 class EmailJob(Base):
@@ -264,13 +292,7 @@ class EmailJob(Base):
     expires_at: Mapped[Instant | None]
     sent_at: Mapped[Instant | None]
 
-    __table_args__ = (
-        ForeignKeyConstraint(
-            ["user_id", "content_hash"],
-            ["email_contents.user_id", "email_contents.hash"],
-        ),
-        Index("ix_email_jobs_user_id", "user_id", "id"),
-    )
+    __table_args__ = (Index("ix_email_jobs_user_id", "user_id", "id"),)
 
 
 class EmailQueue(Base):
@@ -357,10 +379,19 @@ class EmailStatus(Base):
     status: Mapped[str] = mapped_column(String(50))
     timestamp: Mapped[Stamp]
     reason: Mapped[str | None] = mapped_column(Text)
-    attempt_id: Mapped[UUID | None] = mapped_column(ForeignKey("delivery_attempts.id", ondelete="CASCADE"))
+    attempt_id: Mapped[UUID | None]
     detail: Mapped[Json | None] = mapped_column(JSONB)
 
     __table_args__ = (Index("ix_email_status_job", "email_job_id", "timestamp"),)
+
+
+class UpkeepDuty(Base):
+    """When a duty of the clock was last done to its end."""
+
+    __tablename__ = "upkeep_duties"
+
+    name: Mapped[str] = mapped_column(String(40), primary_key=True)
+    done_at: Mapped[Instant]
 
 
 class IdempotencyKey(Base):

@@ -23,6 +23,7 @@ from db.sealing import Sealer
 from db.uow import SqlUnitOfWork, open_engine
 from domain.message import Lane
 from domain.ports import Provider
+from domain.upkeep import Duty, Retention, Rota
 from providers import registry
 from providers.reach import public_only
 from providers.world import Timeouts, World
@@ -31,11 +32,13 @@ from routing.snapshot import RuleSnapshot
 from wiring.settings import Settings
 from workers.delivery import Dispatcher, Knobs
 from workers.fleet import ConfiguredFleet
-from workers.queue import DRAIN_TASK, Doorbell
+from workers.queue import DRAIN_TASK, UPKEEP_QUEUE, Doorbell, duty_task
 from workers.run import Heart
 from workers.sending import Sender
+from workers.upkeep import overdue
 
 _UNHEARD_RINGS = 8  # in a lane's queue, after which no more are added
+_UNDONE_DUTIES = 2 * len(Duty)  # in the queue for upkeep, likewise
 _FRESH = 0.2  # seconds that what was read of the providers is used
 _LIVE_TIMEOUT = 0.05  # seconds that a decision waits for Redis
 
@@ -66,6 +69,29 @@ def build_sealer(settings: Settings) -> Sealer:
     return Sealer(settings.encryption_keys, settings.encryption_keys.current)
 
 
+def build_rota(settings: Settings) -> Rota:
+    knobs = settings.upkeep
+
+    def kept(days: float) -> float | None:
+        return days or None
+
+    return Rota(
+        {
+            Duty.OPEN_QUOTA_WINDOWS: knobs.quota_seconds,
+            Duty.MEASURE_PROVIDERS: knobs.measure_seconds,
+            Duty.FORGET_IDEMPOTENCY_KEYS: knobs.forget_keys_seconds,
+            Duty.PURGE: knobs.purge_seconds,
+        },
+        Retention(
+            bodies=kept(knobs.keep_bodies_days),
+            attempts=kept(knobs.keep_attempts_days),
+            timeline=kept(knobs.keep_timeline_days),
+            performance=kept(knobs.keep_performance_days),
+            emails=kept(knobs.keep_emails_days),
+        ),
+    )
+
+
 class Foundry:
     """Makes adapters. A member's accounts must be at public addresses; an operator's may be anywhere."""
 
@@ -89,20 +115,35 @@ class Foundry:
         return registry.build(kind, name, checked, secrets, self._trusted if trusted else self._public)
 
 
-def build_doorbell(settings: Settings, app: Celery, clock: SystemClock) -> Doorbell:
+def build_doorbell(settings: Settings, app: Celery, clock: SystemClock) -> Doorbell[Lane]:
     """The bell that drains are rung with. `app` may be configured for publishing only.
 
     Rings that nobody has heard yet are as good as a new one; without this bound they would fill Redis while
     the workers are away.
     """
-    client = redis.Redis.from_url(settings.redis_url.reveal(), socket_timeout=1, socket_connect_timeout=1)
+    waiting = _waiting(settings)
 
     def publish(lane: Lane) -> None:
-        if cast("int", client.llen(lane.value)) >= _UNHEARD_RINGS:
-            return
-        app.send_task(DRAIN_TASK, args=(lane.value,), queue=lane.value, retry=False, ignore_result=True)
+        if waiting(lane.value) < _UNHEARD_RINGS:
+            app.send_task(DRAIN_TASK, args=(lane.value,), queue=lane.value, retry=False, ignore_result=True)
 
     return Doorbell(publish, clock)
+
+
+def duty_publisher(settings: Settings, app: Celery) -> Callable[[Duty], None]:
+    """What asks the workers for a duty. As above: what waits already is as good, whatever anybody's clock says."""
+    waiting = _waiting(settings)
+
+    def publish(duty: Duty) -> None:
+        if waiting(UPKEEP_QUEUE) < _UNDONE_DUTIES:
+            app.send_task(duty_task(duty), queue=UPKEEP_QUEUE, retry=False, ignore_result=True)
+
+    return publish
+
+
+def _waiting(settings: Settings) -> Callable[[str], int]:
+    client = redis.Redis.from_url(settings.redis_url.reveal(), socket_timeout=1, socket_connect_timeout=1)
+    return lambda queue: cast("int", client.llen(queue))
 
 
 def publishing_app(settings: Settings) -> Celery:
@@ -123,10 +164,11 @@ class Worker:
     """What one worker process works with (workers.tasks.WorkerDeps)."""
 
     units: Callable[[], SqlUnitOfWork]
-    queue: Doorbell
+    queue: Doorbell[Lane]
     heart: Heart
     dispatcher: Dispatcher
     patience: Patience
+    rota: Rota
     close: Callable[[], None]
 
 
@@ -158,10 +200,17 @@ def build_worker(settings: Settings, app: Celery, stopping: Callable[[], bool]) 
 
     fleet = ConfiguredFleet(read, build, clock, _FRESH)
     queue = build_doorbell(settings, app, clock)
+    rota, duties = build_rota(settings), Doorbell(duty_publisher(settings, app), clock)
+
+    def look_round() -> None:
+        for duty in overdue(rota, units):
+            duties.ring(duty)
+
     pool = ThreadPoolExecutor(knobs.window, thread_name_prefix="mailmux-send")
     heart = Heart(
         units, queue, clock, new_id, log,
         lease=knobs.lease_seconds, beat=knobs.heartbeat_seconds, patience=patience,
+        look_round=look_round,
     )  # fmt: skip
     dispatcher = Dispatcher(
         units=units,
@@ -182,4 +231,4 @@ def build_worker(settings: Settings, app: Celery, stopping: Callable[[], bool]) 
         client.close()
         engine.dispose()
 
-    return Worker(units, queue, heart, dispatcher, patience, close)
+    return Worker(units, queue, heart, dispatcher, patience, rota, close)

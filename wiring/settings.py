@@ -99,6 +99,7 @@ HttpUrl = Annotated[str, BeforeValidator(_http_url)]
 Keys = Annotated[KeyRing, BeforeValidator(_key_ring)]
 Port = Annotated[int, Field(ge=0, le=65535)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Days = Annotated[float, Field(ge=0, le=36_500, allow_inf_nan=False)]
 LogLevel = Annotated[
     Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(lambda value: str(value).upper())
 ]
@@ -159,6 +160,37 @@ class Delivery(_Group):
     )
     sweep_seconds: Positive = _env(
         "MAILMUX_SWEEP_SECONDS", "How often due lanes are rung and the claims of dead processes freed.", 5.0
+    )
+
+
+class Upkeep(_Group):
+    """How often the clock's duties are done, in seconds, and how long what came to rest is kept, in days (0: for ever).
+
+    Nothing of an email that still moves is taken away, `unknown` ones that wait for evidence included.
+    """
+
+    quota_seconds: Positive = _env(
+        "MAILMUX_QUOTA_SECONDS", "How often quota windows that have ended are opened anew.", 60.0
+    )
+    measure_seconds: Positive = _env(
+        "MAILMUX_MEASURE_SECONDS", "How often the providers' reliability and latency are measured.", 60.0
+    )
+    forget_keys_seconds: Positive = _env(
+        "MAILMUX_FORGET_KEYS_SECONDS", "How often idempotency keys are deleted whose time is over.", 3600.0
+    )
+    purge_seconds: Positive = _env(
+        "MAILMUX_PURGE_SECONDS", "How often what is older than the following is deleted.", 3600.0
+    )
+    keep_bodies_days: Days = _env(
+        "MAILMUX_KEEP_BODIES_DAYS", "Texts and HTML of emails; they go up to three days later.", 30.0
+    )
+    keep_attempts_days: Days = _env("MAILMUX_KEEP_ATTEMPTS_DAYS", "Attempts, with their decisions.", 90.0)
+    keep_timeline_days: Days = _env("MAILMUX_KEEP_TIMELINE_DAYS", "Timelines of emails.", 90.0)
+    keep_performance_days: Days = _env(
+        "MAILMUX_KEEP_PERFORMANCE_DAYS", "The history of the providers' performance.", 400.0
+    )
+    keep_emails_days: Days = _env(
+        "MAILMUX_KEEP_EMAILS_DAYS", "Emails with their recipients, subjects and all of the above.", 0.0
     )
 
 
@@ -261,6 +293,7 @@ class StartSettings(_FromEnvironment):
     )
     delivery: Delivery = Delivery()
     provider: ProviderTimeouts = ProviderTimeouts()
+    upkeep: Upkeep = Upkeep()
 
     def contradictions(self) -> dict[str, str]:
         knobs = self.delivery

@@ -134,7 +134,7 @@ class House:
                             VALUES (:user_id, :hash, :text, :html) ON CONFLICT DO NOTHING"""),
                     {
                         "user_id": one.user_id,
-                        "hash": content_hash(one.message),
+                        "hash": content_hash(one),
                         "text": one.message.text,
                         "html": one.message.html,
                     },

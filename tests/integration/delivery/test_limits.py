@@ -255,7 +255,7 @@ def test_reliability_is_learned_from_the_ledger_and_rejections_do_not_hurt(house
     house.drain()
     for _ in range(2):
         with house.units() as unit:
-            unit.upkeep.recompute_reliability()
+            unit.upkeep.measure_providers()
             unit.commit()
     rows = house.all("""SELECT p.name, f.emails_sent, f.emails_failed, p.reliability_score AS score
                         FROM provider_performance f JOIN providers p ON p.id = f.provider_id""")

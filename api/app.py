@@ -16,6 +16,7 @@ from api.documents import DESCRIPTION, ProblemOut
 from api.errors import register_errors
 from api.provider_schemas import KindList, ProviderOut, ProviderPage, ProviderTest, RuleOut, RulePage
 from api.routes import batches, emails, health, providers, rules
+from api.routes import metrics as metrics_route
 from api.routes.documents import register_documents
 from api.schemas import EmailAccepted, EmailOut, EmailPage
 
@@ -55,9 +56,10 @@ def create_app(deps: Dependencies) -> Flask:
     app.url_map.strict_slashes = True
     app.url_map.merge_slashes = False
     _name_requests(app, deps)
+    metrics_route.measure(app, deps)
     guard(app, deps)
     register_errors(app)
-    for routes in (batches, emails, providers, rules, health):
+    for routes in (batches, emails, providers, rules, health, metrics_route):
         app.register_api(routes.blueprint)
     register_documents(app, app.api_doc)
     _refuse_unguarded(app)

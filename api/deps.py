@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from uuid import UUID
 
 from api.gathering import Gathering
+from api.metrics import Watch
 from db.sealing import Sealer
 from db.uow import SqlUnitOfWork
 from domain.ports import Clock, Provider
@@ -59,3 +60,4 @@ class Dependencies:
     build_provider: BuildProvider
     ready: Callable[[], list[Check]]
     limits: Limits = field(default_factory=Limits)
+    watch: Watch = field(default_factory=Watch)

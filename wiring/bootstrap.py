@@ -20,6 +20,7 @@ from sqlalchemy import Engine
 from db.live import RedisLiveState
 from db.repositories.routes import ProviderRow
 from db.sealing import Sealer
+from db.tally import Tally
 from db.uow import SqlUnitOfWork, open_engine
 from domain.message import Lane
 from domain.ports import Provider
@@ -30,11 +31,11 @@ from providers.world import Timeouts, World
 from routing.policy import Patience
 from routing.snapshot import RuleSnapshot
 from wiring.settings import Settings
+from workers.counting import CountingSender
 from workers.delivery import Dispatcher, Knobs
 from workers.fleet import ConfiguredFleet
 from workers.queue import DRAIN_TASK, UPKEEP_QUEUE, Doorbell, duty_task
 from workers.run import Heart
-from workers.sending import Sender
 from workers.upkeep import overdue
 
 _UNHEARD_RINGS = 8  # in a lane's queue, after which no more are added
@@ -207,6 +208,11 @@ def build_worker(settings: Settings, app: Celery, stopping: Callable[[], bool]) 
             duties.ring(duty)
 
     pool = ThreadPoolExecutor(knobs.window, thread_name_prefix="mailmux-send")
+    tally = Tally(
+        redis.Redis.from_url(settings.redis_url.reveal(), socket_timeout=1, socket_connect_timeout=1)
+    )
+    sender = CountingSender(fleet.adapter, pool, clock, log)
+    sender.count = tally
     heart = Heart(
         units, queue, clock, new_id, log,
         lease=knobs.lease_seconds, beat=knobs.heartbeat_seconds, patience=patience,
@@ -218,7 +224,7 @@ def build_worker(settings: Settings, app: Celery, stopping: Callable[[], bool]) 
         live=RedisLiveState(client, clock),
         clock=clock,
         ids=new_id,
-        sender=Sender(fleet.adapter, pool, clock, log),
+        sender=sender,
         log=log,
         knobs=Knobs(knobs.batch, knobs.window, knobs.claim_cap, knobs.drain_seconds, patience),
         stopping=stopping,
@@ -228,6 +234,7 @@ def build_worker(settings: Settings, app: Celery, stopping: Callable[[], bool]) 
         heart.stop()
         pool.shutdown(wait=True)
         fleet.close()
+        tally.close()
         client.close()
         engine.dispose()
 

@@ -29,6 +29,7 @@ LEFT_BY_UP: Final = {
 }
 _KEY_ID: Final = re.compile(r"[A-Za-z0-9_.-]{1,32}")
 _KEY_BYTES: Final = 32
+_SHORTEST_TOKEN: Final = 16
 
 
 class SettingsError(ValueError):
@@ -89,6 +90,13 @@ def _key_ring(value: object) -> KeyRing:
     return KeyRing(keys)
 
 
+def _token(value: object) -> Secret:
+    token = _text(value)
+    if len(token) < _SHORTEST_TOKEN or not token.isascii() or not token.isprintable() or " " in token:
+        raise ValueError(f"must have {_SHORTEST_TOKEN} or more printable characters without blanks")
+    return Secret(token)
+
+
 def _text(value: object) -> str:
     return value.reveal() if isinstance(value, Secret) else str(value)
 
@@ -99,6 +107,7 @@ HttpUrl = Annotated[str, BeforeValidator(_http_url)]
 Keys = Annotated[KeyRing, BeforeValidator(_key_ring)]
 Port = Annotated[int, Field(ge=0, le=65535)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Token = Annotated[Secret, BeforeValidator(_token)]
 Days = Annotated[float, Field(ge=0, le=36_500, allow_inf_nan=False)]
 LogLevel = Annotated[
     Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(lambda value: str(value).upper())
@@ -279,6 +288,12 @@ class StartSettings(_FromEnvironment):
     )
     sandbox_url: HttpUrl | None = _env(
         "MAILMUX_SANDBOX_URL", "The control address of the provider sandbox, where one runs.", None
+    )
+    metrics_token: Token | None = _env(
+        "MAILMUX_METRICS_TOKEN",
+        "What a scraper of `/metrics` must send as `Authorization: Bearer …`. Not set: this machine only may ask, "
+        "and no proxy on it.",
+        None,
     )
     log_level: LogLevel = _env("MAILMUX_LOG_LEVEL", "DEBUG, INFO, WARNING or ERROR.", "INFO")
     max_body_bytes: int = _env(

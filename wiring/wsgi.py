@@ -30,6 +30,7 @@ from wiring.bootstrap import (
 from wiring.logs import configure_logs
 from wiring.migrate import migrations_folder
 from wiring.settings import Settings
+from wiring.watching import build_watch
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication
@@ -53,6 +54,7 @@ def build_api(settings: Settings) -> Dependencies:
         clock=clock,
         build_provider=Foundry(settings, clock).build,
         ready=_readiness(engine, settings.redis_url.reveal()),
+        watch=build_watch(settings, units, clock),
         limits=Limits(
             max_body_bytes=settings.max_body_bytes,
             idempotency_ttl=timedelta(hours=settings.idempotency_ttl_hours),

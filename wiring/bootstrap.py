@@ -180,7 +180,12 @@ def build_worker(settings: Settings, app: Celery, stopping: Callable[[], bool]) 
     """
     knobs, clock = settings.delivery, SystemClock()
     log = structlog.get_logger("mailmux.worker")
-    engine = open_engine(settings.database_url.reveal(), pool_size=4, application="mailmux-worker")
+    engine = open_engine(
+        settings.database_url.reveal(),
+        pool_size=4,
+        application="mailmux-worker",
+        deadline=settings.database_deadline_seconds,
+    )
     units = unit_factory(engine)
     sealer, foundry = build_sealer(settings), Foundry(settings, clock)
     patience = Patience(knobs.unknown_ttl_seconds, knobs.resend_after_seconds, knobs.give_up_after_seconds)

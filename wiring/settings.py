@@ -265,6 +265,14 @@ class StartSettings(_FromEnvironment):
         "Not set: the embedded one that `mailmux up` runs in the data directory.",
         None,
     )
+    database_deadline_seconds: float = _env(
+        "MAILMUX_DATABASE_DEADLINE_SECONDS",
+        "How long a call to PostgreSQL may take before its connection is given up: a server that stands still "
+        "costs callers so long. Statements are ended by the server five seconds earlier.",
+        20.0,
+        ge=6,
+        le=600,
+    )
     redis_url: RedisUrl | None = _env(
         "REDIS_URL",
         "Redis or Valkey 6.2 or later, `redis://:password@host:6379/0` or `rediss://`, with the policy "

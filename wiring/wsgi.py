@@ -43,7 +43,10 @@ def build_api(settings: Settings) -> Dependencies:
     clock = SystemClock()
     # Each request thread holds at most one connection at a time.
     engine = open_engine(
-        settings.database_url.reveal(), pool_size=settings.api_threads, application="mailmux-api"
+        settings.database_url.reveal(),
+        pool_size=settings.api_threads,
+        application="mailmux-api",
+        deadline=settings.database_deadline_seconds,
     )
     units, queue = unit_factory(engine), build_doorbell(settings, publishing_app(settings), clock)
     return Dependencies(

@@ -22,6 +22,7 @@ task_time_limit = 120
 worker_soft_shutdown_timeout = 20
 worker_hijack_root_logger = False
 worker_send_task_events = True
+worker_direct = True  # a queue of each worker's own, for wiring.alive
 
 # The broker's default is no timeout at all: a half-open connection would hang in silence.
 broker_connection_retry_on_startup = True

@@ -16,6 +16,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 import wiring
+from cli.silent import Silent
 from cli.supervisor import Supervisor
 from cli.welcome import Ready
 from wiring.embedded.postgres import EmbeddedPostgres
@@ -25,6 +26,7 @@ from wiring.ready import ready_file
 from wiring.redis_check import check_redis
 from wiring.secret import Secret
 from wiring.settings import LEFT_BY_UP, Settings, StartSettings
+from wiring.silence import Silence, proof_file
 
 _ROOT: Final = Path(wiring.__file__).parent.parent
 _PORTS_TRIED: Final = 50
@@ -40,6 +42,7 @@ class Stack:
     ) -> None:
         self._folder, self._given, self._supervisor = folder, settings, supervisor
         self._ports: set[int] = set()
+        self._redis_url = Secret("")
         self._environ = {**environ, "PYTHONUNBUFFERED": "1", "MAILMUX_DATA_DIR": str(folder)}
 
     def start(self, sandbox_port: int | None, workers: int) -> Ready:
@@ -63,6 +66,7 @@ class Stack:
         if sandbox_url:
             self._leave("sandbox_url", Secret(sandbox_url))
         settings = Settings.from_env(self._environ)
+        self._redis_url = settings.redis_url
         check_redis(settings.redis_url)
         provision.prepare(
             settings, None if sandbox_port is None else self._endpoint.with_name("accounts.json")
@@ -168,7 +172,10 @@ class Stack:
         argv += ["-l", self._given.log_level]
         # It may be in the middle of a drain, and then waits for its provider.
         grace = self._given.delivery.drain_seconds + self._given.provider.total_seconds
-        return self._program(name, argv, ready=ready.is_file, stop_seconds=grace)
+        proof = proof_file(self._folder, name)
+        proof.unlink(missing_ok=True)
+        silent = Silent(Silence(proof), self._given.delivery.silence_seconds, self._redis_url)
+        return self._program(name, argv, ready=ready.is_file, stop_seconds=grace, stuck=silent)
 
     def _beat(self) -> Program:
         return self._program("beat", [*_celery(), "beat", "--pidfile=", "-l", self._given.log_level])
@@ -180,6 +187,7 @@ class Stack:
         ready: Callable[[], bool] = lambda: True,
         stop_seconds: float = 15.0,
         orphan_signal: signal.Signals = signal.SIGKILL,
+        stuck: Callable[[], bool] = lambda: False,
     ) -> Program:
         return Program(
             name=name,
@@ -189,6 +197,7 @@ class Stack:
             ready=ready,
             stop_seconds=stop_seconds,
             orphan_signal=orphan_signal,
+            stuck=stuck,
         )
 
     def _choose_port(self, host: str, wanted: int, whom: str) -> int:

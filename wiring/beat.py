@@ -23,7 +23,7 @@ class DutyScheduler(Scheduler):  # type: ignore[misc]  # Celery has no types
     """What `beat_scheduler` names. Its schedule is `celeryconfig.beat_schedule`."""
 
     def __init__(self, app: Any, **options: Any) -> None:
-        self._clock = SystemClock()
+        self._clock, self._heard = SystemClock(), True
         self._publish = duty_publisher(Settings.from_env(os.environ), app)
         self._every: dict[Duty, float] = {}
         self._next: dict[Duty, float] = {}
@@ -48,4 +48,8 @@ class DutyScheduler(Scheduler):  # type: ignore[misc]  # Celery has no types
             self._publish(duty)
         # Any broker's fault.
         except Exception as error:  # noqa: BLE001
-            log.warning("duty_not_rung", duty=duty.value, error=type(error).__name__)
+            if self._heard:
+                log.warning("duties_not_rung", first=duty.value, error=type(error).__name__)
+            self._heard = False
+        else:
+            self._heard = True

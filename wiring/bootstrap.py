@@ -173,10 +173,15 @@ class Worker:
     close: Callable[[], None]
 
 
-def build_worker(settings: Settings, app: Celery, stopping: Callable[[], bool]) -> Worker:
+def build_worker(
+    settings: Settings,
+    app: Celery,
+    stopping: Callable[[], bool],
+    pulse: Callable[[], None] = lambda: None,
+) -> Worker:
     """Build a worker process's dependencies. Call it after the fork: sockets and threads do not survive one.
 
-    `stopping()` tells that the worker is asked to end.
+    `stopping()` tells that the worker is asked to end; `pulse()` is called at every beat of its heart.
     """
     knobs, clock = settings.delivery, SystemClock()
     log = structlog.get_logger("mailmux.worker")
@@ -209,6 +214,7 @@ def build_worker(settings: Settings, app: Celery, stopping: Callable[[], bool]) 
     rota, duties = build_rota(settings), Doorbell(duty_publisher(settings, app), clock)
 
     def look_round() -> None:
+        pulse()
         for duty in overdue(rota, units):
             duties.ring(duty)
 

@@ -167,6 +167,11 @@ class Delivery(_Group):
     give_up_after_seconds: Positive = _env(
         "MAILMUX_GIVE_UP_AFTER_SECONDS", "How long an email that nobody takes is tried.", 259_200.0
     )
+    silence_seconds: Positive = _env(
+        "MAILMUX_SILENCE_SECONDS",
+        "How long a worker may end no task at all, while Redis answers, before it is killed and started again.",
+        120.0,
+    )
     sweep_seconds: Positive = _env(
         "MAILMUX_SWEEP_SECONDS", "How often due lanes are rung and the claims of dead processes freed.", 5.0
     )
@@ -324,6 +329,12 @@ class StartSettings(_FromEnvironment):
         if knobs.heartbeat_seconds * 2 > knobs.lease_seconds:
             problems["MAILMUX_HEARTBEAT_SECONDS"] = (
                 "must be half of MAILMUX_LEASE_SECONDS or less, or a single late beat loses the lease"
+            )
+        longest = knobs.drain_seconds + self.provider.total_seconds
+        if knobs.silence_seconds <= longest:
+            problems["MAILMUX_SILENCE_SECONDS"] = (
+                f"must be more than a task may take: {longest:g}, the sum of MAILMUX_DRAIN_SECONDS and "
+                "MAILMUX_PROVIDER_TOTAL_SECONDS"
             )
         return problems
 

@@ -13,6 +13,7 @@ from domain.ports import Clock
 from domain.upkeep import Duty
 
 DRAIN_TASK = "mailmux.drain"
+LIFE_TASK = "mailmux.show_life"
 UPKEEP_QUEUE = "upkeep"
 _GAP = 0.01  # seconds between two rings of one lane
 _QUIET = 5.0  # seconds between two log lines about a broker that is away

@@ -15,7 +15,7 @@ from domain.upkeep import Duty, Rota
 from routing.policy import Patience
 from workers import upkeep
 from workers.delivery import Dispatcher, drain
-from workers.queue import DRAIN_TASK, duty_task
+from workers.queue import DRAIN_TASK, LIFE_TASK, duty_task
 from workers.run import Heart
 from workers.upkeep import Units
 
@@ -64,6 +64,10 @@ def register_tasks(app: Celery, deps: LazyDeps) -> None:
 
         return performed
 
+    def show_life() -> None:
+        """Nothing: that it was done is what is wanted to be known."""
+
+    app.task(name=LIFE_TASK)(show_life)
     app.task(name=DRAIN_TASK)(drain_lane)
     app.task(name=duty_task(Duty.SWEEP))(sweep)
     for duty in Duty:

@@ -12,7 +12,7 @@ import structlog
 from domain.ports import Clock
 from domain.upkeep import Duty
 
-DRAIN_TASK = "mailmux.drain"
+DRAIN_TASK = "mailmux.deliver_due_emails"
 LIFE_TASK = "mailmux.show_life"
 UPKEEP_QUEUE = "upkeep"
 _GAP = 0.01  # seconds between two rings of one lane

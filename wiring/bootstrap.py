@@ -6,6 +6,7 @@ import random
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, cast
@@ -30,6 +31,7 @@ from providers.reach import public_only
 from providers.world import Timeouts, World
 from routing.policy import Patience
 from routing.snapshot import RuleSnapshot
+from wiring.clocks import report_clock
 from wiring.settings import Settings
 from workers.counting import CountingSender
 from workers.delivery import Dispatcher, Knobs
@@ -211,17 +213,20 @@ def build_worker(
 
     fleet = ConfiguredFleet(read, build, clock, _FRESH)
     queue = build_doorbell(settings, app, clock)
+    slow_client = redis.Redis.from_url(
+        settings.redis_url.reveal(), socket_timeout=1, socket_connect_timeout=1
+    )
     rota, duties = build_rota(settings), Doorbell(duty_publisher(settings, app), clock)
 
     def look_round() -> None:
         pulse()
         for duty in overdue(rota, units):
             duties.ring(duty)
+        with units() as unit, suppress(redis.RedisError):  # told of elsewhere, when it is away
+            report_clock(unit.connection, slow_client)
 
     pool = ThreadPoolExecutor(knobs.window, thread_name_prefix="mailmux-send")
-    tally = Tally(
-        redis.Redis.from_url(settings.redis_url.reveal(), socket_timeout=1, socket_connect_timeout=1)
-    )
+    tally = Tally(slow_client)
     sender = CountingSender(fleet.adapter, pool, clock, log)
     sender.count = tally
     heart = Heart(
@@ -247,6 +252,7 @@ def build_worker(
         fleet.close()
         tally.close()
         client.close()
+        slow_client.close()
         engine.dispose()
 
     return Worker(units, queue, heart, dispatcher, patience, rota, close)

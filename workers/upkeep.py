@@ -12,7 +12,7 @@ from domain.ports import DeliveryQueue, WorkerUnit
 from domain.upkeep import Duty, Rota
 from routing.policy import Patience, hold_seconds
 
-_LATE_FACTOR, _LATE_SECONDS = 3, 30.0  # periods and seconds, after which a duty is rung for without beat
+LATE_FACTOR, LATE_SECONDS = 3, 30.0  # periods and seconds, after which a duty is rung for without beat
 
 Units = Callable[[], AbstractContextManager[WorkerUnit]]
 
@@ -63,7 +63,7 @@ def perform(duty: Duty, rota: Rota, units: Units) -> bool:
 
 def overdue(rota: Rota, units: Units) -> Sequence[Duty]:
     """The duties that nobody has rung for in time: beat is away, or its clock has stopped."""
-    late = {duty: _LATE_FACTOR * every + _LATE_SECONDS for duty, every in rota.every.items()}
+    late = {duty: LATE_FACTOR * every + LATE_SECONDS for duty, every in rota.every.items()}
     with units() as unit:
         return unit.upkeep.overdue(late)
 

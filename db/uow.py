@@ -18,6 +18,7 @@ from db.repositories.emails import Emails
 from db.repositories.intake import Intake
 from db.repositories.providers import Providers
 from db.repositories.quotas import Quotas
+from db.repositories.recovery import Recovery
 from db.repositories.routes import Routes
 from db.repositories.rules import Rules
 from db.repositories.upkeep import Runs, Upkeep
@@ -132,6 +133,10 @@ class SqlUnitOfWork:
     @cached_property
     def providers(self) -> Providers:
         return Providers(self.connection)
+
+    @cached_property
+    def recovery(self) -> Recovery:
+        return Recovery(self.connection)
 
     @cached_property
     def rules(self) -> Rules:

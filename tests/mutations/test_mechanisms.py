@@ -164,6 +164,13 @@ MUTATIONS = [
         DEATH + "test_an_attempt_that_is_settled_is_not_settled_again",
     ),
     Mutation(
+        "what was due when a backup was made is held",
+        "workers/recovery.py",
+        "patience.unknown_ttl, suspect.round, True, status, HELD_BECAUSE)",
+        "patience.unknown_ttl, suspect.round, False, status, HELD_BECAUSE)",
+        "tests/integration/delivery/test_recovery.py::test_what_was_sent_since_the_backup_is_not_sent_again",
+    ),
+    Mutation(
         "an idempotency key is kept with the emails it accepted",
         "api/intake.py",
         "            elif before is not None:\n"

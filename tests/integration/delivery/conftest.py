@@ -57,7 +57,7 @@ class Bell:
 
 
 class House:
-    def __init__(self, database_url: str, redis_url: str) -> None:
+    def __init__(self, database_url: str, redis_url: str, *, restored: bool = False) -> None:
         self.engine = open_engine(database_url, pool_size=10)
         self.clock, self.bell = MovableClock(), Bell()
         self.adapters: dict[str, memory.MemoryProvider] = {}
@@ -75,10 +75,10 @@ class House:
             log=log,
             knobs=Knobs(patience=self.patience),
         )
-        with self.engine.begin() as connection:
-            connection.execute(
-                insert(models.User), {"id": USER, "email": "u@x.example", "password_hash": "-"}
-            )
+        if not restored:
+            with self.engine.begin() as connection:
+                user = {"id": USER, "email": "u@x.example", "password_hash": "-"}
+                connection.execute(insert(models.User), user)
 
     def see_providers_late(self, seconds: float) -> None:
         """Keep what was read of the providers for so long, as workers do for a moment."""

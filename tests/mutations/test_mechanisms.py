@@ -165,9 +165,9 @@ MUTATIONS = [
     ),
     Mutation(
         "what was due when a backup was made is held",
-        "workers/recovery.py",
-        "patience.unknown_ttl, suspect.round, True, status, HELD_BECAUSE)",
-        "patience.unknown_ttl, suspect.round, False, status, HELD_BECAUSE)",
+        "db/repositories/recovery.py",
+        "AND (q.run IS NOT NULL OR q.due_at <= mm_now())",
+        "AND q.run IS NOT NULL",
         "tests/integration/delivery/test_recovery.py::test_what_was_sent_since_the_backup_is_not_sent_again",
     ),
     Mutation(

@@ -102,8 +102,9 @@ def test_what_was_sent_since_the_backup_is_not_sent_again(house: House, restored
     assert {new.job(j).status_reason for j in jobs} == {HELD_BECAUSE}
     assert new.job(waits).status == "queued"
     assert new.timeline(jobs[0])[-1] == "unknown"
-    new.pass_time(new.patience.unknown_ttl + 1)
+    new.pass_time(86_401)
     new.drain()
+    assert new.queued(jobs[0]) is None, "final, without having been sent"
     assert len(provider.sent) == 5
 
 

@@ -113,7 +113,7 @@ FIGURES: Final[Mapping[str, Figure]] = {
     "mailmux_quota_limit": Figure(
         "gauge",
         (*_PROVIDER, "window"),
-        "Recipients that may be sent to in the `day` or `month` of the provider's time zone.",
+        "Recipients that may be sent to in the `day` or `month` of the provider's time zone, or in any `24h`.",
         "",
     ),
     "mailmux_quota_used": Figure(

@@ -114,7 +114,7 @@ class Provider(Base):
 
 
 class ProviderQuota(Base):
-    """Limits of one provider and what is used of them, in recipients. Null: no limit."""
+    """Limits of one provider and what is used of them, in recipients. Null: no limit. `rolling`: of any 24 hours."""
 
     __tablename__ = "provider_quota"
 
@@ -124,6 +124,8 @@ class ProviderQuota(Base):
     monthly_quota: Mapped[int | None]
     used_today: Mapped[int] = mapped_column(server_default=text("0"))
     used_this_month: Mapped[int] = mapped_column(server_default=text("0"))
+    rolling_quota: Mapped[int | None]
+    used_rolling: Mapped[int] = mapped_column(server_default=text("0"))
     rate_per_second: Mapped[float | None]
     time_zone: Mapped[str] = mapped_column(String(64), server_default="UTC")
     reset_at: Mapped[Instant]
@@ -134,7 +136,20 @@ class ProviderQuota(Base):
             name="limits",
         ),
         CheckConstraint("used_today >= 0 AND used_this_month >= 0", name="used"),
+        CheckConstraint("rolling_quota >= 0 AND used_rolling >= 0", name="rolling"),
     )
+
+
+class QuotaSlot(Base):
+    """What a quarter of an hour has used of a quota of any 24 hours. Their sum is `provider_quota.used_rolling`."""
+
+    __tablename__ = "quota_slots"
+
+    provider_id: Mapped[ProviderRef] = mapped_column(primary_key=True)
+    slot: Mapped[Instant] = mapped_column(primary_key=True)
+    recipients: Mapped[int]
+
+    __table_args__ = (CheckConstraint("recipients >= 0", name="recipients"),)
 
 
 class ProviderPerformance(Base):

@@ -35,6 +35,7 @@ class Pulse:
         self._hostname, self._heard = _hostname[0] if _hostname else None, True
         if self._hostname is None:
             return
+        self._master = os.getppid()
         self._app, self._limit = app, settings.delivery.silence_seconds
         self._silence = Silence(proof_file(settings.data_dir, _short(self._hostname)))
         self._client = redis.Redis.from_url(
@@ -58,7 +59,8 @@ class Pulse:
             self._heard = True
         if self._silence.seconds() > self._limit:
             log.error("worker_silent", worker=self._hostname, seconds=self._limit)
-            os.kill(os.getppid(), signal.SIGKILL)
+            if os.getppid() == self._master:  # and not whoever adopts orphans
+                os.kill(self._master, signal.SIGKILL)
             os._exit(os.EX_SOFTWARE)
 
 

@@ -55,7 +55,8 @@ _PROVIDERS = text("""
         CASE WHEN q.reset_at > mm_now() THEN q.used_today ELSE 0 END AS used_today,
         CASE WHEN date_trunc('month', (q.reset_at - interval '1 second') AT TIME ZONE q.time_zone)
                 >= date_trunc('month', mm_now() AT TIME ZONE q.time_zone) THEN q.used_this_month
-            ELSE 0 END AS used_this_month
+            ELSE 0 END AS used_this_month,
+        q.rolling_quota, q.used_rolling
     FROM providers p
     LEFT JOIN provider_quota q ON q.provider_id = p.id
     LEFT JOIN provider_performance f ON f.provider_id = p.id
@@ -65,7 +66,7 @@ _PROVIDERS = text("""
 
 @dataclass(frozen=True, slots=True)
 class ProviderState:
-    """One account. Quotas by window (day, month): limit and what is used of it. Latencies in ms, of the last day."""
+    """One account. Quotas by window (day, month, 24h): limit and what is used of it. Latencies in ms, of a day."""
 
     id: UUID
     name: str
@@ -107,6 +108,7 @@ def _provider(row: Any) -> ProviderState:
     quotas = {
         "day": (row.daily_quota, row.used_today),
         "month": (row.monthly_quota, row.used_this_month),
+        "24h": (row.rolling_quota, row.used_rolling),
     }
     return ProviderState(
         row.id,

@@ -63,7 +63,7 @@ FIGURES: Final[Mapping[str, Figure]] = {
         "gauge",
         (),
         "Attempts that are on their way to a provider: what killing every worker now would leave unknown at most.",
-        "mailmux_open_attempts > 0 and sum(mailmux_worker_runs) == 0",
+        'mailmux_open_attempts > 0 and on () sum(mailmux_worker_runs{state="alive"}) == 0',
     ),
     "mailmux_worker_runs": Figure(
         "gauge",

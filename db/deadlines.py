@@ -97,8 +97,8 @@ class WatchedCursor(psycopg2.extensions.cursor):  # type: ignore[misc]  # as abo
 
 
 class Watchdog:
-    """Watches the connections that are made with its `connect_args()`. Its thread starts with the first of them, so
-    a fork before that is harmless.
+    """Watches the connections that are made with its `connect_args()`. Its thread lives as long as there is one, so
+    a fork before the first is harmless.
     """
 
     def __init__(self, seconds: float) -> None:
@@ -118,7 +118,7 @@ class Watchdog:
         connection.watchdog = self
         with self._lock:
             self._connections.add(connection)
-            if self._thread is None or not self._thread.is_alive():
+            if self._thread is None:
                 self._thread = threading.Thread(target=self._watch, name="mailmux-deadlines", daemon=True)
                 self._thread.start()
         return connection
@@ -128,6 +128,9 @@ class Watchdog:
             self.now += 1
             with self._lock:
                 known = list(self._connections)
+                if not known:
+                    self._thread = None  # the next connection starts another
+                    return
             for connection in known:
                 if connection.due is not None and not connection.closed:
                     connection.shut(self.now)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import signal
+from pathlib import Path
 from typing import Any, Final, cast
 
 import redis
@@ -26,6 +27,7 @@ _UNDONE: Final = 2  # proofs that may wait in a worker's queue
 log = structlog.get_logger(__name__)
 
 _hostname: list[str] = []  # NAME@host of the worker that this process belongs to: told before the fork
+_proof: list[Path] = []  # its file, likewise
 
 
 class Pulse:
@@ -69,13 +71,13 @@ def _short(hostname: str) -> str:
 
 
 def _note_name(sender: str, **_: Any) -> None:
-    _hostname[:] = [sender]
+    file = proof_file(Settings.from_env(os.environ).data_dir, _short(sender))
+    file.parent.mkdir(parents=True, exist_ok=True)
+    _hostname[:], _proof[:] = [sender], [file]
 
 
 def _touch(**_: Any) -> None:
-    if _hostname:
-        file = proof_file(Settings.from_env(os.environ).data_dir, _short(_hostname[0]))
-        file.parent.mkdir(parents=True, exist_ok=True)
+    for file in _proof:
         file.touch()
 
 

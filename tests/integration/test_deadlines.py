@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import os
 import signal
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -126,3 +127,19 @@ def test_the_api_answers_503_while_the_whole_server_stands_still(services_folder
             assert send() == 503
             assert time.monotonic() - began < DEADLINE + 6, "a ping, and an attempt to connect anew"
         assert send() == 202
+
+
+def test_the_thread_that_watches_ends_with_the_last_connection(engine: Engine):
+    def threads() -> set[threading.Thread]:
+        return {thread for thread in threading.enumerate() if thread.name == "mailmux-deadlines"}
+
+    before = threads()
+    with SqlUnitOfWork(engine) as unit:
+        assert backend(unit)
+    (own,) = threads() - before
+    engine.dispose()
+    own.join(5)
+    assert not own.is_alive()
+    with SqlUnitOfWork(engine) as unit:
+        assert backend(unit)
+    assert len(threads() - before) == 1, "and another starts with the next"

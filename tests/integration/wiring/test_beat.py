@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import time
 from collections import Counter
 
@@ -13,8 +14,9 @@ from celery import Celery
 
 from domain.upkeep import Duty
 from wiring.beat import DutyScheduler
-from wiring.bootstrap import publishing_app
+from wiring.bootstrap import build_worker, publishing_app
 from wiring.settings import Settings
+from workers.upkeep import perform
 
 
 @pytest.fixture
@@ -68,6 +70,31 @@ def test_while_nobody_works_the_queue_stays_short(app: Celery, redis_url: str):
 def test_a_redis_that_is_away_does_not_end_it(app: Celery, redis_url: str, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("REDIS_URL", "redis://127.0.0.1:1/0")
     assert DutyScheduler(app).tick() >= 0
+
+
+def test_without_beat_a_workers_heart_rings_for_what_is_overdue(
+    app: Celery, redis_url: str, database_url: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("DATABASE_URL", database_url)
+    monkeypatch.setenv("MAILMUX_HEARTBEAT_SECONDS", "0.2")
+    worker = build_worker(Settings.from_env(os.environ), app, lambda: False)
+    periodic = [duty for duty in Duty if duty is not Duty.SWEEP]
+    worker.heart.start()
+    try:
+        end = time.monotonic() + 10
+        while not {f"mailmux.{duty.value}" for duty in periodic} <= set(rung(redis_url)):
+            assert time.monotonic() < end, rung(redis_url)
+            time.sleep(0.05)
+        for duty in periodic:
+            assert perform(duty, worker.rota, worker.units)
+        time.sleep(0.5)
+        with redis.Redis.from_url(redis_url) as client:
+            client.delete("upkeep")
+            time.sleep(1)
+            assert rung(redis_url) == {}, "what was done is not rung for"
+            assert client.hlen("mailmux:clocks") == 1
+    finally:
+        worker.close()
 
 
 def test_the_schedule_of_the_service_names_every_duty(app: Celery):

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from sqlalchemy import Connection, text
 
-# From the slot before the last one that is known: an attempt ends a while after it was opened.
+# From the last slot that is known, and from the one of two minutes ago: an attempt ends a while after it was opened.
 _FOLD = text("""
     WITH since AS (
-        SELECT COALESCE(
-            (SELECT max(slot) FROM provider_performance_history
-             WHERE slot > mm_now() - interval '1 day' AND slot <= mm_now()) - interval '20 minutes',
-            date_bin('10 minutes', mm_now() - interval '1 day', timestamptz 'epoch')) AS start
+        SELECT LEAST(
+            COALESCE(
+                (SELECT max(slot) FROM provider_performance_history
+                 WHERE slot > mm_now() - interval '1 day' AND slot <= mm_now()),
+                date_bin('10 minutes', mm_now() - interval '1 day', timestamptz 'epoch')),
+            date_bin('10 minutes', mm_now() - interval '2 minutes', timestamptz 'epoch')) AS start
     ), seen AS (
         SELECT a.provider_id, date_bin('10 minutes', a.opened_at, timestamptz 'epoch') AS slot,
                a.outcome, a.error, a.latency_ms,

@@ -132,6 +132,7 @@ class Heart:
     def _renew(self) -> None:
         run = self._run
         if run is None or not run.alive():
+            self.run()  # also while there is nothing to send, so that everybody sees that a worker is there
             return
         began = self._clock.monotonic()
         with self._units() as unit:

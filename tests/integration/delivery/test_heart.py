@@ -50,6 +50,11 @@ def test_a_lease_is_renewed_as_long_as_the_heart_beats(house, heart):
     assert runs(house) == [run.id]
 
 
+def test_a_worker_that_has_nothing_to_do_is_seen_to_be_there(house, heart):
+    until(lambda: len(runs(house)) == 1)
+    assert [heart.run().id] == runs(house)
+
+
 def test_an_orderly_end_takes_the_run_away_at_once(house, heart):
     run = heart.run()
     heart.stop()

@@ -11,12 +11,15 @@ RUN /venv/bin/pip install --no-cache-dir --no-deps --no-build-isolation --no-ind
 
 FROM python:3.13-slim
 ENV PATH=/venv/bin:$PATH PYTHONUNBUFFERED=1 MAILMUX_API_HOST=0.0.0.0 MAILMUX_DATA_DIR=/data
-RUN useradd --system --uid 10025 mailmux && install -d -o mailmux /data
+RUN useradd --system --no-log-init --uid 10025 mailmux && install -d -o mailmux /data
 COPY --from=build /venv /venv
 COPY --from=build /app /app
 WORKDIR /app
-USER mailmux
+USER 10025
 VOLUME /data
 EXPOSE 8025
-CMD ["granian", "--interface", "wsgi", "--no-ws", "--host", "0.0.0.0", "--port", "8025", \
-    "--blocking-threads", "16", "--backpressure", "16", "--respawn-failed-workers", "wiring.wsgi:app"]
+# Of the API, which is what the image runs by itself; docker-compose.yml has that of the workers.
+HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=6 \
+    CMD ["python", "-c", "from urllib.request import urlopen; urlopen('http://127.0.0.1:8025/readyz', timeout=4)"]
+CMD ["granian", "--interface", "wsgi", "--no-ws", "--log-level", "error", "--host", "0.0.0.0", "--port", "8025", \
+    "--workers", "1", "--blocking-threads", "16", "--backpressure", "16", "--respawn-failed-workers", "wiring.wsgi:app"]

@@ -22,6 +22,7 @@ task_time_limit = 120
 worker_soft_shutdown_timeout = 20
 worker_hijack_root_logger = False
 worker_send_task_events = True
+worker_direct = True  # a queue of each worker's own, for wiring.alive
 
 # The broker's default is no timeout at all: a half-open connection would hang in silence.
 broker_connection_retry_on_startup = True
@@ -41,14 +42,19 @@ task_publish_retry = False
 task_default_queue = "upkeep"
 timezone = "UTC"
 
-# A duty that was not done in time is done by the next one; without workers they would pile up.
+# Only how often each duty is rung for: when it is due is decided in the database, by the database's clock. What waits
+# already is not rung for again, by wiring.beat and not by an expiry that another machine's clock would judge.
+_MOST_SECONDS = 15.0
+_upkeep = _settings.upkeep
 _duties = {
     "sweep": _settings.delivery.sweep_seconds,
-    "open_quota_windows": 60.0,
-    "recompute_reliability": 60.0,
-    "forget_idempotency_keys": 3600.0,
+    "open_quota_windows": _upkeep.quota_seconds,
+    "measure_providers": _upkeep.measure_seconds,
+    "forget_idempotency_keys": _upkeep.forget_keys_seconds,
+    "purge": _upkeep.purge_seconds,
 }
+beat_scheduler = "wiring.beat:DutyScheduler"
 beat_schedule = {
-    name: {"task": f"mailmux.{name}", "schedule": seconds, "options": {"expires": 2 * seconds}}
+    name: {"task": f"mailmux.{name}", "schedule": min(seconds, _MOST_SECONDS)}
     for name, seconds in _duties.items()
 }

@@ -17,6 +17,7 @@ from api.errors import register_errors
 from api.hooks import register_hooks
 from api.provider_schemas import KindList, ProviderOut, ProviderPage, ProviderTest, RuleOut, RulePage
 from api.routes import batches, emails, health, providers, rules, webhooks
+from api.routes import metrics as metrics_route
 from api.routes.documents import register_documents
 from api.routes.webhooks import WebhookOut
 from api.schemas import EmailAccepted, EmailOut, EmailPage
@@ -58,10 +59,11 @@ def create_app(deps: Dependencies) -> Flask:
     app.url_map.strict_slashes = True
     app.url_map.merge_slashes = False
     _name_requests(app, deps)
+    metrics_route.measure(app, deps)
     guard(app, deps)
     register_errors(app)
     register_hooks(app, deps)
-    for routes in (batches, emails, providers, webhooks, rules, health):
+    for routes in (batches, emails, providers, webhooks, rules, health, metrics_route):
         app.register_api(routes.blueprint)
     register_documents(app, app.api_doc)
     _refuse_unguarded(app)

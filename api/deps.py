@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from uuid import UUID
 
 from api.gathering import Gathering
+from api.metrics import Watch
 from api.posts import Posts
 from db.sealing import Sealer
 from db.uow import SqlUnitOfWork
@@ -87,3 +88,4 @@ class Dependencies:
     ready: Callable[[], list[Check]]
     limits: Limits = field(default_factory=Limits)
     public_url: str | None = None
+    watch: Watch = field(default_factory=Watch)

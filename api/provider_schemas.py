@@ -35,10 +35,11 @@ Credentials = Annotated[dict[Text, Text], Field(max_length=20, json_schema_extra
 
 
 class Quota(Body):
-    """Limits, in recipients (a day, a month) and emails (a second). Null or left out: no limit."""
+    """Limits, in recipients (a day, a month, any 24 hours) and emails (a second). Null or left out: no limit."""
 
     daily: Annotated[StrictInt, Field(ge=0, le=_INT4)] | None = None
     monthly: Annotated[StrictInt, Field(ge=0, le=_INT4)] | None = None
+    rolling_24h: Annotated[StrictInt, Field(ge=0, le=_INT4)] | None = None
     rate_per_second: float | None = Field(
         default=None, ge=0.001, le=1_000_000, strict=True, allow_inf_nan=False
     )
@@ -47,7 +48,7 @@ class Quota(Body):
     )
 
     def value(self) -> QuotaLimits:
-        return QuotaLimits(self.daily, self.monthly, self.rate_per_second, self.time_zone)
+        return QuotaLimits(self.daily, self.monthly, self.rate_per_second, self.time_zone, self.rolling_24h)
 
 
 class ProviderCreate(Body):
@@ -107,10 +108,12 @@ class QuotaOut(Out):
 
     daily: int | None
     monthly: int | None
+    rolling_24h: int | None
     rate_per_second: float | None
     time_zone: str
     used_today: int
     used_this_month: int
+    used_rolling_24h: int
     resets_at: Timestamp | None
 
 

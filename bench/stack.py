@@ -22,14 +22,17 @@ _STOP_SECONDS = 60
 class Stack:
     """Started by `start()`, stopped by `stop()`, which insists on an exit code of 0 and an empty table of processes.
 
-    `options` are those of `mailmux up`; `environ` is added to its environment.
+    `options` are those of `mailmux up`; `environ` is added to its environment. Flower is left out unless `flower`.
     """
 
-    def __init__(self, data_dir: Path, *options: str, environ: dict[str, str] | None = None) -> None:
+    def __init__(
+        self, data_dir: Path, *options: str, environ: dict[str, str] | None = None, flower: bool = False
+    ) -> None:
         self.data_dir = data_dir
         self.output = data_dir.with_name(f"{data_dir.name}.out")
         self._ready_file = data_dir.with_name(f"{data_dir.name}.json")
-        self._options, self._environ = options, environ or {}
+        watched = ("--flower-port", "0") if flower else ("--no-flower",)
+        self._options, self._environ = (*watched, *options), environ or {}
         self._process: subprocess.Popen[bytes] | None = None
         self.ready: dict[str, Any] = {}
 

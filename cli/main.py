@@ -19,6 +19,9 @@ _COMMANDS: Final = {
     "keys": ("cli.keys:keys", "Make, list and revoke API keys."),
     "init": ("cli.init:init", "Make a database ready: its schema, the first user and its key."),
     "bench": ("bench.command:bench", "Break the service on purpose, and measure it."),
+    "doctor": ("cli.doctor:doctor", "Check everything the service rests on, and say what to do."),
+    "recover": ("cli.recover:recover", "After a restore from a backup: hold what may have been sent since."),
+    "alive": ("cli.alive:alive", "Tell whether a worker takes tasks; for health checks."),
     "migrate": ("cli.migrate:migrate", "Bring the database to this version's schema."),
 }
 

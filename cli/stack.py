@@ -10,12 +10,15 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
 import wiring
+from cli import commands
+from cli.silent import Silent
 from cli.supervisor import Supervisor
 from cli.welcome import Ready
 from wiring.embedded.postgres import EmbeddedPostgres
@@ -25,11 +28,12 @@ from wiring.ready import ready_file
 from wiring.redis_check import check_redis
 from wiring.secret import Secret
 from wiring.settings import LEFT_BY_UP, Settings, StartSettings
+from wiring.silence import Silence, proof_file
 
 _ROOT: Final = Path(wiring.__file__).parent.parent
 _PORTS_TRIED: Final = 50
-_LANES: Final = ("transactional", "bulk")
-_UPKEEP: Final = "upkeep"  # celeryconfig.task_default_queue
+FLOWER_USER: Final = "operator"
+FLOWER_FILE: Final = "flower-password"  # in the data directory
 
 
 class Stack:
@@ -40,13 +44,15 @@ class Stack:
     ) -> None:
         self._folder, self._given, self._supervisor = folder, settings, supervisor
         self._ports: set[int] = set()
+        self._redis_url, self._flower_password = Secret(""), ""
         self._environ = {**environ, "PYTHONUNBUFFERED": "1", "MAILMUX_DATA_DIR": str(folder)}
 
-    def start(self, sandbox_port: int | None, workers: int) -> Ready:
+    def start(self, sandbox_port: int | None, workers: int, flower_port: int | None = None) -> Ready:
         """Start everything. Raises ServiceFailed, or StopAsked when the user does not want to wait."""
         began = time.monotonic()
         given, supervisor = self._given, self._supervisor
         port = self._choose_port(given.api_host, given.api_port, "the API")
+        new_password = self._choose_flower_password()
         postgres = None if given.database_url else EmbeddedPostgres(self._folder / "postgres")
         valkey = None if given.redis_url else EmbeddedValkey(self._folder / "valkey")
         first = [service.prepare() for service in (postgres, valkey) if service is not None]
@@ -63,12 +69,18 @@ class Stack:
         if sandbox_url:
             self._leave("sandbox_url", Secret(sandbox_url))
         settings = Settings.from_env(self._environ)
+        self._redis_url = settings.redis_url
         check_redis(settings.redis_url)
         accounts = None if sandbox_port is None else self._endpoint.with_name("accounts.json")
         provision.prepare(settings, accounts, _url(given.api_host, port))
         supervisor.check()
         supervisor.launch(self._api(port), *self._workers(workers), self._beat())
         supervisor.wait()
+        flower_url = None
+        if flower_port is not None:
+            flower_port = self._choose_port("127.0.0.1", flower_port, "Flower")
+            supervisor.launch(self._flower(flower_port))
+            flower_url = _url("127.0.0.1", flower_port)
         user = provision.first_user(settings)  # last, so that a start that fails does not swallow its key
         return Ready(
             api_url=_url(given.api_host, port),
@@ -78,6 +90,9 @@ class Stack:
             database_url=settings.database_url.reveal(),
             redis_url=settings.redis_url.reveal(),
             sandbox_url=sandbox_url,
+            flower_url=flower_url,
+            flower_user=FLOWER_USER if flower_url else None,
+            flower_password=self._flower_password if flower_url and new_password else None,
             email=user.email if user else None,
             password=user.password if user else None,
             api_key=user.key if user else None,
@@ -109,6 +124,15 @@ class Stack:
             write_private(file, f"k1:{base64.b64encode(secrets.token_bytes(32)).decode()}\n")
         self._point_to("encryption_keys", file)
 
+    def _choose_flower_password(self) -> bool:
+        """Kept in a file that only we can read. Returns whether it is new."""
+        file = self._folder / FLOWER_FILE
+        is_new = not file.exists()
+        if is_new:
+            write_private(file, secrets.token_urlsafe(18) + "\n")
+        self._flower_password = file.read_text().strip()
+        return is_new
+
     def _point_to(self, field: str, file: Path) -> None:
         name = {
             "database_url": "DATABASE_URL",
@@ -139,11 +163,7 @@ class Stack:
 
     def _api(self, port: int) -> Program:
         given = self._given
-        threads = str(given.api_threads)
-        argv = [sys.executable, "-m", "granian", "--interface", "wsgi", "--no-ws", "--log-level", "error"]
-        argv += ["--host", given.api_host, "--port", str(port), "--workers", str(given.api_workers)]
-        argv += ["--blocking-threads", threads, "--backpressure", threads, "--respawn-failed-workers"]
-        argv += ["wiring.wsgi:app"]
+        argv = _here(commands.api(given.api_host, port, given.api_threads, given.api_workers))
         address = _url(given.api_host, port)
         return self._program(
             "api",
@@ -153,26 +173,29 @@ class Stack:
         )
 
     def _workers(self, count: int) -> list[Program]:
-        # Upkeep is short, and a worker that is busy with a campaign must not keep it waiting.
-        lanes = {"transactional": ("transactional", _UPKEEP)}
-        names = ["all-lanes", *(f"all-lanes-{number}" for number in range(2, count + 1))]
-        queues: dict[str, tuple[str, ...]] = {**lanes, **dict.fromkeys(names, (*_LANES, _UPKEEP))}
-        return [self._worker(name, taken) for name, taken in queues.items()]
+        name, queues = commands.ALL_LANES
+        names = [name, *(f"{name}-{number}" for number in range(2, count + 1))]
+        return [self._worker(*commands.TRANSACTIONAL), *(self._worker(name, queues) for name in names)]
 
     def _worker(self, name: str, queues: Sequence[str]) -> Program:
         ready = ready_file(self._folder, name)
         ready.unlink(missing_ok=True)
-        argv: list[str | Path] = [*_celery(), "worker", "-Q", ",".join(queues), "-n", f"{name}@%h", "-c", "1"]
-        argv += ["--without-mingle", "--without-gossip", "--include", "wiring.ready"]
-        argv += ["-l", self._given.log_level]
+        argv = _here(commands.worker(name, queues))
         # It may be in the middle of a drain, and then waits for its provider.
         grace = self._given.delivery.drain_seconds + self._given.provider.total_seconds
-        return self._program(name, argv, ready=ready.is_file, stop_seconds=grace)
+        proof = proof_file(self._folder, name)
+        proof.unlink(missing_ok=True)
+        silent = Silent(Silence(proof), self._given.delivery.silence_seconds, self._redis_url)
+        return self._program(name, argv, ready=ready.is_file, stop_seconds=grace, stuck=silent)
 
     def _beat(self) -> Program:
-        schedule = self._folder / "run" / "beat-schedule"
-        return self._program(
-            "beat", [*_celery(), "beat", "-s", schedule, "--pidfile=", "-l", self._given.log_level]
+        return self._program("beat", _here(commands.beat()))
+
+    def _flower(self, port: int) -> Program:
+        """Started when all else is ready, since importing it keeps a core busy for seconds."""
+        program = self._program("flower", _here(commands.flower("127.0.0.1", port)))
+        return replace(
+            program, env={**self._environ, "FLOWER_BASIC_AUTH": f"{FLOWER_USER}:{self._flower_password}"}
         )
 
     def _program(
@@ -182,6 +205,7 @@ class Stack:
         ready: Callable[[], bool] = lambda: True,
         stop_seconds: float = 15.0,
         orphan_signal: signal.Signals = signal.SIGKILL,
+        stuck: Callable[[], bool] = lambda: False,
     ) -> Program:
         return Program(
             name=name,
@@ -191,6 +215,7 @@ class Stack:
             ready=ready,
             stop_seconds=stop_seconds,
             orphan_signal=orphan_signal,
+            stuck=stuck,
         )
 
     def _choose_port(self, host: str, wanted: int, whom: str) -> int:
@@ -210,10 +235,11 @@ class Stack:
         raise ServiceFailed(f"no port from {wanted} on is free for {whom}")
 
 
-def _celery() -> list[str | Path]:
+def _here(command: Sequence[str]) -> list[str]:
+    """The command with this environment's Python, wherever PATH leads."""
     # As root (in a container, say) Celery warns at length. Its reason is pickle, and we take JSON only.
     quiet = "ignore:You're running the worker with superuser privileges"
-    return [sys.executable, "-W", quiet, "-m", "celery", "-q", "-A", "wiring.worker"]
+    return [sys.executable, "-W", quiet, "-m", *command]
 
 
 def _url(host: str, port: int) -> str:

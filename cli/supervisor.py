@@ -113,6 +113,9 @@ class _Child:
                 self.process = self._spawn()
             return
         if self.process.poll() is None:
+            if self.program.stuck():
+                say(f"{self.program.name} lives, but does not work any more: killed ({self.log_file})")
+                kill(self.process, self.program, self.pid_file)
             return
         if now - self.began > self._steady_seconds:
             self._wait = _SHORTEST_RESTART

@@ -23,6 +23,14 @@ from wiring.settings import StartSettings
 @click.option(
     "--sandbox-port", type=click.IntRange(0, 65535), default=8026, show_default=True, help="The inbox's port."
 )
+@click.option(
+    "--flower-port",
+    type=click.IntRange(0, 65535),
+    default=5555,
+    show_default=True,
+    help="The port of Flower, which shows operators the workers and their tasks.",
+)
+@click.option("--no-flower", is_flag=True, help="Start without Flower.")
 @click.option("--no-sandbox", is_flag=True, help="Start without the sandbox that plays the email providers.")
 @click.option(
     "--workers",
@@ -41,6 +49,8 @@ def up(
     api_port: int | None,
     sandbox_port: int,
     no_sandbox: bool,
+    flower_port: int,
+    no_flower: bool,
     workers: int,
     json_ready: Path | None,
 ) -> None:
@@ -64,7 +74,9 @@ def up(
     with Supervisor(folder, console) as supervisor:
         stack = Stack(folder, settings, environ, supervisor)
         try:
-            ready = stack.start(None if no_sandbox else sandbox_port, workers)
+            ready = stack.start(
+                None if no_sandbox else sandbox_port, workers, None if no_flower else flower_port
+            )
             greet(console, ready)
             if json_ready is not None:
                 write_private(json_ready, ready.to_json())

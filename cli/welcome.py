@@ -15,7 +15,7 @@ from rich.text import Text
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """A service that runs. `api_key` and `password` are known at the first start only."""
+    """A service that runs. `api_key` and the passwords are known at the first start only."""
 
     api_url: str
     data_dir: str
@@ -24,6 +24,9 @@ class Ready:
     database_url: str = field(repr=False)
     redis_url: str = field(repr=False)
     sandbox_url: str | None = None
+    flower_url: str | None = None
+    flower_user: str | None = None
+    flower_password: str | None = field(default=None, repr=False)
     email: str | None = None
     password: str | None = field(default=None, repr=False)
     api_key: str | None = field(default=None, repr=False)
@@ -47,6 +50,8 @@ def greet(console: Console, ready: Ready) -> None:
     say(f"  Documentation  {ready.api_url}/docs")
     if ready.sandbox_url:
         say(f"  Sandbox inbox  {ready.sandbox_url}")
+    if ready.flower_url:
+        say(f"  Flower         {ready.flower_url}  (workers and tasks, for operators; there in a moment)")
     say(f"  Data and logs  {ready.data_dir}")
     say()
     if ready.api_key:
@@ -54,8 +59,14 @@ def greet(console: Console, ready: Ready) -> None:
         say(f"  user      {ready.email}")
         say(f"  password  {ready.password}")
         say(f"  key       {ready.api_key}")
+        if ready.flower_password:
+            say(f"  Flower    {ready.flower_user}  {ready.flower_password}")
     else:
         say(f"The API key was shown at the first start. A new one: {mailmux} keys create")
+        if ready.flower_url:
+            say(
+                f"Flower's user is {ready.flower_user}; its password stands in {ready.data_dir}/flower-password"
+            )
         say("Set MAILMUX_KEY to yours for this line:")
     say()
     say("Send an email:", "bold")

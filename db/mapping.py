@@ -25,15 +25,22 @@ from domain.message import (
     Tracking,
 )
 
+_DAY_MS = 86_400_000
 
-def content_hash(message: Message) -> bytes:
-    """SHA-256 of what `email_contents` holds of a message: the bodies, not the subject or the headers."""
-    return _hash_bodies(message.text, message.html)
+
+def content_hash(submission: Submission) -> bytes:
+    """SHA-256 of what `email_contents` holds of an email: the bodies, not the subject or the headers.
+
+    The day that the email's id bears is part of it (RFC 9562, 5.7: its first 48 bits are milliseconds): bodies of
+    a day are purged together, and no later email can need one of them.
+    """
+    day = (submission.id.int >> 80) // _DAY_MS
+    return _hash_bodies(submission.message.text, submission.message.html, day)
 
 
 @lru_cache(maxsize=32)  # the emails of a campaign share their bodies
-def _hash_bodies(text: str | None, html: str | None) -> bytes:
-    canonical = json.dumps([text, html], ensure_ascii=False, separators=(",", ":"))
+def _hash_bodies(text: str | None, html: str | None, day: int) -> bytes:
+    canonical = json.dumps([text, html, day], ensure_ascii=False, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).digest()
 
 
@@ -46,7 +53,7 @@ def job_row(submission: Submission, api_key_id: UUID | None, status: str) -> dic
         "api_key_id": api_key_id,
         "recipient": envelope.recipients[0].address.email,
         "subject": submission.message.subject,
-        "content_hash": content_hash(submission.message),
+        "content_hash": content_hash(submission),
         "envelope": {
             "from": _address(envelope.sender),
             "recipients": [{**_address(r.address), "kind": r.kind.value} for r in envelope.recipients],

@@ -16,7 +16,6 @@ from sqlalchemy import (
     BigInteger,
     CheckConstraint,
     ForeignKey,
-    ForeignKeyConstraint,
     Index,
     LargeBinary,
     MetaData,
@@ -118,7 +117,7 @@ class Provider(Base):
 
 
 class ProviderQuota(Base):
-    """Limits of one provider and what is used of them, in recipients. Null: no limit."""
+    """Limits of one provider and what is used of them, in recipients. Null: no limit. `rolling`: of any 24 hours."""
 
     __tablename__ = "provider_quota"
 
@@ -128,6 +127,8 @@ class ProviderQuota(Base):
     monthly_quota: Mapped[int | None]
     used_today: Mapped[int] = mapped_column(server_default=text("0"))
     used_this_month: Mapped[int] = mapped_column(server_default=text("0"))
+    rolling_quota: Mapped[int | None]
+    used_rolling: Mapped[int] = mapped_column(server_default=text("0"))
     rate_per_second: Mapped[float | None]
     time_zone: Mapped[str] = mapped_column(String(64), server_default="UTC")
     reset_at: Mapped[Instant]
@@ -138,11 +139,24 @@ class ProviderQuota(Base):
             name="limits",
         ),
         CheckConstraint("used_today >= 0 AND used_this_month >= 0", name="used"),
+        CheckConstraint("rolling_quota >= 0 AND used_rolling >= 0", name="rolling"),
     )
 
 
+class QuotaSlot(Base):
+    """What a quarter of an hour has used of a quota of any 24 hours. Their sum is `provider_quota.used_rolling`."""
+
+    __tablename__ = "quota_slots"
+
+    provider_id: Mapped[ProviderRef] = mapped_column(primary_key=True)
+    slot: Mapped[Instant] = mapped_column(primary_key=True)
+    recipients: Mapped[int]
+
+    __table_args__ = (CheckConstraint("recipients >= 0", name="recipients"),)
+
+
 class ProviderPerformance(Base):
-    """What the ledger says of a provider over the last day. `average_latency` in milliseconds."""
+    """What the ledger says of a provider over the last day. Latencies in milliseconds, of accepted emails."""
 
     __tablename__ = "provider_performance"
 
@@ -150,8 +164,32 @@ class ProviderPerformance(Base):
     provider_id: Mapped[ProviderRef] = mapped_column(unique=True)
     emails_sent: Mapped[int] = mapped_column(server_default=text("0"))
     emails_failed: Mapped[int] = mapped_column(server_default=text("0"))
+    emails_rejected: Mapped[int] = mapped_column(server_default=text("0"))
+    emails_unknown: Mapped[int] = mapped_column(server_default=text("0"))
     average_latency: Mapped[float] = mapped_column(server_default=text("0"))
+    latency_p50: Mapped[float | None]
+    latency_p95: Mapped[float | None]
+    latency_p99: Mapped[float | None]
     last_updated: Mapped[Stamp]
+
+
+class ProviderPerformanceHistory(Base):
+    """The same for ten minutes from `slot` on. `latencies` counts accepted emails by the steps of a logarithmic
+    scale (db.repositories.performance), so that slots can be added up.
+    """
+
+    __tablename__ = "provider_performance_history"
+
+    provider_id: Mapped[ProviderRef] = mapped_column(primary_key=True)
+    slot: Mapped[Instant] = mapped_column(primary_key=True)
+    emails_sent: Mapped[int]
+    emails_failed: Mapped[int]
+    emails_rejected: Mapped[int]
+    emails_unknown: Mapped[int]
+    latency_sum: Mapped[float]
+    latencies: Mapped[Json]
+
+    __table_args__ = (Index("ix_provider_performance_history_slot", "slot"),)
 
 
 class SenderDomain(Base):
@@ -229,7 +267,10 @@ class EmailTemplate(Base):
 
 
 class EmailContent(Base):
-    """A body, once per user and SHA-256 of its canonical form, however many emails carry it."""
+    """A body, once per user, day and SHA-256 of its canonical form, however many emails carry it.
+
+    The day is in the hash, so that a body that is old is no longer wanted by any new email.
+    """
 
     __tablename__ = "email_contents"
 
@@ -238,6 +279,8 @@ class EmailContent(Base):
     text: Mapped[str | None] = mapped_column(Text)
     html: Mapped[str | None] = mapped_column(Text)
     created_at: Mapped[Stamp]
+
+    __table_args__ = (Index("ix_email_contents_created", "created_at", postgresql_using="brin"),)
 
 
 class EmailJob(Base):
@@ -267,13 +310,7 @@ class EmailJob(Base):
     expires_at: Mapped[Instant | None]
     sent_at: Mapped[Instant | None]
 
-    __table_args__ = (
-        ForeignKeyConstraint(
-            ["user_id", "content_hash"],
-            ["email_contents.user_id", "email_contents.hash"],
-        ),
-        Index("ix_email_jobs_user_id", "user_id", "id"),
-    )
+    __table_args__ = (Index("ix_email_jobs_user_id", "user_id", "id"),)
 
 
 class EmailQueue(Base):
@@ -301,6 +338,7 @@ class EmailQueue(Base):
         Index("ix_email_queue_user", "lane", "user_id", "due_at", postgresql_where=text("run IS NULL")),
         Index("ix_email_queue_suspects", "lane", postgresql_where=text("run IS NULL AND claims >= 2")),
         Index("ix_email_queue_run", "run", postgresql_where=text("run IS NOT NULL")),
+        Index("ix_email_queue_held", "lane", postgresql_where=text("held")),
         CheckConstraint("(run IS NULL) = (token IS NULL)", name="claim"),
         {"postgresql_with": {"fillfactor": "70"}},
     )
@@ -366,10 +404,19 @@ class EmailStatus(Base):
     status: Mapped[str] = mapped_column(String(50))
     timestamp: Mapped[Stamp]
     reason: Mapped[str | None] = mapped_column(Text)
-    attempt_id: Mapped[UUID | None] = mapped_column(ForeignKey("delivery_attempts.id", ondelete="CASCADE"))
+    attempt_id: Mapped[UUID | None]
     detail: Mapped[Json | None] = mapped_column(JSONB)
 
     __table_args__ = (Index("ix_email_status_job", "email_job_id", "timestamp"),)
+
+
+class UpkeepDuty(Base):
+    """When a duty of the clock was last done to its end."""
+
+    __tablename__ = "upkeep_duties"
+
+    name: Mapped[str] = mapped_column(String(40), primary_key=True)
+    done_at: Mapped[Instant]
 
 
 class IdempotencyKey(Base):
@@ -425,6 +472,7 @@ class InboundNonce(Base):
     """A value that a provider signs and uses once, with the hash of the body that came with it."""
 
     __tablename__ = "inbound_nonces"
+    __table_args__ = (Index("ix_inbound_nonces_received", "received_at", postgresql_using="brin"),)
 
     provider_id: Mapped[ProviderRef] = mapped_column(primary_key=True)
     nonce: Mapped[str] = mapped_column(String(200), primary_key=True)

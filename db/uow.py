@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cached_property
 from types import TracebackType
 from typing import Self
@@ -10,6 +11,7 @@ from sqlalchemy import Connection, Engine, create_engine
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
+from db.deadlines import Watchdog
 from db.repositories.accounts import Accounts
 from db.repositories.delivery import Delivery
 from db.repositories.emails import Emails
@@ -17,31 +19,38 @@ from db.repositories.inbound import Inbound
 from db.repositories.intake import Intake
 from db.repositories.providers import Providers
 from db.repositories.quotas import Quotas
+from db.repositories.recovery import Recovery
 from db.repositories.routes import Routes
 from db.repositories.rules import Rules
 from db.repositories.upkeep import Runs, Upkeep
 from domain.errors import StorageUnavailable
 
-_OPTIONS = " ".join(
-    f"-c {name}={value}"
-    for name, value in {
-        "statement_timeout": 15_000,
-        "lock_timeout": 10_000,
-        "idle_in_transaction_session_timeout": 30_000,
-        "timezone": "UTC",
-        "jit": "off",
-        # What is prepared works on small sets by key. Its plan is made once, perhaps while a table is empty, and
-        # must not read the whole table when that has grown.
-        "plan_cache_mode": "force_generic_plan",
-        "enable_seqscan": "off",
-        "enable_hashjoin": "off",
-        "enable_mergejoin": "off",
-    }.items()
-)
+_DEADLINE = 20.0  # seconds
+_SERVERS_TURN = 5.0  # seconds before a call's deadline, at which the server ends a statement by itself
+
+_OPTIONS: Mapping[str, str | int] = {
+    "lock_timeout": 10_000,
+    "idle_in_transaction_session_timeout": 30_000,
+    "timezone": "UTC",
+    "jit": "off",
+    # What is prepared works on small sets by key. Its plan is made once, perhaps while a table is empty, and
+    # must not read the whole table when that has grown.
+    "plan_cache_mode": "force_generic_plan",
+    "enable_seqscan": "off",
+    "enable_hashjoin": "off",
+    "enable_mergejoin": "off",
+}
 
 
-def open_engine(url: str, *, pool_size: int = 5, application: str = "mailmux") -> Engine:
-    """An engine whose calls have deadlines: 5 s to connect, 15 s a statement, and dead peers are noticed."""
+def open_engine(
+    url: str, *, pool_size: int = 5, application: str = "mailmux", deadline: float = _DEADLINE
+) -> Engine:
+    """An engine whose calls end, whatever the server does: 5 s to connect, `deadline` seconds for a call.
+
+    Five seconds before that the server ends a statement by itself, which costs no connection; a server that stands
+    still cannot, and then the connection is shut from here (db.deadlines).
+    """
+    options = {"statement_timeout": int((deadline - _SERVERS_TURN) * 1000), **_OPTIONS}
     return create_engine(
         url,
         pool_size=pool_size,
@@ -56,7 +65,8 @@ def open_engine(url: str, *, pool_size: int = 5, application: str = "mailmux") -
             "keepalives_interval": 2,
             "keepalives_count": 3,
             "tcp_user_timeout": 10_000,
-            "options": _OPTIONS,
+            "options": " ".join(f"-c {name}={value}" for name, value in options.items()),
+            **Watchdog(deadline).connect_args(),
         },
     )
 
@@ -128,6 +138,10 @@ class SqlUnitOfWork:
     @cached_property
     def providers(self) -> Providers:
         return Providers(self.connection)
+
+    @cached_property
+    def recovery(self) -> Recovery:
+        return Recovery(self.connection)
 
     @cached_property
     def rules(self) -> Rules:

@@ -28,6 +28,7 @@ from domain.events import Notice, Verified, WebhookRequest
 from domain.inbound import Change, Dossier, Match, Note, Waiting
 from domain.intake import Accepted, Entry, KeyTaken, Memo, Sender, Surroundings
 from domain.message import Lane, Submission
+from domain.upkeep import Duty, Retention
 
 
 class Provider(Protocol):
@@ -193,7 +194,7 @@ class InboundStore(Protocol):
 
 
 class UpkeepStore(Protocol):
-    def lead(self, duty: str) -> bool:
+    def lead(self, duty: Duty) -> bool:
         """Whether this transaction alone does the duty now."""
         ...
 
@@ -215,7 +216,19 @@ class UpkeepStore(Protocol):
 
     def due_lanes(self) -> Sequence[Lane]: ...
 
-    def recompute_reliability(self) -> None: ...
+    def overdue(self, every: Mapping[Duty, float]) -> Sequence[Duty]:
+        """The duties that were not done for so many seconds, each by its own."""
+        ...
+
+    def note_done(self, duty: Duty) -> None: ...
+
+    def measure_providers(self) -> None:
+        """Fold the ledger's last slots into the providers' performance, its history and the reliability scores."""
+        ...
+
+    def purge(self, retention: Retention) -> bool:
+        """Take a part of what is too old away; False: there is more."""
+        ...
 
     def forget_idempotency_keys(self) -> int: ...
 

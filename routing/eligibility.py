@@ -31,6 +31,7 @@ class Because(StrEnum):
     TRIED = "TRIED"
     QUOTA_DAY = "QUOTA_DAY"
     QUOTA_MONTH = "QUOTA_MONTH"
+    QUOTA_24H = "QUOTA_24H"
     BREAKER_OPEN = "BREAKER_OPEN"
     RATE_LIMITED = "RATE_LIMITED"
 
@@ -145,6 +146,8 @@ def _quota_exclusion(quota: QuotaLeft, recipients: int) -> Reason | None:
         return Because.QUOTA_MONTH, f"{max(0, quota.this_month)} recipients left this month", quota.month_ends
     if quota.today is not None and quota.today < recipients:
         return Because.QUOTA_DAY, f"{max(0, quota.today)} recipients left today", quota.day_ends
+    if quota.rolling is not None and quota.rolling < recipients:
+        return Because.QUOTA_24H, f"{max(0, quota.rolling)} recipients left of 24 hours", quota.rolling_ends
     return None
 
 

@@ -14,12 +14,17 @@ from routing.breaker import CLOSED, Breaker
 
 @dataclass(frozen=True, slots=True)
 class QuotaLeft:
-    """Recipients that may still be sent to, and when more are allowed. None: no limit."""
+    """Recipients that may still be sent to, and when more are allowed. None: no limit.
+
+    `rolling`: of any 24 hours; `rolling_ends`: when the first of what is used of it no longer counts.
+    """
 
     today: int | None = None
     this_month: int | None = None
     day_ends: datetime | None = None
     month_ends: datetime | None = None
+    rolling: int | None = None
+    rolling_ends: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

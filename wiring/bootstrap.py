@@ -6,6 +6,7 @@ import random
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, cast
@@ -21,25 +22,37 @@ from sqlalchemy import Engine
 from db.live import RedisLiveState
 from db.repositories.routes import ProviderRow
 from db.sealing import Sealer
+from db.tally import Tally
 from db.uow import SqlUnitOfWork, open_engine
 from domain.errors import ProviderUnavailable
 from domain.message import Lane
 from domain.ports import Provider, WebhookReceiver
+from domain.upkeep import Duty, Retention, Rota
 from providers import registry
 from providers.exchange import Origin, Request
 from providers.reach import public_only
 from providers.world import Timeouts, World
 from routing.policy import Patience
 from routing.snapshot import RuleSnapshot
+from wiring.clocks import report_clock
 from wiring.settings import Settings
+from workers.counting import CountingSender
 from workers.delivery import Dispatcher, Knobs
 from workers.fleet import ConfiguredFleet
-from workers.queue import DRAIN_TASK, EVENTS_TASK, Doorbell
+from workers.queue import (
+    DRAIN_TASK,
+    EVENTS_TASK,
+    UPKEEP_QUEUE,
+    DeliveryBells,
+    Doorbell,
+    Inbox,
+    duty_task,
+)
 from workers.run import Heart
-from workers.sending import Sender
+from workers.upkeep import overdue
 
-_UPKEEP = "upkeep"  # celeryconfig.task_default_queue
 _UNHEARD_RINGS = 8  # in a lane's queue, after which no more are added
+_UNDONE_DUTIES = 2 * len(Duty)  # in the queue for upkeep, likewise
 _FRESH = 0.2  # seconds that what was read of the providers is used
 _LIVE_TIMEOUT = 0.05  # seconds that a decision waits for Redis
 
@@ -68,6 +81,30 @@ def unit_factory(engine: Engine) -> Callable[[], SqlUnitOfWork]:
 
 def build_sealer(settings: Settings) -> Sealer:
     return Sealer(settings.encryption_keys, settings.encryption_keys.current)
+
+
+def build_rota(settings: Settings) -> Rota:
+    knobs = settings.upkeep
+
+    def kept(days: float) -> float | None:
+        return days or None
+
+    return Rota(
+        {
+            Duty.OPEN_QUOTA_WINDOWS: knobs.quota_seconds,
+            Duty.MEASURE_PROVIDERS: knobs.measure_seconds,
+            Duty.FORGET_IDEMPOTENCY_KEYS: knobs.forget_keys_seconds,
+            Duty.PURGE: knobs.purge_seconds,
+        },
+        Retention(
+            bodies=kept(knobs.keep_bodies_days),
+            attempts=kept(knobs.keep_attempts_days),
+            timeline=kept(knobs.keep_timeline_days),
+            events=kept(knobs.keep_events_days),
+            performance=kept(knobs.keep_performance_days),
+            emails=kept(knobs.keep_emails_days),
+        ),
+    )
 
 
 class Foundry:
@@ -118,23 +155,39 @@ class Foundry:
             raise ProviderUnavailable(provider, f"the address to be confirmed answered {answer.status}")
 
 
-def build_doorbell(settings: Settings, app: Celery, clock: SystemClock) -> Doorbell:
+def build_doorbell(settings: Settings, app: Celery, clock: SystemClock) -> DeliveryBells:
     """The bell that drains are rung with. `app` may be configured for publishing only.
 
     Rings that nobody has heard yet are as good as a new one; without this bound they would fill Redis while
     the workers are away.
     """
+    waiting = _waiting(settings)
+
+    def ring(lane: Lane) -> None:
+        if waiting(lane.value) < _UNHEARD_RINGS:
+            app.send_task(DRAIN_TASK, args=(lane.value,), queue=lane.value, retry=False, ignore_result=True)
+
+    def ring_events(_: Inbox) -> None:
+        if waiting(UPKEEP_QUEUE) < _UNDONE_DUTIES:
+            app.send_task(EVENTS_TASK, queue=UPKEEP_QUEUE, retry=False, ignore_result=True)
+
+    return DeliveryBells(ring, ring_events, clock)
+
+
+def duty_publisher(settings: Settings, app: Celery) -> Callable[[Duty], None]:
+    """What asks the workers for a duty. As above: what waits already is as good, whatever anybody's clock says."""
+    waiting = _waiting(settings)
+
+    def publish(duty: Duty) -> None:
+        if waiting(UPKEEP_QUEUE) < _UNDONE_DUTIES:
+            app.send_task(duty_task(duty), queue=UPKEEP_QUEUE, retry=False, ignore_result=True)
+
+    return publish
+
+
+def _waiting(settings: Settings) -> Callable[[str], int]:
     client = redis.Redis.from_url(settings.redis_url.reveal(), socket_timeout=1, socket_connect_timeout=1)
-
-    def publish(lane: Lane | None) -> None:
-        task, args, queue = (
-            (EVENTS_TASK, (), _UPKEEP) if lane is None else (DRAIN_TASK, (lane.value,), lane.value)
-        )
-        if cast("int", client.llen(queue)) >= _UNHEARD_RINGS:
-            return
-        app.send_task(task, args=args, queue=queue, retry=False, ignore_result=True)
-
-    return Doorbell(publish, clock)
+    return lambda queue: cast("int", client.llen(queue))
 
 
 def publishing_app(settings: Settings) -> Celery:
@@ -155,21 +208,32 @@ class Worker:
     """What one worker process works with (workers.tasks.WorkerDeps)."""
 
     units: Callable[[], SqlUnitOfWork]
-    queue: Doorbell
+    queue: DeliveryBells
     heart: Heart
     dispatcher: Dispatcher
     patience: Patience
+    rota: Rota
     close: Callable[[], None]
 
 
-def build_worker(settings: Settings, app: Celery, stopping: Callable[[], bool]) -> Worker:
+def build_worker(
+    settings: Settings,
+    app: Celery,
+    stopping: Callable[[], bool],
+    pulse: Callable[[], None] = lambda: None,
+) -> Worker:
     """Build a worker process's dependencies. Call it after the fork: sockets and threads do not survive one.
 
-    `stopping()` tells that the worker is asked to end.
+    `stopping()` tells that the worker is asked to end; `pulse()` is called at every beat of its heart.
     """
     knobs, clock = settings.delivery, SystemClock()
     log = structlog.get_logger("mailmux.worker")
-    engine = open_engine(settings.database_url.reveal(), pool_size=4, application="mailmux-worker")
+    engine = open_engine(
+        settings.database_url.reveal(),
+        pool_size=4,
+        application="mailmux-worker",
+        deadline=settings.database_deadline_seconds,
+    )
     units = unit_factory(engine)
     sealer, foundry = build_sealer(settings), Foundry(settings, clock)
     patience = Patience(knobs.unknown_ttl_seconds, knobs.resend_after_seconds, knobs.give_up_after_seconds)
@@ -190,10 +254,26 @@ def build_worker(settings: Settings, app: Celery, stopping: Callable[[], bool]) 
 
     fleet = ConfiguredFleet(read, build, clock, _FRESH)
     queue = build_doorbell(settings, app, clock)
+    slow_client = redis.Redis.from_url(
+        settings.redis_url.reveal(), socket_timeout=1, socket_connect_timeout=1
+    )
+    rota, duties = build_rota(settings), Doorbell(duty_publisher(settings, app), clock)
+
+    def look_round() -> None:
+        pulse()
+        for duty in overdue(rota, units):
+            duties.ring(duty)
+        with units() as unit, suppress(redis.RedisError):  # told of elsewhere, when it is away
+            report_clock(unit.connection, slow_client)
+
     pool = ThreadPoolExecutor(knobs.window, thread_name_prefix="mailmux-send")
+    tally = Tally(slow_client)
+    sender = CountingSender(fleet.adapter, pool, clock, log)
+    sender.count = tally
     heart = Heart(
         units, queue, clock, new_id, log,
         lease=knobs.lease_seconds, beat=knobs.heartbeat_seconds, patience=patience,
+        look_round=look_round,
     )  # fmt: skip
     dispatcher = Dispatcher(
         units=units,
@@ -201,7 +281,7 @@ def build_worker(settings: Settings, app: Celery, stopping: Callable[[], bool]) 
         live=RedisLiveState(client, clock),
         clock=clock,
         ids=new_id,
-        sender=Sender(fleet.adapter, pool, clock, log),
+        sender=sender,
         log=log,
         knobs=Knobs(knobs.batch, knobs.window, knobs.claim_cap, knobs.drain_seconds, patience),
         stopping=stopping,
@@ -211,7 +291,9 @@ def build_worker(settings: Settings, app: Celery, stopping: Callable[[], bool]) 
         heart.stop()
         pool.shutdown(wait=True)
         fleet.close()
+        tally.close()
         client.close()
+        slow_client.close()
         engine.dispose()
 
-    return Worker(units, queue, heart, dispatcher, patience, close)
+    return Worker(units, queue, heart, dispatcher, patience, rota, close)

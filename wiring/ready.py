@@ -20,7 +20,9 @@ def ready_file(data_dir: Path, name: str) -> Path:
 
 def _tell(sender: Any, **_: Any) -> None:
     name = str(sender.hostname).partition("@")[0]
-    ready_file(Settings.from_env(os.environ).data_dir, name).touch()
+    file = ready_file(Settings.from_env(os.environ).data_dir, name)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.touch()
 
 
 worker_ready.connect(_tell)

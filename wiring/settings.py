@@ -29,6 +29,7 @@ LEFT_BY_UP: Final = {
 }
 _KEY_ID: Final = re.compile(r"[A-Za-z0-9_.-]{1,32}")
 _KEY_BYTES: Final = 32
+_SHORTEST_TOKEN: Final = 16
 
 
 class SettingsError(ValueError):
@@ -89,6 +90,13 @@ def _key_ring(value: object) -> KeyRing:
     return KeyRing(keys)
 
 
+def _token(value: object) -> Secret:
+    token = _text(value)
+    if len(token) < _SHORTEST_TOKEN or not token.isascii() or not token.isprintable() or " " in token:
+        raise ValueError(f"must have {_SHORTEST_TOKEN} or more printable characters without blanks")
+    return Secret(token)
+
+
 def _text(value: object) -> str:
     return value.reveal() if isinstance(value, Secret) else str(value)
 
@@ -99,6 +107,8 @@ HttpUrl = Annotated[str, BeforeValidator(_http_url)]
 Keys = Annotated[KeyRing, BeforeValidator(_key_ring)]
 Port = Annotated[int, Field(ge=0, le=65535)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Token = Annotated[Secret, BeforeValidator(_token)]
+Days = Annotated[float, Field(ge=0, le=36_500, allow_inf_nan=False)]
 LogLevel = Annotated[
     Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(lambda value: str(value).upper())
 ]
@@ -157,8 +167,45 @@ class Delivery(_Group):
     give_up_after_seconds: Positive = _env(
         "MAILMUX_GIVE_UP_AFTER_SECONDS", "How long an email that nobody takes is tried.", 259_200.0
     )
+    silence_seconds: Positive = _env(
+        "MAILMUX_SILENCE_SECONDS",
+        "How long a worker may end no task at all, while Redis answers, before it is killed and started again.",
+        120.0,
+    )
     sweep_seconds: Positive = _env(
         "MAILMUX_SWEEP_SECONDS", "How often due lanes are rung and the claims of dead processes freed.", 5.0
+    )
+
+
+class Upkeep(_Group):
+    """How often the clock's duties are done, in seconds, and how long what came to rest is kept, in days (0: for ever).
+
+    Nothing of an email that still moves is taken away, `unknown` ones that wait for evidence included.
+    """
+
+    quota_seconds: Positive = _env(
+        "MAILMUX_QUOTA_SECONDS", "How often quota windows that have ended are opened anew.", 60.0
+    )
+    measure_seconds: Positive = _env(
+        "MAILMUX_MEASURE_SECONDS", "How often the providers' reliability and latency are measured.", 60.0
+    )
+    forget_keys_seconds: Positive = _env(
+        "MAILMUX_FORGET_KEYS_SECONDS", "How often idempotency keys are deleted whose time is over.", 3600.0
+    )
+    purge_seconds: Positive = _env(
+        "MAILMUX_PURGE_SECONDS", "How often what is older than the following is deleted.", 3600.0
+    )
+    keep_bodies_days: Days = _env(
+        "MAILMUX_KEEP_BODIES_DAYS", "Texts and HTML of emails; they go up to three days later.", 30.0
+    )
+    keep_attempts_days: Days = _env("MAILMUX_KEEP_ATTEMPTS_DAYS", "Attempts, with their decisions.", 90.0)
+    keep_timeline_days: Days = _env("MAILMUX_KEEP_TIMELINE_DAYS", "Timelines of emails.", 90.0)
+    keep_events_days: Days = _env("MAILMUX_KEEP_EVENTS_DAYS", "What providers told, as they told it.", 90.0)
+    keep_performance_days: Days = _env(
+        "MAILMUX_KEEP_PERFORMANCE_DAYS", "The history of the providers' performance.", 400.0
+    )
+    keep_emails_days: Days = _env(
+        "MAILMUX_KEEP_EMAILS_DAYS", "Emails with their recipients, subjects and all of the above.", 0.0
     )
 
 
@@ -224,6 +271,14 @@ class StartSettings(_FromEnvironment):
         "Not set: the embedded one that `mailmux up` runs in the data directory.",
         None,
     )
+    database_deadline_seconds: float = _env(
+        "MAILMUX_DATABASE_DEADLINE_SECONDS",
+        "How long a call to PostgreSQL may take before its connection is given up: a server that stands still "
+        "costs callers so long. Statements are ended by the server five seconds earlier.",
+        20.0,
+        ge=6,
+        le=600,
+    )
     redis_url: RedisUrl | None = _env(
         "REDIS_URL",
         "Redis or Valkey 6.2 or later, `redis://:password@host:6379/0` or `rediss://`, with the policy "
@@ -248,6 +303,12 @@ class StartSettings(_FromEnvironment):
     sandbox_url: HttpUrl | None = _env(
         "MAILMUX_SANDBOX_URL", "The control address of the provider sandbox, where one runs.", None
     )
+    metrics_token: Token | None = _env(
+        "MAILMUX_METRICS_TOKEN",
+        "What a scraper of `/metrics` must send as `Authorization: Bearer …`. Not set: this machine only may ask, "
+        "and no proxy on it.",
+        None,
+    )
     log_level: LogLevel = _env("MAILMUX_LOG_LEVEL", "DEBUG, INFO, WARNING or ERROR.", "INFO")
     max_body_bytes: int = _env(
         "MAILMUX_MAX_BODY_BYTES",
@@ -261,6 +322,7 @@ class StartSettings(_FromEnvironment):
     )
     delivery: Delivery = Delivery()
     provider: ProviderTimeouts = ProviderTimeouts()
+    upkeep: Upkeep = Upkeep()
 
     def contradictions(self) -> dict[str, str]:
         knobs = self.delivery
@@ -268,6 +330,12 @@ class StartSettings(_FromEnvironment):
         if knobs.heartbeat_seconds * 2 > knobs.lease_seconds:
             problems["MAILMUX_HEARTBEAT_SECONDS"] = (
                 "must be half of MAILMUX_LEASE_SECONDS or less, or a single late beat loses the lease"
+            )
+        longest = knobs.drain_seconds + self.provider.total_seconds
+        if knobs.silence_seconds <= longest:
+            problems["MAILMUX_SILENCE_SECONDS"] = (
+                f"must be more than a task may take: {longest:g}, the sum of MAILMUX_DRAIN_SECONDS and "
+                "MAILMUX_PROVIDER_TOTAL_SECONDS"
             )
         return problems
 

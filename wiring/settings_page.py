@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from pydantic import BaseModel
 
-from wiring.settings import Delivery, ProviderTimeouts, StartSettings, variables
+from wiring.settings import Delivery, ProviderTimeouts, StartSettings, Upkeep, variables
 
 PAGE: Final = Path(__file__).parent.parent / "docs" / "reference" / "settings.md"
 
@@ -32,8 +32,9 @@ def render() -> str:
         "Services and the API": StartSettings,
         "Delivery": Delivery,
         "Providers": ProviderTimeouts,
+        "Upkeep": Upkeep,
     }
-    inner = {*variables(Delivery), *variables(ProviderTimeouts)}
+    inner = {*variables(Delivery), *variables(ProviderTimeouts), *variables(Upkeep)}
     parts = [_HEAD]
     for title, model in groups.items():
         parts.append(f"\n## {title}\n\n")

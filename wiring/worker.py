@@ -10,6 +10,7 @@ import structlog
 from celery import Celery
 from celery.signals import setup_logging, worker_process_init, worker_process_shutdown, worker_shutting_down
 
+from wiring.alive import Pulse
 from wiring.bootstrap import Worker, build_worker
 from wiring.logs import configure_logs
 from wiring.settings import Settings
@@ -32,7 +33,8 @@ class _Process:
 
     def __call__(self) -> Worker:
         if self._worker is None:
-            self._worker = build_worker(Settings.from_env(os.environ), app, _is_stopping)
+            settings = Settings.from_env(os.environ)
+            self._worker = build_worker(settings, app, _is_stopping, Pulse(settings, app))
             self._worker.heart.start()
         return self._worker
 

@@ -31,6 +31,7 @@ from wiring.bootstrap import (
 from wiring.logs import configure_logs
 from wiring.migrate import migrations_folder
 from wiring.settings import Settings
+from wiring.watching import build_watch
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication
@@ -43,7 +44,10 @@ def build_api(settings: Settings) -> Dependencies:
     clock = SystemClock()
     # Each request thread holds at most one connection at a time.
     engine = open_engine(
-        settings.database_url.reveal(), pool_size=settings.api_threads, application="mailmux-api"
+        settings.database_url.reveal(),
+        pool_size=settings.api_threads,
+        application="mailmux-api",
+        deadline=settings.database_deadline_seconds,
     )
     foundry = Foundry(settings, clock)
     units, queue = unit_factory(engine), build_doorbell(settings, publishing_app(settings), clock)
@@ -58,6 +62,7 @@ def build_api(settings: Settings) -> Dependencies:
         build_receiver=foundry.receiver,
         confirm=foundry.confirm,
         ready=_readiness(engine, settings.redis_url.reveal()),
+        watch=build_watch(settings, units, clock),
         limits=Limits(
             max_body_bytes=settings.max_body_bytes,
             idempotency_ttl=timedelta(hours=settings.idempotency_ttl_hours),

@@ -15,6 +15,8 @@ from routing.snapshot import ProviderSnapshot, RuleSnapshot, Snapshot
 
 log = structlog.get_logger(__name__)
 
+_FAULTY = "its configuration cannot be used"
+
 Build = Callable[[ProviderRow], Provider]
 
 
@@ -78,8 +80,11 @@ class ConfiguredFleet:
             self._kept[row.id] = (row.version, self._build(row), None)
         # Whatever is wrong with one provider must not stop the others.
         except Exception as error:  # noqa: BLE001
-            log.warning("provider_faulty", provider=row.name, error=type(error).__name__)
-            self._kept[row.id] = (row.version, None, f"its configuration cannot be used: {error}"[:300])
+            reason = str(error)[:300]
+            log.warning("provider_faulty", provider=str(row.id), error=type(error).__name__, reason=reason)
+            # Decisions are shown to whoever sent the email: what is wrong with a shared account is not theirs to read.
+            fault = _FAULTY if row.owner is None else f"{_FAULTY}: {reason}"
+            self._kept[row.id] = (row.version, None, fault)
 
     def _drop(self, provider: UUID) -> None:
         adapter = self._kept.pop(provider)[1]

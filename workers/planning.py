@@ -90,7 +90,7 @@ class Board:
                 self._change(provider.id, rate_free_at=now + timedelta(seconds=grant.retry_after))
                 return False
         quota = provider.quota
-        if quota.today is None and quota.this_month is None:
+        if quota.today is None and quota.this_month is None and quota.rolling is None:
             return True
         self._change(
             provider.id,
@@ -98,6 +98,7 @@ class Board:
                 quota,
                 today=None if quota.today is None else quota.today - recipients,
                 this_month=None if quota.this_month is None else quota.this_month - recipients,
+                rolling=None if quota.rolling is None else quota.rolling - recipients,
             ),
         )
         return True

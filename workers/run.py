@@ -38,7 +38,8 @@ class LeasedRun:
 class Heart:
     """Keeps this process's run alive, sweeps, and rings a lane when its next email falls due.
 
-    `lease` and `beat` in seconds; a beat must come several times within a lease.
+    `lease` and `beat` in seconds; a beat must come several times within a lease. `look_round()` is called at every
+    beat, and must not take long.
     """
 
     def __init__(
@@ -52,7 +53,9 @@ class Heart:
         lease: float = 15.0,
         beat: float = 5.0,
         patience: Patience | None = None,
+        look_round: Callable[[], None] = lambda: None,
     ) -> None:
+        self._look_round = look_round
         self._units, self._queue, self._clock, self._ids, self._log = units, queue, clock, ids, log
         self._lease, self._beat, self._patience = lease, beat, patience or Patience()
         self._run: LeasedRun | None = None
@@ -130,6 +133,7 @@ class Heart:
                 try:
                     self._renew()
                     self._sweep()
+                    self._look_round()
                 except StorageUnavailable as error:
                     self._log.warning("heartbeat_without_database", error=str(error))
                 # The heart must not stop beating; what went wrong is in the log.
@@ -139,6 +143,7 @@ class Heart:
     def _renew(self) -> None:
         run = self._run
         if run is None or not run.alive():
+            self.run()  # also while there is nothing to send, so that everybody sees that a worker is there
             return
         began = self._clock.monotonic()
         with self._units() as unit:

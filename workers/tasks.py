@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 import structlog
@@ -10,10 +11,11 @@ from celery import Celery
 from domain.delivery import LeaseLost
 from domain.message import Lane
 from domain.ports import DeliveryQueue
+from domain.upkeep import Duty, Rota
 from routing.policy import Patience
 from workers import inbound, upkeep
 from workers.delivery import Dispatcher, drain
-from workers.queue import DRAIN_TASK, EVENTS_TASK
+from workers.queue import DRAIN_TASK, EVENTS_TASK, LIFE_TASK, duty_task
 from workers.run import Heart
 from workers.upkeep import Units
 
@@ -38,6 +40,9 @@ class WorkerDeps(Protocol):
     @property
     def patience(self) -> Patience: ...
 
+    @property
+    def rota(self) -> Rota: ...
+
 
 class LazyDeps(Protocol):
     def __call__(self) -> WorkerDeps: ...
@@ -55,19 +60,23 @@ def register_tasks(app: Celery, deps: LazyDeps) -> None:
     def sweep() -> None:
         upkeep.sweep(deps().units, deps().queue, deps().patience)
 
-    def open_quota_windows() -> None:
-        upkeep.open_quota_windows(deps().units)
+    def perform(duty: Duty) -> Callable[[], None]:
+        def performed() -> None:
+            if upkeep.perform(duty, deps().rota, deps().units):
+                log.info("duty_done", duty=duty.value)
 
-    def recompute_reliability() -> None:
-        upkeep.recompute_reliability(deps().units)
+        return performed
 
-    def forget_idempotency_keys() -> None:
-        upkeep.forget_idempotency_keys(deps().units)
+    def show_life() -> None:
+        """Nothing: that it was done is what is wanted to be known."""
 
+    app.task(name=LIFE_TASK)(show_life)
     app.task(name=DRAIN_TASK)(drain_lane)
     app.task(name=EVENTS_TASK)(apply_events)
-    for duty in (sweep, open_quota_windows, recompute_reliability, forget_idempotency_keys):
-        app.task(name=f"mailmux.{duty.__name__}")(duty)
+    app.task(name=duty_task(Duty.SWEEP))(sweep)
+    for duty in Duty:
+        if duty is not Duty.SWEEP:
+            app.task(name=duty_task(duty))(perform(duty))
 
 
 def apply_and_wake(deps: WorkerDeps) -> None:

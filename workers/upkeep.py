@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 from domain.delivery import Doubt, Release
 from domain.lifecycle import Event, advance
 from domain.ports import DeliveryQueue, WorkerUnit
+from domain.upkeep import Duty, Rota
 from routing.policy import Patience, hold_seconds
+
+LATE_FACTOR, LATE_SECONDS = 3, 30.0  # periods and seconds, after which a duty is rung for without beat
 
 Units = Callable[[], AbstractContextManager[WorkerUnit]]
 
@@ -30,7 +33,7 @@ def sweep(units: Units, queue: DeliveryQueue, patience: Patience) -> Swept:
     again by itself. One without an open attempt never reached a wire: it is claimable at once.
     """
     with units() as unit:
-        if not unit.upkeep.lead("sweep"):
+        if not unit.upkeep.lead(Duty.SWEEP):
             return Swept()
         runs = unit.upkeep.bury_runs()
         doubts = unit.upkeep.doubts()
@@ -43,28 +46,53 @@ def sweep(units: Units, queue: DeliveryQueue, patience: Patience) -> Swept:
     return Swept(runs, len(doubts), freed)
 
 
-def open_quota_windows(units: Units) -> int:
-    """Start the next day's and month's count where one has ended; returns for how many providers."""
+def perform(duty: Duty, rota: Rota, units: Units) -> bool:
+    """Do a duty, if it is due by the database's clock and nobody else is at it. Returns whether it was done.
+
+    Being rung for too often, by two beats or by anybody's wrong clock, so changes nothing. What broke off, and a
+    purge that has left something, stays due.
+    """
     with units() as unit:
-        opened = unit.quotas.roll()
+        if not unit.upkeep.lead(duty) or not unit.upkeep.overdue({duty: rota.every[duty]}):
+            return False
+        if _WORK[duty](unit, rota):
+            unit.upkeep.note_done(duty)
         unit.commit()
-    return opened
+    return True
 
 
-def recompute_reliability(units: Units) -> None:
-    """Fold the last day's ledger into each provider's performance and reliability score."""
+def overdue(rota: Rota, units: Units) -> Sequence[Duty]:
+    """The duties that nobody has rung for in time: beat is away, or its clock has stopped."""
+    late = {duty: LATE_FACTOR * every + LATE_SECONDS for duty, every in rota.every.items()}
     with units() as unit:
-        if unit.upkeep.lead("reliability"):
-            unit.upkeep.recompute_reliability()
-            unit.commit()
+        return unit.upkeep.overdue(late)
 
 
-def forget_idempotency_keys(units: Units) -> int:
-    """Delete idempotency keys whose time has passed; returns how many."""
-    with units() as unit:
-        forgotten = unit.upkeep.forget_idempotency_keys()
-        unit.commit()
-    return forgotten
+def _open_quota_windows(unit: WorkerUnit, _: Rota) -> bool:
+    unit.quotas.roll()
+    return True
+
+
+def _measure_providers(unit: WorkerUnit, _: Rota) -> bool:
+    unit.upkeep.measure_providers()
+    return True
+
+
+def _forget_idempotency_keys(unit: WorkerUnit, _: Rota) -> bool:
+    unit.upkeep.forget_idempotency_keys()
+    return True
+
+
+def _purge(unit: WorkerUnit, rota: Rota) -> bool:
+    return unit.upkeep.purge(rota.retention)
+
+
+_WORK: Mapping[Duty, Callable[[WorkerUnit, Rota], bool]] = {
+    Duty.OPEN_QUOTA_WINDOWS: _open_quota_windows,
+    Duty.MEASURE_PROVIDERS: _measure_providers,
+    Duty.FORGET_IDEMPOTENCY_KEYS: _forget_idempotency_keys,
+    Duty.PURGE: _purge,
+}
 
 
 def _hold(doubt: Doubt, patience: Patience) -> Release:

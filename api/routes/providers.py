@@ -324,6 +324,8 @@ def _provider(row: RowMapping | None) -> ProviderOut:
         quota=QuotaOut(
             daily=row["daily_quota"],
             monthly=row["monthly_quota"],
+            rolling_24h=row["rolling_quota"],
+            used_rolling_24h=row["used_rolling"],
             rate_per_second=row["rate_per_second"],
             time_zone=row["time_zone"],
             used_today=row["used_today"],

@@ -176,7 +176,7 @@ class Intake:
             _FORGET(self._connection, user_id=str(user_id), route=route, key=key)
 
     def add(self, entries: Sequence[Entry]) -> None:
-        contents = {(e.submission.user_id, content_hash(e.submission.message)): e for e in entries}
+        contents = {(e.submission.user_id, content_hash(e.submission)): e for e in entries}
         _ADD_CONTENTS(
             self._connection,
             users=[user_id for user_id, _ in contents],

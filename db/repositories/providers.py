@@ -12,11 +12,16 @@ from uuid import UUID
 from sqlalchemy import Connection, RowMapping, text
 from sqlalchemy.exc import IntegrityError
 
+from db.repositories.quotas import Quotas
+
 # What is used of a quota whose window has ended, and which nobody has opened anew, is nothing.
 _SEEN = """
     SELECT p.id, p.user_id, p.name, p.kind, p.config, p.api_key AS sealed, p.base_cost, p.currency, p.status,
         p.reliability_score, p.version, p.created_at, p.updated_at,
-        q.daily_quota, q.monthly_quota, q.rate_per_second, q.reset_at, coalesce(q.time_zone, 'UTC') AS time_zone,
+        q.daily_quota, q.monthly_quota, q.rolling_quota, q.rate_per_second, q.reset_at,
+        COALESCE(q.used_rolling - COALESCE((SELECT sum(s.recipients) FROM quota_slots s WHERE s.provider_id = p.id
+            AND s.slot <= mm_now() - interval '1 day 15 minutes'), 0), 0) AS used_rolling,
+        coalesce(q.time_zone, 'UTC') AS time_zone,
         CASE WHEN q.reset_at > mm_now() THEN q.used_today ELSE 0 END AS used_today,
         CASE WHEN date_trunc('month', (q.reset_at - interval '1 second') AT TIME ZONE q.time_zone)
                 >= date_trunc('month', mm_now() AT TIME ZONE q.time_zone) THEN q.used_this_month
@@ -43,11 +48,12 @@ _CHANGE = text("""
 
 _SET_QUOTA = text("""
     INSERT INTO provider_quota
-        (id, provider_id, daily_quota, monthly_quota, rate_per_second, time_zone, reset_at)
-    VALUES (:quota_id, :id, :daily, :monthly, :rate_per_second, :time_zone,
+        (id, provider_id, daily_quota, monthly_quota, rolling_quota, rate_per_second, time_zone, reset_at)
+    VALUES (:quota_id, :id, :daily, :monthly, :rolling, :rate_per_second, :time_zone,
         (date_trunc('day', mm_now() AT TIME ZONE :time_zone) + interval '1 day') AT TIME ZONE :time_zone)
     ON CONFLICT (provider_id) DO UPDATE SET
         daily_quota = excluded.daily_quota, monthly_quota = excluded.monthly_quota,
+        rolling_quota = excluded.rolling_quota,
         rate_per_second = excluded.rate_per_second, time_zone = excluded.time_zone,
         reset_at = CASE WHEN provider_quota.time_zone = excluded.time_zone THEN provider_quota.reset_at
             ELSE excluded.reset_at END
@@ -79,12 +85,13 @@ class NameTaken(Exception):
 
 @dataclass(frozen=True, slots=True)
 class QuotaLimits:
-    """In recipients, and in emails per second. None: no limit."""
+    """In recipients, and in emails per second. None: no limit. `rolling`: of any 24 hours."""
 
     daily: int | None = None
     monthly: int | None = None
     rate_per_second: float | None = None
     time_zone: str = "UTC"
+    rolling: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,10 +147,12 @@ class Providers:
                 "id": id,
                 "daily": limits.daily,
                 "monthly": limits.monthly,
+                "rolling": limits.rolling,
                 "rate_per_second": limits.rate_per_second,
                 "time_zone": limits.time_zone,
             },
         )
+        Quotas(self._connection).begin_rolling(id)
 
     def knows_time_zone(self, name: str) -> bool:
         """Whether the database can reckon in this time zone."""

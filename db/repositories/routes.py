@@ -18,6 +18,9 @@ _PROVIDERS = text("""
     SELECT p.id, p.user_id, p.user_id IS NULL OR u.role = 'operator' AS trusted,
            p.name, p.kind, p.api_key, p.config, p.base_cost, p.currency, p.reliability_score,
            p.status, p.version, q.rate_per_second, q.reset_at,
+           q.rolling_quota - q.used_rolling AS rolling,
+           COALESCE((SELECT min(s.slot) FROM quota_slots s WHERE s.provider_id = p.id), mm_now())
+               + interval '1 day 15 minutes' AS rolling_ends,
            q.daily_quota - q.used_today AS today, q.monthly_quota - q.used_this_month AS this_month,
            (date_trunc('month', mm_now() AT TIME ZONE q.time_zone) + interval '1 month') AT TIME ZONE q.time_zone
                AS month_ends
@@ -86,7 +89,7 @@ class Routes:
                 active=r.status,
                 version=r.version,
                 rate_per_second=r.rate_per_second,
-                quota=QuotaLeft(r.today, r.this_month, r.reset_at, r.month_ends),
+                quota=QuotaLeft(r.today, r.this_month, r.reset_at, r.month_ends, r.rolling, r.rolling_ends),
                 refused_senders=refused[r.id],
             )
             for r in self._connection.execute(_PROVIDERS)

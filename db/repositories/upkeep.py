@@ -1,16 +1,19 @@
-"""What keeps the house in order: dead runs, orphaned claims, and what the ledger says of the providers."""
+"""What keeps the house in order: dead runs, orphaned claims, and when each duty was done."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from uuid import UUID
 
 from sqlalchemy import Connection, text
 
+from db.repositories import performance
 from db.repositories.delivery import release_arrays, release_statement
+from db.repositories.retention import is_all, purge
 from domain.delivery import Doubt, Release
 from domain.lifecycle import Status
 from domain.message import Lane, OnUnknown
+from domain.upkeep import Duty, Retention
 
 _LEAD = text("SELECT pg_try_advisory_xact_lock(hashtextextended('mailmux:' || :duty, 0))")
 
@@ -45,28 +48,16 @@ _LANES = text("""
     WHERE EXISTS (SELECT 1 FROM email_queue q WHERE q.lane = l.lane AND q.run IS NULL AND q.due_at <= mm_now())
 """)
 
-# Rejections are the email's fault and say nothing of the provider.
-_PERFORMANCE = text("""
-    INSERT INTO provider_performance (id, provider_id, emails_sent, emails_failed, average_latency)
-    SELECT gen_random_uuid(), p.id,
-           count(*) FILTER (WHERE a.outcome = 'accepted'),
-           count(*) FILTER (WHERE a.outcome = 'unknown' AND a.error IS DISTINCT FROM 'worker_lost'
-                               OR a.outcome = 'not_sent' AND a.error IN ('provider_unavailable', 'misconfigured')),
-           COALESCE(avg(a.latency_ms) FILTER (WHERE a.outcome = 'accepted'), 0)
-    FROM providers p
-    LEFT JOIN delivery_attempts a ON a.provider_id = p.id AND a.opened_at > mm_now() - interval '1 day'
-    WHERE p.deleted_at IS NULL
-    GROUP BY p.id
-    ORDER BY p.id
-    ON CONFLICT (provider_id) DO UPDATE SET
-        emails_sent = excluded.emails_sent, emails_failed = excluded.emails_failed,
-        average_latency = excluded.average_latency, last_updated = mm_now()
+# Due by the database's clock alone. What seems to have been done in the future was done before that was set back.
+_OVERDUE = text("""
+    SELECT d.name FROM unnest(CAST(:names AS text[]), CAST(:every AS float[])) AS d(name, every)
+    LEFT JOIN upkeep_duties u ON u.name = d.name
+    WHERE u.name IS NULL OR u.done_at <= mm_now() - d.every * interval '1 second' OR u.done_at > mm_now()
 """)
 
-# The mean of a Beta posterior with a prior of 0.99 worth 100 tries: few emails move it little.
-_RELIABILITY = text("""
-    UPDATE providers p SET reliability_score = (99.0 + f.emails_sent) / (100.0 + f.emails_sent + f.emails_failed)
-    FROM provider_performance f WHERE f.provider_id = p.id
+_NOTE_DONE = text("""
+    INSERT INTO upkeep_duties (name, done_at) VALUES (:duty, mm_now())
+    ON CONFLICT (name) DO UPDATE SET done_at = excluded.done_at
 """)
 
 _FORGET_KEYS = text("DELETE FROM idempotency_keys WHERE expires_at <= mm_now()")
@@ -78,8 +69,15 @@ class Upkeep:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    def lead(self, duty: str) -> bool:
-        return bool(self._connection.scalar(_LEAD, {"duty": duty}))
+    def lead(self, duty: Duty) -> bool:
+        return bool(self._connection.scalar(_LEAD, {"duty": duty.value}))
+
+    def overdue(self, every: Mapping[Duty, float]) -> Sequence[Duty]:
+        values = {"names": [d.value for d in every], "every": list(every.values())}
+        return [Duty(name) for name in self._connection.scalars(_OVERDUE, values)]
+
+    def note_done(self, duty: Duty) -> None:
+        self._connection.execute(_NOTE_DONE, {"duty": duty.value})
 
     def bury_runs(self) -> int:
         return self._connection.execute(_BURY).rowcount
@@ -102,12 +100,12 @@ class Upkeep:
             Lane(lane) for lane in self._connection.scalars(_LANES, {"lanes": [lane.value for lane in Lane]})
         ]
 
-    def recompute_reliability(self) -> None:
-        """Fold the last day's ledger into `provider_performance` and `providers.reliability_score`."""
-        for plan in ("enable_seqscan", "enable_hashjoin"):  # it reads a whole day, and not by key
-            self._connection.exec_driver_sql(f"SET LOCAL {plan} = on")
-        self._connection.execute(_PERFORMANCE)
-        self._connection.execute(_RELIABILITY)
+    def measure_providers(self) -> None:
+        performance.measure_providers(self._connection)
+
+    def purge(self, retention: Retention) -> bool:
+        """Take a part away; returns whether that was all."""
+        return is_all(purge(self._connection, retention))
 
     def forget_idempotency_keys(self) -> int:
         """Delete the keys whose time has passed; returns how many."""

@@ -70,12 +70,12 @@ def test_what_was_started_last_is_stopped_first(
 def test_a_crashed_program_is_started_again_and_all_is_told(
     tmp_path: Path, console: Console, make: Callable[..., Program]
 ):
-    counted = make("again", "echo x >> {folder}/starts; echo hello; touch {folder}/{name}; sleep 0.1; exit 3")
+    counted = make("again", "echo x >> {folder}/starts; echo hello; touch {folder}/{name}; sleep 0.5; exit 3")
     with Supervisor(tmp_path, console) as supervisor:
         supervisor.launch(counted, make("other"))
         supervisor.wait()
         other = supervisor.pids["other"]
-        threading.Timer(1.6, os.kill, (os.getpid(), signal.SIGINT)).start()
+        threading.Timer(2.4, os.kill, (os.getpid(), signal.SIGINT)).start()
         supervisor.watch()
         assert supervisor.pids["other"] == other
     assert (tmp_path / "starts").read_text().split() == ["x", "x"]

@@ -22,6 +22,7 @@ EVENTS = "tests/integration/delivery/test_events.py::"
 HOOKS = "tests/integration/api/test_hooks.py::"
 LIMITS = "tests/integration/delivery/test_limits.py::"
 HEART = "tests/integration/delivery/test_heart.py::"
+DUTIES = "tests/integration/delivery/test_duties.py::"
 
 
 @dataclass(frozen=True)
@@ -128,6 +129,48 @@ MUTATIONS = [
         '"enable_seqscan": "on"',
         "tests/integration/test_statements.py::"
         "test_no_statement_on_the_path_reads_a_whole_table_though_it_was_planned_on_an_empty_one",
+    ),
+    Mutation(
+        "one at a time sweeps",
+        "workers/upkeep.py",
+        "        if not unit.upkeep.lead(Duty.SWEEP):\n            return Swept()\n",
+        "",
+        HEART + "test_sweeping_is_led_by_one_at_a_time",
+    ),
+    Mutation(
+        "one at a time performs a duty",
+        "workers/upkeep.py",
+        "if not unit.upkeep.lead(duty) or not",
+        "if not",
+        DUTIES + "test_a_duty_is_left_to_who_is_at_it",
+    ),
+    Mutation(
+        "a duty is done when it is due only",
+        "workers/upkeep.py",
+        "or not unit.upkeep.overdue({duty: rota.every[duty]}):",
+        "or False:",
+        DUTIES + "test_a_duty_is_done_once_a_period_however_many_beats_ring",
+    ),
+    Mutation(
+        "claims pass over what another claim holds",
+        "db/repositories/claims.py",
+        "ORDER BY due_at LIMIT :share FOR UPDATE SKIP LOCKED",
+        "ORDER BY due_at LIMIT :share FOR UPDATE",
+        DEATH + "test_a_claim_passes_over_what_another_transaction_holds",
+    ),
+    Mutation(
+        "an attempt is settled once",
+        "db/repositories/delivery.py",
+        "WHERE a.id = e.id AND a.run = :run AND a.outcome IS NULL",
+        "WHERE a.id = e.id AND a.run = :run",
+        DEATH + "test_an_attempt_that_is_settled_is_not_settled_again",
+    ),
+    Mutation(
+        "what was due when a backup was made is held",
+        "db/repositories/recovery.py",
+        "AND (q.run IS NOT NULL OR q.due_at <= mm_now())",
+        "AND q.run IS NOT NULL",
+        "tests/integration/delivery/test_recovery.py::test_what_was_sent_since_the_backup_is_not_sent_again",
     ),
     Mutation(
         "an idempotency key is kept with the emails it accepted",

@@ -54,8 +54,7 @@ def two_beats(scene: Scene) -> None:
     beat = scene.stack.program("beat")
     environ = beat.environ()
     second = subprocess.Popen(
-        [sys.executable, "-m", "celery", "-q", "-A", "wiring.worker", "beat", "-s",
-         str(scene.stack.data_dir / "run" / "second-beat"), "--pidfile="],
+        [sys.executable, "-m", "celery", "-q", "-A", "wiring.worker", "beat", "--pidfile="],
         env={**environ, "PATH": os.environ["PATH"]}, cwd=beat.cwd(),
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip

@@ -37,6 +37,7 @@ ROUTES = {
     ("DELETE", f"/v1/routing-rules/{RULE_ID}"): "rules:write",
     ("GET", "/healthz"): None,
     ("GET", "/readyz"): None,
+    ("GET", "/metrics"): None,
     ("GET", "/openapi.json"): None,
     ("GET", "/docs"): None,
     ("GET", "/v1/providers/<uuid:provider_id>/webhook"): "providers:write",

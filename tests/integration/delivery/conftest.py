@@ -60,7 +60,7 @@ class Bell:
 
 
 class House:
-    def __init__(self, database_url: str, redis_url: str) -> None:
+    def __init__(self, database_url: str, redis_url: str, *, restored: bool = False) -> None:
         self.engine = open_engine(database_url, pool_size=10)
         self.clock, self.bell = MovableClock(), Bell()
         self.adapters: dict[str, memory.MemoryProvider] = {}
@@ -78,10 +78,10 @@ class House:
             log=log,
             knobs=Knobs(patience=self.patience),
         )
-        with self.engine.begin() as connection:
-            connection.execute(
-                insert(models.User), {"id": USER, "email": "u@x.example", "password_hash": "-"}
-            )
+        if not restored:
+            with self.engine.begin() as connection:
+                user = {"id": USER, "email": "u@x.example", "password_hash": "-"}
+                connection.execute(insert(models.User), user)
 
     def see_providers_late(self, seconds: float) -> None:
         """Keep what was read of the providers for so long, as workers do for a moment."""
@@ -137,7 +137,7 @@ class House:
                             VALUES (:user_id, :hash, :text, :html) ON CONFLICT DO NOTHING"""),
                     {
                         "user_id": one.user_id,
-                        "hash": content_hash(one.message),
+                        "hash": content_hash(one),
                         "text": one.message.text,
                         "html": one.message.html,
                     },

@@ -6,6 +6,7 @@ from dataclasses import replace
 from decimal import Decimal
 
 import pytest
+from sqlalchemy import text
 
 from domain.attempt import Outcome
 from domain.delivery import Ending, LeaseLost, Opening
@@ -270,6 +271,27 @@ def test_outcomes_are_settled_once_and_refunded_once(house):
             unit.delivery.settle(run.id, token, [Ending(attempt, Outcome.NOT_SENT, NOT_ATTEMPTED)], [])
             unit.commit()
     assert house.one("SELECT used_today FROM provider_quota").used_today == 0
+
+
+def test_an_attempt_that_is_settled_is_not_settled_again(house):
+    """A record that is repeated, or comes late, does not undo what evidence or the sweeper has settled since."""
+    house.provider("one")
+    (job,) = house.accept()
+    run = house.run()
+    token = claim(house, run).token
+    attempt, _ = open_attempt(house, run, token, job)
+    for outcome in (Outcome.ACCEPTED, Outcome.NOT_SENT):
+        with house.units() as unit:
+            unit.delivery.settle(run.id, token, [Ending(attempt, outcome, None)], [])
+            unit.commit()
+    assert [a.outcome for a in house.ledger(job)] == ["accepted"]
+
+
+def test_a_claim_passes_over_what_another_transaction_holds(house):
+    first, second = house.accept(a_submission(), a_submission())
+    with house.engine.connect() as other:
+        other.execute(text("SELECT 1 FROM email_queue WHERE job_id = :id FOR UPDATE"), {"id": first})
+        assert [j.job_id for j in claim(house, house.run(), 1).jobs] == [second]
 
 
 def test_a_process_that_is_asked_to_stop_gives_back_what_it_has_not_begun(house):

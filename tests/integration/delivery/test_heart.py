@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,10 +11,12 @@ import pytest
 import structlog
 
 from domain.message import Lane
+from domain.upkeep import Duty
 from tests.builders import new_id
 from workers.delivery import Dispatcher
 from workers.run import Heart
 from workers.tasks import drain_in_run
+from workers.upkeep import Swept
 
 
 def until(condition, seconds=5.0):
@@ -46,6 +48,11 @@ def test_a_lease_is_renewed_as_long_as_the_heart_beats(house, heart):
     assert run.alive()
     assert heart.run() is run
     assert runs(house) == [run.id]
+
+
+def test_a_worker_that_has_nothing_to_do_is_seen_to_be_there(house, heart):
+    until(lambda: len(runs(house)) == 1)
+    assert [heart.run().id] == runs(house)
 
 
 def test_an_orderly_end_takes_the_run_away_at_once(house, heart):
@@ -85,21 +92,20 @@ def test_it_wakes_a_lane_at_the_asked_time(house, heart):
     until(lambda: Lane.BULK in house.bell.rung, 1)
 
 
-def test_many_hearts_do_no_harm(house):
-    """As without a beat, or with two: sweeping is led by one at a time."""
+def test_sweeping_is_led_by_one_at_a_time(house):
+    """As with many hearts, or with two beats. Who finds it done already rings nobody and waits for nobody."""
     house.accept()
-    gate = threading.Barrier(4)
-
-    def sweep():
-        gate.wait()
-        house.sweep()
-
-    threads = [threading.Thread(target=sweep) for _ in range(4)]
-    for t in threads:
-        t.start()
-    for t in threads:
-        t.join()
-    assert 1 <= len(house.bell.rung) <= 4
+    dead = house.run()
+    house.kill(dead)
+    with house.units() as leading:
+        assert leading.upkeep.lead(Duty.SWEEP)
+        with ThreadPoolExecutor(4) as hearts:
+            swept = list(hearts.map(lambda _: house.sweep(), range(4)))
+        assert swept == [Swept()] * 4
+        assert (house.bell.rung, runs(house)) == ([], [dead.id])
+        leading.commit()
+    assert house.sweep().runs == 1
+    assert house.bell.rung == [Lane.TRANSACTIONAL]
 
 
 @dataclass
@@ -109,6 +115,7 @@ class Deps:
     queue: Any = None
     units: Any = None
     patience: Any = None
+    rota: Any = None
 
 
 def test_a_drain_that_breaks_off_abandons_its_run_so_that_its_claims_are_freed(house, heart):

@@ -14,12 +14,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from db.live import RedisLiveState, cells
+from db.repositories.providers import QuotaLimits
 from db.repositories.quotas import Quotas
 from domain.delivery import Opening
 from domain.message import Lane
 from providers.memory import Answer
 from routing.breaker import TRIP_AFTER, Admission, Sign
 from routing.live import Signal
+from routing.policy import Patience
 from tests.builders import NOW, a_submission, new_id
 from tests.integration.delivery.conftest import House
 
@@ -255,7 +257,7 @@ def test_reliability_is_learned_from_the_ledger_and_rejections_do_not_hurt(house
     house.drain()
     for _ in range(2):
         with house.units() as unit:
-            unit.upkeep.recompute_reliability()
+            unit.upkeep.measure_providers()
             unit.commit()
     rows = house.all("""SELECT p.name, f.emails_sent, f.emails_failed, p.reliability_score AS score
                         FROM provider_performance f JOIN providers p ON p.id = f.provider_id""")
@@ -299,3 +301,102 @@ def test_a_worker_waits_for_another_that_is_reserving_the_last_of_a_quota(house)
         opened = waiting.result(timeout=5)
     assert (opened.attempts, opened.spent) == (frozenset(), {provider})
     assert used(house).used_today == 1
+
+
+def rolling(house):
+    """What is used of the quota of any 24 hours, and the sum of its slots: they must never differ."""
+    used = house.one("SELECT used_rolling FROM provider_quota").used_rolling
+    assert used == house.one("SELECT COALESCE(sum(recipients), 0) AS sum FROM quota_slots").sum
+    return used
+
+
+PATIENT = Patience(give_up_after=10 * 86_400)
+
+
+def roll(house):
+    with house.units() as unit:
+        unit.quotas.roll()
+        unit.commit()
+
+
+def test_a_quota_of_any_24_hours_is_free_again_a_day_after_it_was_used(house):
+    provider = house.provider("only", quota={"rolling_quota": 3})
+    house.accept(*(a_submission() for _ in range(2)))
+    house.drain()
+    house.pass_time(12 * 3600)
+    house.accept(*(a_submission() for _ in range(3)))
+    house.drain(patience=PATIENT)
+    assert (len(provider.sent), rolling(house)) == (3, 3)
+    house.pass_time(11.9 * 3600)
+    house.drain(patience=PATIENT)
+    assert len(provider.sent) == 3, "midnight, or a new day, frees nothing"
+    house.pass_time(0.4 * 3600)
+    house.drain(patience=PATIENT)
+    assert (len(provider.sent), rolling(house)) == (5, 3)
+    reasons = {r.status_reason for r in house.all("SELECT status_reason FROM email_jobs")}
+    assert reasons == {None}
+
+
+def test_an_email_over_a_rolling_quota_waits_until_room_is_there_and_says_why(house):
+    house.provider("only", quota={"rolling_quota": 1})
+    house.accept(a_submission(), a_submission())
+    house.drain(patience=PATIENT)
+    (waiting,) = house.all("SELECT * FROM email_jobs WHERE status = 'deferred'")
+    assert waiting.status_reason.startswith("QUOTA_24H")
+    due_in = house.one("SELECT EXTRACT(epoch FROM due_at - mm_now()) AS s FROM email_queue").s
+    assert 23.9 * 3600 < due_in < 24.5 * 3600
+
+
+def test_what_was_not_sent_is_refunded_to_the_slot_it_was_taken_from(house):
+    house.provider("only", quota={"rolling_quota": 5}, answer=Answer.UNAVAILABLE)
+    house.accept(a_submission(to=("a@x.example", "b@x.example")))
+    house.drain()
+    assert rolling(house) == 0
+    roll(house)
+    assert rolling(house) == 0
+
+
+def test_a_new_rolling_limit_counts_what_the_ledger_knows_and_its_end_forgets_it(house):
+    house.provider("only", quota={"daily_quota": 100})
+    house.accept(*(a_submission() for _ in range(4)))
+    house.drain()
+    provider = house.one("SELECT id FROM providers").id
+
+    def limit(rolling):
+        with house.units() as unit:
+            unit.providers.set_quota(new_id(), provider, QuotaLimits(rolling=rolling))
+            unit.commit()
+
+    for _ in range(2):
+        limit(6)
+    assert rolling(house) == 4
+    house.accept(*(a_submission() for _ in range(4)))
+    house.drain()
+    assert rolling(house) == 6
+    limit(None)
+    assert rolling(house) == 0
+
+
+@settings(max_examples=12, deadline=None)
+@given(steps=st.lists(st.tuples(st.integers(1, 3), st.integers(0, 9)), min_size=1, max_size=8))
+def test_in_no_24_hours_more_is_sent_than_a_rolling_quota_allows(databases, steps):
+    """Emails with 1 to 3 recipients, hours apart."""
+    with databases.clone() as url:
+        house = House(url, "redis://127.0.0.1:1")
+        sent: list[tuple[float, int]] = []
+        now = 0.0
+        try:
+            provider = house.provider("only", quota={"rolling_quota": 5})
+            for count, hours in steps:
+                before = len(provider.sent)
+                house.accept(a_submission(to=tuple(f"r{i}@x.example" for i in range(count))))
+                house.drain()
+                fresh = provider.sent[before:]
+                sent += [(now, len(s.submission.envelope.recipients)) for s in fresh]
+                assert rolling(house) <= 5
+                house.pass_time(hours * 3600)
+                now += hours
+            for start, _ in sent:
+                assert sum(n for at, n in sent if start <= at < start + 24) <= 5
+        finally:
+            house.close()

@@ -1,0 +1,143 @@
+"""The deployment files: Compose and hadolint find nothing wrong, and the containers run what `./run` runs."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cli import commands
+from wiring.settings import StartSettings, variables
+
+ROOT = Path(__file__).parents[3]
+BIN = Path(sys.executable).parent
+ENVIRON = {
+    "MAILMUX_DB_PASSWORD": "database",
+    "MAILMUX_REDIS_PASSWORD": "redis",
+    "MAILMUX_ENCRYPTION_KEYS": "k1:a2V5",
+    "MAILMUX_FLOWER_PASSWORD": "flower",
+}
+DEFAULTS = StartSettings()
+
+
+def compose(
+    *arguments: str, files: tuple[str, ...] = ("docker-compose.yml",), environ: dict[str, str] = ENVIRON
+) -> Any:
+    command = [str(BIN / "docker-compose"), "--env-file", "/dev/null"]
+    for file in files:
+        command += ["-f", str(ROOT / file)]
+    return subprocess.run(
+        [*command, *arguments], env={"PATH": os.environ["PATH"], "HOME": "/nonexistent", **environ},
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+
+
+def services(*profiles: str) -> dict[str, Any]:
+    options = [option for profile in profiles for option in ("--profile", profile)]
+    shown = compose(*options, "config", "--format", "json")
+    assert shown.returncode == 0, shown.stderr
+    found: dict[str, Any] = json.loads(shown.stdout)["services"]
+    return found
+
+
+@pytest.fixture(scope="module")
+def declared() -> dict[str, Any]:
+    return services("tools")
+
+
+@pytest.mark.parametrize(
+    "files", [("docker-compose.yml",), ("docker-compose.yml", "docker-compose.sandbox.yml")], ids=len
+)
+def test_compose_accepts_the_files(files: tuple[str, ...]):
+    checked = compose("config", "-q", files=files)
+    assert (checked.returncode, checked.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("secret", sorted(ENVIRON))
+def test_a_secret_that_is_not_set_is_named(secret: str):
+    checked = compose("config", "-q", environ={k: v for k, v in ENVIRON.items() if k != secret})
+    assert checked.returncode != 0
+    assert secret in checked.stderr
+
+
+def test_hadolint_finds_nothing_in_the_dockerfile():
+    found = subprocess.run(
+        [str(BIN / "hadolint"), "--no-color", str(ROOT / "Dockerfile")],
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert (found.returncode, found.stdout) == (0, "")
+
+
+def test_the_containers_run_what_run_runs(declared: dict[str, Any]):
+    wanted = {
+        "api": commands.api("0.0.0.0", 8025, DEFAULTS.api_threads, DEFAULTS.api_workers),
+        "worker-transactional": commands.worker(*commands.TRANSACTIONAL),
+        "worker-all-lanes": commands.worker(*commands.ALL_LANES),
+        "beat": commands.beat(),
+        "flower": commands.flower("0.0.0.0", 5555),
+    }
+    assert {name: declared[name]["command"] for name in wanted} == wanted
+    assert set(declared) == {*wanted, "postgres", "redis", "migrate", "init"}
+
+
+def test_the_image_runs_the_api_by_itself():
+    (line,) = [
+        part for part in (ROOT / "Dockerfile").read_text().replace("\\\n", " ").splitlines()
+        if part.startswith("CMD ")
+    ]  # fmt: skip
+    assert json.loads(line.removeprefix("CMD ")) == commands.api(
+        "0.0.0.0", 8025, DEFAULTS.api_threads, DEFAULTS.api_workers
+    )
+
+
+def test_nothing_but_the_api_and_flower_is_published_and_they_on_the_loopback_address(
+    declared: dict[str, Any],
+):
+    published = {
+        name: [(port["host_ip"], port["target"]) for port in service.get("ports", [])]
+        for name, service in declared.items()
+        if service.get("ports")
+    }
+    assert published == {"api": [("127.0.0.1", 8025)], "flower": [("127.0.0.1", 5555)]}
+
+
+def test_everything_that_runs_on_and_can_tell_has_a_health_check(declared: dict[str, Any]):
+    checked = {
+        name for name, s in declared.items() if s.get("healthcheck") and not s["healthcheck"].get("disable")
+    }
+    assert checked == {"api", "worker-transactional", "worker-all-lanes", "flower", "postgres", "redis"}
+    for name in ("transactional", "all-lanes"):
+        assert declared[f"worker-{name}"]["healthcheck"]["test"] == ["CMD", "mailmux", "alive", name]
+
+
+def test_what_is_ours_has_no_more_rights_than_it_needs(declared: dict[str, Any]):
+    for name in set(declared) - {"postgres", "redis"}:
+        service = declared[name]
+        assert service["cap_drop"] == ["ALL"], name
+        assert service["read_only"], name
+        assert "no-new-privileges:true" in service["security_opt"], name
+        assert name == "migrate" or "migrate" in service["depends_on"], name
+    assert "USER 10025" in (ROOT / "Dockerfile").read_text()
+
+
+def test_the_workers_have_time_to_finish_what_they_are_sending(declared: dict[str, Any]):
+    needed = DEFAULTS.delivery.drain_seconds + DEFAULTS.provider.total_seconds
+    for name in ("worker-transactional", "worker-all-lanes"):
+        grace = declared[name]["stop_grace_period"]
+        assert {"1m0s": 60, "60s": 60}[grace] >= needed
+
+
+def test_redis_evicts_nothing(declared: dict[str, Any]):
+    assert "--maxmemory-policy noeviction" in shlex.join(declared["redis"]["command"])
+
+
+def test_every_variable_is_one_that_the_service_knows(declared: dict[str, Any]):
+    known = {*variables(), "FLOWER_BASIC_AUTH"}
+    for name in set(declared) - {"postgres", "redis"}:
+        assert set(declared[name]["environment"]) <= known, name

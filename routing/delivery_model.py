@@ -1,0 +1,98 @@
+"""What share of the accepted a mailbox host takes in the end: learned per provider and recipient group.
+
+Only delivered and bounced count, so that lost events do no harm. "Unknown user" is the recipient's matter and is not
+told here. A cell with few events leans on the provider's mean and half the group's usual distance from it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from routing.fading import Fading
+
+HALF_LIFE = 3600.0
+RECENT_HALF_LIFE = 600.0
+PRIOR_DELIVERED, PRIOR_STRENGTH = 0.98, 30.0
+CELL_STRENGTH = 30.0
+OFFSET_STRENGTH = 60.0
+THRESHOLD = 2.3  # standard errors that the recent residual of a provider must exceed to count
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """`chance` that an accepted email is delivered, the standard deviation of that belief, and its sample size."""
+
+    chance: float
+    spread: float
+    sample: float
+
+
+class DeliveryModel:
+    """Of all providers, for they lend one another what they know of a group."""
+
+    def __init__(self, providers: int, groups: int) -> None:
+        self._cells = [[Fading(HALF_LIFE, 0.0, 0.0) for _ in range(groups)] for _ in range(providers)]
+        # Events, expected delivered, delivered: how a provider does of late against what its cells say.
+        self._recent = [Fading(RECENT_HALF_LIFE, 0.0, 0.0, 0.0) for _ in range(providers)]
+        self._believed: list[list[Delivery]] = []
+        self.refresh(0.0)
+
+    def event(self, provider: int, group: int, delivered: bool, now: float) -> None:
+        self._cells[provider][group].add(now, 1.0, float(delivered))
+        self._recent[provider].add(now, 1.0, self._believed[provider][group].chance, float(delivered))
+
+    def of(self, provider: int, group: int) -> Delivery:
+        return self._believed[provider][group]
+
+    def refresh(self, now: float) -> None:
+        """Draw the conclusions from all events so far."""
+        counts = [[cell.fade(now) for cell in row] for row in self._cells]
+        means = [_mean(row) for row in counts]
+        offsets = _offsets(counts, means)
+        believed = [
+            [_believe(cell, mean + offset / 2) for cell, offset in zip(row, offsets, strict=True)]
+            for row, mean in zip(counts, means, strict=True)
+        ]
+        for row, recent in zip(believed, self._recent, strict=True):
+            shift = _residual(recent.fade(now))
+            if shift:
+                row[:] = [Delivery(_chance(d.chance + shift), d.spread, d.sample) for d in row]
+        self._believed = believed
+
+def _chance(value: float) -> float:
+    return min(0.9999, max(1e-4, value))
+
+
+def _believe(counts: Sequence[float], prior: float) -> Delivery:
+    n, delivered = counts
+    strength = n + CELL_STRENGTH
+    chance = _chance((delivered + CELL_STRENGTH * prior) / strength)
+    return Delivery(chance, math.sqrt(chance * (1 - chance) / strength), n)
+
+
+def _mean(cells: Sequence[Sequence[float]]) -> float:
+    n = sum(c[0] for c in cells)
+    return (sum(c[1] for c in cells) + PRIOR_STRENGTH * PRIOR_DELIVERED) / (n + PRIOR_STRENGTH)
+
+
+def _offsets(counts: Sequence[Sequence[Sequence[float]]], means: Sequence[float]) -> list[float]:
+    """How far each group usually lies from the providers' means."""
+    found = []
+    for g in range(len(counts[0])):
+        n = sum(row[g][0] for row in counts)
+        apart = sum(row[g][1] - mean * row[g][0] for row, mean in zip(counts, means, strict=True))
+        found.append(apart / (n + OFFSET_STRENGTH))
+    return found
+
+
+def _residual(recent: Sequence[float]) -> float:
+    """What a provider delivers more or less of late than believed: 0 unless it stands out."""
+    n, expected, delivered = recent
+    if n < 30:
+        return 0.0
+    mean = expected / n
+    error = math.sqrt(max(1e-6, mean * (1 - mean)) / n)
+    apart = (delivered - expected) / n
+    return math.copysign(max(0.0, abs(apart) - THRESHOLD * error), apart)

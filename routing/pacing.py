@@ -1,0 +1,90 @@
+"""How fast a provider may be used: the configured rate, and what its refusals teach about the true one."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+
+CUT, PAUSE, RISE = 0.85, 2.0, 0.02  # of the measured throughput, at most every 2 s, then +2% a second
+WINDOW = 3.0  # seconds over which throughput is measured
+FORGET = 20.0  # a taught rate this many times above what is used no longer limits
+
+
+class Pace:
+    """A token bucket of one provider whose rate falls at a 429 and climbs slowly back. Emails per second."""
+
+    __slots__ = ("_at", "_calls", "_cut_at", "_taught", "_tokens", "configured")
+
+    def __init__(self, configured: float = math.inf) -> None:
+        self.configured = configured
+        self._taught = math.inf
+        self._cut_at = -math.inf
+        self._tokens = self.burst
+        self._at = -math.inf
+        self._calls: deque[float] = deque()
+
+    @property
+    def rate(self) -> float:
+        return min(self.configured, self._taught)
+
+    @property
+    def burst(self) -> float:
+        return max(1.0, self.rate) if self.rate != math.inf else math.inf
+
+    def free(self, now: float) -> float:
+        """The part of the burst that is free, 0..1. 1 where no rate is known."""
+        if self.rate == math.inf:
+            return 1.0
+        self._refill(now)
+        return self._tokens / self.burst
+
+    def admits(self, now: float) -> bool:
+        if self.rate == math.inf:
+            return True
+        self._refill(now)
+        return self._tokens >= 1.0
+
+    def take(self, now: float) -> None:
+        if self.rate != math.inf:
+            self._refill(now)
+            self._tokens -= 1.0
+
+    def answered(self, now: float) -> None:
+        """A call went through: throughput is made of these."""
+        self._calls.append(now)
+        while self._calls[0] < now - 30.0:
+            self._calls.popleft()
+
+    def throttled(self, now: float) -> None:
+        """The provider refused for its rate."""
+        if now - self._cut_at < PAUSE:
+            return
+        self._cut_at = now
+        self._taught = max(0.05, CUT * self.throughput(now))
+        self._tokens = min(self._tokens, 0.0)
+        self._at = max(self._at, now)
+
+    def throughput(self, now: float) -> float:
+        """Calls per second of late: over 3 s, or as long as it takes to see some."""
+        for window in (WINDOW, 10.0, 30.0):
+            count = sum(t > now - window for t in self._calls)
+            if count >= 8:
+                break
+        return max(count, 0.5) / window
+
+    def _refill(self, now: float) -> None:
+        passed = now - self._at
+        if passed <= 0:
+            return
+        if passed == math.inf:
+            self._tokens = self.burst
+        else:
+            if self._taught != math.inf:
+                self._taught *= math.exp(RISE * min(passed, 600.0))
+                if self._taught > FORGET * max(1.0, self.throughput(now)):
+                    self._taught = math.inf
+                if self.rate == math.inf:
+                    self._at = now
+                    return
+            self._tokens = min(self.burst, self._tokens + passed * self.rate)
+        self._at = now

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import deque
 
 import numpy as np
 
@@ -12,7 +11,8 @@ from routing.fading import Fading
 
 SHORTEST, LONGEST, STEPS = 0.25, 3600.0, 64
 HALF_LIFE = 3600.0
-ENOUGH = 100.0  # events before the curve is trusted
+SLICE = 10.0  # seconds of sends that are taken in together
+ENOUGH = 200.0  # events before the curve is trusted
 MATURE = 300.0  # seconds after which a send is taken into account: early, only the quick ones have been heard of
 _GRID = np.geomspace(SHORTEST, LONGEST, STEPS)
 _STEP = math.log(LONGEST / SHORTEST) / (STEPS - 1)
@@ -25,24 +25,21 @@ class DelayCurve:
 
     def __init__(self) -> None:
         self._counts = Fading(HALF_LIFE, *([0.0] * STEPS))
-        self._waiting: deque[tuple[float, int]] = deque()  # (accepted at, step) in the order of the events
+        self._waiting: dict[int, list[float]] = {}  # counts per step, of the emails accepted in a slice of time
         self._cumulated: Floats | None = None
 
     def event(self, accepted_at: float, now: float) -> None:
         delay = max(SHORTEST, now - accepted_at)
         if delay <= MATURE:
             step = min(STEPS - 1, math.ceil(math.log(delay / SHORTEST) / _STEP))
-            self._waiting.append((accepted_at, step))
+            self._waiting.setdefault(int(accepted_at / SLICE), [0.0] * STEPS)[step] += 1.0
 
     def refresh(self, now: float) -> None:
         """Take in the events of sends that have matured."""
-        parts = [0.0] * STEPS
-        changed = False
-        while self._waiting and self._waiting[0][0] + MATURE <= now:
-            parts[self._waiting.popleft()[1]] += 1.0
-            changed = True
-        if changed:
-            self._counts.add(now, *parts)
+        ripe = [n for n in self._waiting if (n + 1) * SLICE + MATURE <= now]
+        for number in ripe:
+            self._counts.add(now, *self._waiting.pop(number))
+        if ripe:
             sums = np.cumsum(self._counts.sums)
             self._cumulated = sums / sums[-1] if sums[-1] >= ENOUGH else None
 

@@ -6,7 +6,7 @@ When those stop as well, the feed is down: alert, judge nothing by events, and d
 
 from __future__ import annotations
 
-ENOUGH = 9.0  # events that should have come in a silence, e^-9 unlikely by chance
+ENOUGH = 16.0  # events that should have come in a silence: by chance once in e^16 events
 SHORTEST_SILENCE = 2.0  # seconds
 RESTORED = 3  # events that show that they arrive again
 RESTORED_WITHIN = 60.0  # seconds

@@ -22,7 +22,7 @@ from routing.signs import End
 from routing.suspicion import probe_wait
 from routing.vigil import Vigil
 
-STALE = 0.25  # seconds for which an outlook serves, unless something important happens
+STALE = 1.0  # seconds for which an outlook serves, unless something important happens
 PROBE_WAIT = (2.0, 30.0)  # seconds between probes of a provider that is down
 HOPE = 2.0  # standard deviations that exploring gives a provider the benefit of
 TRAFFIC_HALF_LIFE = 300.0

@@ -24,8 +24,8 @@ Bools = npt.NDArray[np.bool_]
 WIDTH = 2.0  # seconds of a bucket
 BUCKETS = 128
 RATIOS = (0.15, 0.6)  # what may be left of the deliveries
-CELL_THRESHOLD, POOLED_THRESHOLD = 9.0, 10.0
-CLEAR_THRESHOLD = 4.0
+CELL_THRESHOLD, POOLED_THRESHOLD = 13.0, 13.0
+CLEAR_THRESHOLD = 5.0
 HALF_LIFE = 7200.0
 PRIOR_HEARD, STRENGTH, MOST_HEARD = 0.95, 20.0, 0.985
 LEAST_LOST = 3  # emails that must be missed before anything is said
@@ -33,11 +33,12 @@ LEAST_LOST = 3  # emails that must be missed before anything is said
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Since `since` only `left` of what should be delivered in `groups` is."""
+    """Since `since` only `left` of what should be delivered in `groups` is, and hardly more than `at_most`."""
 
     groups: tuple[int, ...]
     since: float
     left: float
+    at_most: float
     evidence: float
 
 
@@ -152,9 +153,10 @@ class ProgressWatch:
             if found is not None and (best is None or found[2] > best.evidence):
                 groups, start, evidence = found
                 begin = max(0.0, (self._head - BUCKETS + 1 + start) * WIDTH)
-                left, lost = self._left(groups, start, at, heard, good)
-                if lost >= LEAST_LOST:
-                    best = Finding(groups, begin, left, evidence)
+                expected, came = self._tally(groups, start, at, heard, good)
+                if expected - came >= LEAST_LOST:
+                    left, at_most = (min(1.0, (came + more) / (expected + 2.0)) for more in (0.5, 2.0))
+                    best = Finding(groups, begin, left, at_most, evidence)
         return best
 
     def _judge(
@@ -173,14 +175,13 @@ class ProgressWatch:
             return (worst,), int(starts[worst]), float(tops[worst])
         return None
 
-    def _left(
+    def _tally(
         self, groups: Sequence[int], start: int, at: Ints, heard: Floats, good: Floats
     ) -> tuple[float, float]:
-        """What is left of the usual deliveries since then, and how many are missed."""
+        """How many deliveries should have been heard of since then, and how many were."""
         rows, columns = list(groups), at[start:]
         expected = float((self._sent[np.ix_(rows, columns)] * heard[start:] * good[rows][:, None]).sum())
-        came = float(self._delivered[np.ix_(rows, columns)].sum())
-        return min(1.0, (came + 0.3) / (expected + 1.0)), expected - came
+        return expected, float(self._delivered[np.ix_(rows, columns)].sum())
 
     def recovery(
         self, now: float, heard: Floats, good: Floats, left: float, groups: Sequence[int], since: float

@@ -5,18 +5,23 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-SHORTEST_LOOK, LONGEST_LOOK = 1.0, 120.0  # seconds between probes
+SHORTEST_LOOK, LONGEST_LOOK = 1.0, 90.0  # seconds between probes
+HOPEFUL, HOPEFUL_LOOK = 1.0, 3.0  # evidence from which on probes follow one another quickly, and how
 FORCED_END = 7200.0  # seconds after which it is forgotten
 
 
 @dataclass(slots=True)
 class Suspicion:
-    """`left`: the share of the usual deliveries that still arrives. `evidence` of recovery, in nats."""
+    """`left`: the share of the usual deliveries that still arrives, `at_most`: a cautious bound of it.
+
+    `evidence` of recovery, in nats.
+    """
 
     groups: tuple[int, ...]
     since: float
     raised_at: float
     left: float
+    at_most: float
     next_probe_at: float
     evidence: float = 0.0
 
@@ -24,6 +29,11 @@ class Suspicion:
         """The next probe comes after a wait that balances what probes cost and what a late discovery costs."""
         doubt = 1 / (1 + math.exp(self.evidence - 2.0))
         self.next_probe_at = now + probe_wait(now - self.since, cost * doubt, gain, SHORTEST_LOOK, LONGEST_LOOK)
+
+    def weigh(self, evidence: float, now: float) -> None:
+        self.evidence = evidence
+        if evidence >= HOPEFUL:
+            self.next_probe_at = min(self.next_probe_at, now + HOPEFUL_LOOK)
 
 
 def probe_wait(age: float, cost: float, gain: float, shortest: float, longest: float) -> float:

@@ -96,7 +96,8 @@ class Vigil:
         if finding is None:
             return
         left = max(_LEAST_LEFT, finding.left)
-        suspicion = Suspicion(finding.groups, finding.since, now, left, now + SHORTEST_LOOK)
+        at_most = max(left, finding.at_most)
+        suspicion = Suspicion(finding.groups, finding.since, now, left, at_most, now + SHORTEST_LOOK)
         for group in finding.groups:
             self._suspicions[group] = suspicion
         self._progress.forget(finding.groups)
@@ -104,9 +105,10 @@ class Vigil:
     def _clear(self, now: float, heard: Floats, good: Floats) -> None:
         for suspicion in {id(s): s for s in self._suspicions if s is not None}.values():
             groups = [g for g, s in enumerate(self._suspicions) if s is suspicion]
-            suspicion.evidence = self._progress.recovery(
-                now, heard, good, suspicion.left, groups, suspicion.raised_at
+            evidence = self._progress.recovery(
+                now, heard, good, suspicion.at_most, groups, suspicion.raised_at
             )
+            suspicion.weigh(evidence, now)
             if suspicion.evidence >= CLEAR_THRESHOLD or now >= suspicion.raised_at + FORCED_END:
                 for group in groups:
                     self._suspicions[group] = None

@@ -13,7 +13,9 @@ SHORTEST, LONGEST, STEPS = 0.25, 3600.0, 64
 HALF_LIFE = 3600.0
 SLICE = 10.0  # seconds of sends that are taken in together
 ENOUGH = 200.0  # events before the curve is trusted
-MATURE = 300.0  # seconds after which a send is taken into account: early, only the quick ones have been heard of
+MATURE = (
+    300.0  # seconds after which a send is taken into account: early, only the quick ones have been heard of
+)
 _GRID = np.geomspace(SHORTEST, LONGEST, STEPS)
 _STEP = math.log(LONGEST / SHORTEST) / (STEPS - 1)
 
@@ -25,7 +27,9 @@ class DelayCurve:
 
     def __init__(self) -> None:
         self._counts = Fading(HALF_LIFE, *([0.0] * STEPS))
-        self._waiting: dict[int, list[float]] = {}  # counts per step, of the emails accepted in a slice of time
+        self._waiting: dict[
+            int, list[float]
+        ] = {}  # counts per step, of the emails accepted in a slice of time
         self._cumulated: Floats | None = None
 
     def event(self, accepted_at: float, now: float) -> None:

@@ -61,6 +61,7 @@ class DeliveryModel:
                 row[:] = [Delivery(_chance(d.chance + shift), d.spread, d.sample) for d in row]
         self._believed = believed
 
+
 def _chance(value: float) -> float:
     return min(0.9999, max(1e-4, value))
 

@@ -45,4 +45,3 @@ class EventFeed:
             return False
         self.down_since = self.last_event_at
         return True
-

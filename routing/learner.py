@@ -163,7 +163,9 @@ class Learner:
         alarmed = p.vigil.alarmed()
         troubled = p.health.open or bool(alarmed)
         found = self._coefficients(ends, price, shadow, delivered)
-        hope = self._coefficients(ends, price, shadow, [min(0.9999, b.chance + HOPE * b.spread) for b in beliefs])
+        hope = self._coefficients(
+            ends, price, shadow, [min(0.9999, b.chance + HOPE * b.spread) for b in beliefs]
+        )
         return Standing(
             coefficients=found,
             accepted=ends.accepted,

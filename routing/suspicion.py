@@ -28,7 +28,9 @@ class Suspicion:
     def probed(self, now: float, cost: float, gain: float) -> None:
         """The next probe comes after a wait that balances what probes cost and what a late discovery costs."""
         doubt = 1 / (1 + math.exp(self.evidence - 2.0))
-        self.next_probe_at = now + probe_wait(now - self.since, cost * doubt, gain, SHORTEST_LOOK, LONGEST_LOOK)
+        self.next_probe_at = now + probe_wait(
+            now - self.since, cost * doubt, gain, SHORTEST_LOOK, LONGEST_LOOK
+        )
 
     def weigh(self, evidence: float, now: float) -> None:
         self.evidence = evidence

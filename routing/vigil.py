@@ -84,9 +84,7 @@ class Vigil:
             self._clear(now, heard, good)
         self._looked_at, self._news = now, 0
 
-    def _feed_stopped(
-        self, now: float, since: float, delay: DelayCurve, good: Floats, heard: Floats
-    ) -> bool:
+    def _feed_stopped(self, now: float, since: float, delay: DelayCurve, good: Floats, heard: Floats) -> bool:
         before = delay.share(np.maximum(0.0, self._progress.ages(now) - since))
         left = np.array([self.left(g) for g in range(len(good))])
         return self.feed.owe(self._progress.owed(before, heard, good * left), now)

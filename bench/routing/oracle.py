@@ -67,7 +67,9 @@ def best_possible(world: World, on_unknown: OnUnknown) -> float:
     """J*: the mean cost per email in $ per 1,000. Raises routing.allocation.Unsolved."""
     ends = attempt_ends(world, on_unknown)
     allowed = np.array(world.allowed())
-    possible = (world.demand > 0)[:, :, None] & allowed[None, :, :] & (ends.settled > _LEAST_CHANCE)[:, None, :]
+    possible = (
+        (world.demand > 0)[:, :, None] & allowed[None, :, :] & (ends.settled > _LEAST_CHANCE)[:, None, :]
+    )
     b, c, k = np.nonzero(possible)
     value, wait = world.value()[c], world.wait()[c]
     delivery = world.truth.delivery[b, k, c % len(GROUPS)]

@@ -58,9 +58,7 @@ class Policy(Protocol):
 
     def overdue(self, attempt: int, provider: int, kind: int, now: float) -> None: ...
 
-    def ended(
-        self, attempt: int, provider: int, kind: int, end: End, seconds: float, now: float
-    ) -> None: ...
+    def ended(self, attempt: int, provider: int, kind: int, end: End, seconds: float, now: float) -> None: ...
 
     def event(self, attempt: int, provider: int, kind: int, delivered: bool, now: float) -> None:
         """The provider says what became of an email that it had accepted."""
@@ -93,7 +91,9 @@ class Run:
 
     def objective(self, world: World) -> Floats:
         """$ per 1,000 for every email."""
-        wait = np.where(self.waited >= 0, self.waited, np.where(self.acceptances > 0, UNACKNOWLEDGED_WAIT, 1e9))
+        wait = np.where(
+            self.waited >= 0, self.waited, np.where(self.acceptances > 0, UNACKNOWLEDGED_WAIT, 1e9)
+        )
         return np.asarray(
             self.charges
             + world.value()[world.kinds] * self.lost

@@ -120,9 +120,7 @@ class Mailmux:
             supplies.append(Supply(ends, delivered, told.prices[k].price_at(volume), tariff, rates[k]))
         prices = [s.price for s in supplies]
         try:
-            found = plan(
-                self.demands, forecast[:, None] * told.shares, seconds, supplies, told.on_unknown
-            )
+            found = plan(self.demands, forecast[:, None] * told.shares, seconds, supplies, told.on_unknown)
         except Unsolved:
             found = Prices((0.0,) * len(prices), (0.0,) * len(prices))
         self.learner.priced(prices, found)
@@ -130,7 +128,9 @@ class Mailmux:
     def _moved(self, rates: list[float], now: float) -> bool:
         if now < self.planned_at + 10:
             return False
-        return any(abs(a - b) > RATE_MOVED * max(b, 0.1) for a, b in zip(rates, self.planned_rates, strict=True))
+        return any(
+            abs(a - b) > RATE_MOVED * max(b, 0.1) for a, b in zip(rates, self.planned_rates, strict=True)
+        )
 
 
 def make(told: Briefing) -> Mailmux:

@@ -19,7 +19,9 @@ _BRAVO_PRICES = (
 def build(seed: int) -> Scenario:
     chance = random.Random(f"bad day {seed}")
     echo = replace(FREE_ECHO, quota=chance.choice([3000, 8000, 12_000]))
-    alpha = replace(ALPHA, quota=chance.choice([None, 25_000, 40_000]), rate=chance.choice([2.0, 14.0, 200.0]))
+    alpha = replace(
+        ALPHA, quota=chance.choice([None, 25_000, 40_000]), rate=chance.choice([2.0, 14.0, 200.0])
+    )
     bravo = replace(BRAVO, prices=chance.choice(_BRAVO_PRICES))
     providers = pool(*(_shaken(p, chance) for p in (alpha, bravo, CHARLIE, DELTA)), echo)
     changes: list[Change] = []

@@ -7,5 +7,7 @@ from bench.routing.world import Scenario
 
 
 def build(seed: int) -> Scenario:
-    providers = pool(replace(FREE_ECHO, quota=11_000), replace(ALPHA, quota=25_000), replace(BRAVO, rate=20.0))
+    providers = pool(
+        replace(FREE_ECHO, quota=11_000), replace(ALPHA, quota=25_000), replace(BRAVO, rate=20.0)
+    )
     return Scenario("quota", providers, duration=DAY, step=DAY_STEP, rate=daily)

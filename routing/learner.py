@@ -138,9 +138,8 @@ class Learner:
         if now >= self._made_at + STALE:
             self.delivery.refresh(now)
             self.delay.refresh(now)
-            for k, p in enumerate(self._providers):
-                healthy = tuple(self.delivery.of(k, g).chance for g in range(self._groups))
-                p.vigil.watch(now, self.delay, healthy)
+            for p in self._providers:
+                p.vigil.watch(now, self.delay)
             self._made_at = now
         standings = [self._standing(k, p, now) for k, p in enumerate(self._providers)]
         self._outlook = Outlook(self._outlook.version + 1, standings)

@@ -117,15 +117,24 @@ def choose(
             probes.append(k)
     if best < 0 and held_back >= 0:
         best, lowest = held_back, held_back_score
-    for k in probes:
+    if probes and (probe := _probe(standings, value, wait, group, probes, lowest)) is not None:
+        return probe
+    if best < 0:
+        return _panic(standings, value, wait, group, shut)
+    return Choice(best, lowest, Reason.EXPLORE if hopeful else Reason.LOWEST_EXPECTED_COST)
+
+
+def _probe(
+    standings: Sequence[Standing], value: float, wait: float, group: int, due: Sequence[int], lowest: float
+) -> Choice | None:
+    """The first whose probe is due and who would win if it were well."""
+    for k in due:
         healthy = standings[k].healthy
         assert healthy is not None
         score = healthy.fixed + value * healthy.loss[group] + wait * healthy.time
         if score < lowest:
             return Choice(k, score, Reason.PROBE, probe=True)
-    if best < 0:
-        return _panic(standings, value, wait, group, shut)
-    return Choice(best, lowest, Reason.EXPLORE if hopeful else Reason.LOWEST_EXPECTED_COST)
+    return None
 
 
 def _panic(

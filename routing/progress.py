@@ -9,7 +9,6 @@ and for all groups together. A bounce counts as what it is. The same scan, the o
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -88,7 +87,8 @@ class ProgressWatch:
         n = np.array([u.sums[0] for u in self._usual])
         came = np.array([u.sums[1] for u in self._usual])
         mean = (came.sum() + STRENGTH * PRIOR_HEARD) / (n.sum() + STRENGTH)
-        return np.asarray(((came + STRENGTH * mean) / (n + STRENGTH)).clip(0.05, MOST_HEARD))
+        usual: Floats = ((came + STRENGTH * mean) / (n + STRENGTH)).clip(0.05, MOST_HEARD)
+        return usual
 
     def advance(self, now: float) -> None:
         """Move time on: fold the buckets that leave the ring into the carry, as fully aged."""
@@ -120,7 +120,7 @@ class ProgressWatch:
     def ages(self, now: float) -> Floats:
         """Of the buckets' middles, the oldest first."""
         numbers = np.arange(self._head - BUCKETS + 1, self._head + 1)
-        return np.maximum(0.0, now - (numbers + 0.5) * WIDTH)
+        return np.asarray(usual)
 
     def _ratios(self, good: Floats, bad: Floats, heard: Floats, at: Ints) -> Floats:
         """[group, bucket] log likelihood of `bad` against `good` (chances to be heard of as delivered)."""
@@ -128,11 +128,10 @@ class ProgressWatch:
         good, bad = good[:, None], bad[:, None]
         silence = np.log((1 - bad * heard) / (1 - good * heard))
         missing = sent - delivered - bounced
-        return np.asarray(
-            missing * silence + delivered * np.log(bad / good) + bounced * np.log((1 - bad) / (1 - good))
-        )
+        told: Floats = delivered * np.log(bad / good) + bounced * np.log((1 - bad) / (1 - good))
+        return told + missing * silence
 
-    def scan(self, now: float, heard: Floats, good: Floats, suspects: Sequence[bool]) -> Finding | None:
+    def scan(self, heard: Floats, good: Floats, suspects: Sequence[bool]) -> Finding | None:
         """The strongest finding in the groups that are not suspects already, or None.
 
         `heard`: the share of deliveries heard of, per age of `ages(now)`; `good`: per group, what share of the
@@ -180,11 +179,11 @@ class ProgressWatch:
     ) -> tuple[float, float]:
         """How many deliveries should have been heard of since then, and how many were."""
         rows, columns = list(groups), at[start:]
-        expected = float((self._sent[np.ix_(rows, columns)] * heard[start:] * good[rows][:, None]).sum())
-        return expected, float(self._delivered[np.ix_(rows, columns)].sum())
+        expected = self._sent[rows][:, columns] * heard[start:] * good[rows][:, None]
+        return float(expected.sum()), float(self._delivered[rows][:, columns].sum())
 
     def recovery(
-        self, now: float, heard: Floats, good: Floats, left: float, groups: Sequence[int], since: float
+        self, heard: Floats, good: Floats, left: float, groups: Sequence[int], since: float
     ) -> float:
         """The evidence, from what was accepted after `since`, that the groups deliver again as they used to."""
         numbers = np.arange(self._head - BUCKETS + 1, self._head + 1)

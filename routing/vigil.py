@@ -68,7 +68,7 @@ class Vigil:
         if suspicion is not None:
             suspicion.probed(now, value * (1 - suspicion.left), gain)
 
-    def watch(self, now: float, delay: DelayCurve, usual: Sequence[float]) -> None:
+    def watch(self, now: float, delay: DelayCurve) -> None:
         """Look whether something is wrong, or well again."""
         since = now - self._looked_at
         if not delay.known or since < BUSY_LOOK or (self._news < NEWS and since < IDLE_LOOK):
@@ -90,7 +90,7 @@ class Vigil:
         return self.feed.owe(self._progress.owed(before, heard, good * left), now)
 
     def _suspect(self, now: float, heard: Floats, good: Floats) -> None:
-        finding = self._progress.scan(now, heard, good, [s is not None for s in self._suspicions])
+        finding = self._progress.scan(heard, good, [s is not None for s in self._suspicions])
         if finding is None:
             return
         left = max(_LEAST_LEFT, finding.left)
@@ -103,9 +103,7 @@ class Vigil:
     def _clear(self, now: float, heard: Floats, good: Floats) -> None:
         for suspicion in {id(s): s for s in self._suspicions if s is not None}.values():
             groups = [g for g, s in enumerate(self._suspicions) if s is suspicion]
-            evidence = self._progress.recovery(
-                now, heard, good, suspicion.at_most, groups, suspicion.raised_at
-            )
+            evidence = self._progress.recovery(heard, good, suspicion.at_most, groups, suspicion.raised_at)
             suspicion.weigh(evidence, now)
             if suspicion.evidence >= CLEAR_THRESHOLD or now >= suspicion.raised_at + FORCED_END:
                 for group in groups:

@@ -23,29 +23,16 @@ _MODES = {
 }
 
 
-class _Names(click.ParamType):  # type: ignore[type-arg]
-    name = "names"
-
-    def convert(
-        self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[str, ...]:
-        return (
-            value
-            if isinstance(value, tuple)
-            else tuple(n.strip() for n in str(value).split(",") if n.strip())
-        )
+def _names(text: str | None) -> tuple[str, ...]:
+    return tuple(name.strip() for name in (text or "").split(",") if name.strip())
 
 
 @click.command(short_help="Play the chooser against others and against the best possible.")
 @click.option(
     "--seeds", type=Seeds(), default="1001-1002", show_default=True, help="For example 1001-1005 or 1,2,7."
 )
-@click.option(
-    "--scenarios", type=_Names(), default=None, metavar="NAMES", help="Only these, or paths of Python files."
-)
-@click.option(
-    "--policies", type=_Names(), default=None, metavar="NAMES", help="Only these, or paths of Python files."
-)
+@click.option("--scenarios", metavar="NAMES", help="Only these, or paths of Python files.")
+@click.option("--policies", metavar="NAMES", help="Only these, or paths of Python files.")
 @click.option(
     "--mode", type=click.Choice(list(_MODES)), default="hold", show_default=True,
     help="What happens to an email that may have been accepted: held, or sent again elsewhere.",
@@ -57,8 +44,8 @@ class _Names(click.ParamType):  # type: ignore[type-arg]
 @click.option("--list", "listed", is_flag=True, help="Say which scenarios and policies there are.")
 def routing(
     seeds: tuple[int, ...],
-    scenarios: tuple[str, ...] | None,
-    policies: tuple[str, ...] | None,
+    scenarios: str | None,
+    policies: str | None,
     mode: str,
     quick: bool,
     plots: Path | None,
@@ -77,8 +64,8 @@ def routing(
         click.echo("policies:  " + ", ".join(policy_names()))
         return
     order = Order(
-        scenarios or tuple(scenario_names()),
-        policies or tuple(policy_names()),
+        _names(scenarios) or tuple(scenario_names()),
+        _names(policies) or tuple(policy_names()),
         seeds[:1] if quick else seeds,
         _MODES[mode],
     )

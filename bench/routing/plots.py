@@ -44,9 +44,9 @@ def bars(report: Report, mode: OnUnknown) -> str:
     height = top + group * len(rows) + 30
     parts = [_text(left, 22, f"Excess over the best possible, under {mode.value}", 15)]
     for i, policy in enumerate(policies):
-        x = left + 105 * i
-        parts.append(f'<rect x="{x}" y="34" width="9" height="9" fill="{COLOURS[i % len(COLOURS)]}"/>')
-        parts.append(_text(x + 13, 43, policy.replace("_", " "), 10))
+        key = left + 105 * i
+        parts.append(f'<rect x="{key}" y="34" width="9" height="9" fill="{COLOURS[i % len(COLOURS)]}"/>')
+        parts.append(_text(key + 13, 43, policy.replace("_", " "), 10))
 
     def along(excess: float) -> float:
         return float(600 * np.log10(min(max(excess, 0.005), 10.0) / 0.005) / np.log10(2000))
@@ -84,9 +84,9 @@ def shares(world: World, run: Run, caption: str, columns: int = 120) -> str:
         colour = COLOURS[k % len(COLOURS)]
         parts.append(f'<rect x="{left + 100 * k}" y="30" width="9" height="9" fill="{colour}"/>')
         parts.append(_text(left + 100 * k + 13, 39, name, 10))
-        x = left + width * np.arange(columns) / columns
-        upper = [(a, top + height * (1 - v)) for a, v in zip(x, tops[:, k], strict=True)]
-        lower = [(a, top + height * (1 - v)) for a, v in zip(x, bottoms[:, k], strict=True)]
+        across = [left + width * i / columns for i in range(columns)]
+        upper = [(a, top + height * (1 - v)) for a, v in zip(across, tops[:, k], strict=True)]
+        lower = [(a, top + height * (1 - v)) for a, v in zip(across, bottoms[:, k], strict=True)]
         parts.append(f'<polygon points="{_points([*upper, *lower[::-1]])}" fill="{colour}"/>')
     hours = world.scenario.duration / 3600
     for i in range(5):

@@ -6,7 +6,7 @@ import multiprocessing
 import os
 import platform
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from typing import Any
@@ -93,10 +93,11 @@ def carry_out(order: Order, done: Done) -> Report:
                         waiting[future] = (mode, scenario, seed, policy)
         for future in as_completed(waiting):
             mode, scenario, seed, name = waiting[future]
+            found: Any = future.result()
             if name is None:
-                best[mode, scenario, seed] = future.result()
+                best[mode, scenario, seed] = found
             else:
-                played[mode, scenario, seed, name] = future.result()
+                played[mode, scenario, seed, name] = found
             done(f"{title(scenario)} {seed}")
     return _report(order, best, played, time.monotonic() - began)
 

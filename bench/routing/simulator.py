@@ -224,7 +224,7 @@ class Simulation:
     def _take_token(self, k: int, rate: float) -> bool:
         tokens = min(max(1.0, rate), self.tokens[k] + (self.now - self.tokens_at[k]) * rate)
         self.tokens_at[k] = self.now
-        taken = tokens >= 1
+        taken: bool = tokens >= 1
         self.tokens[k] = tokens - taken
         return taken
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import click
 from rich.console import Console
@@ -12,7 +12,7 @@ from bench.routing.figures import Figures, mean_excess, merge
 from bench.routing.run import Report
 from domain.message import OnUnknown
 
-_DETAILS = (
+_DETAILS: tuple[tuple[str, Callable[[Figures], str]], ...] = (
     ("excess %", lambda f: f"{100 * f.excess:.1f}"),
     ("worst %", lambda f: f"{100 * f.worst:.1f}"),
     ("$/1k delivered", lambda f: f"{f.cost_per_delivered:.3f}"),

@@ -179,4 +179,5 @@ class World:
         chance = random.Random(self.seed + 77)
         per_hour = max(1, round(3600 / self.scenario.step))
         errors = [math.exp(0.2 * chance.gauss(0, 1)) for _ in range(0, self.buckets, per_hour)]
-        return self.profile * np.repeat(errors, per_hour)[: self.buckets]
+        foreseen: Floats = self.profile * np.repeat(errors, per_hour)[: self.buckets]
+        return foreseen

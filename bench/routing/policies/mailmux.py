@@ -7,6 +7,7 @@ import random
 
 from bench.routing.briefing import Briefing
 from bench.routing.world import GROUPS
+from routing.allocation import Tariff
 from routing.forecasting import horizon
 from routing.index import Worth
 from routing.learner import Learner
@@ -14,7 +15,6 @@ from routing.outlook import choose
 from routing.pacing import Pace
 from routing.planner import Demand, Prices, Supply, Unsolved, plan
 from routing.signs import End
-from routing.allocation import Tariff
 
 NAME = "mailmux"
 PLAN_EVERY = 300.0

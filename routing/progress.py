@@ -120,7 +120,8 @@ class ProgressWatch:
     def ages(self, now: float) -> Floats:
         """Of the buckets' middles, the oldest first."""
         numbers = np.arange(self._head - BUCKETS + 1, self._head + 1)
-        return np.asarray(usual)
+        ages: Floats = np.maximum(0.0, now - (numbers + 0.5) * WIDTH)
+        return ages
 
     def _ratios(self, good: Floats, bad: Floats, heard: Floats, at: Ints) -> Floats:
         """[group, bucket] log likelihood of `bad` against `good` (chances to be heard of as delivered)."""

@@ -35,6 +35,7 @@ class _Provider:
     vigil: Vigil
     price: float
     least: float
+    limited: bool = True
 
 
 class Learner:
@@ -178,6 +179,7 @@ class Learner:
             alarmed=alarmed,
             probe_groups=p.vigil.probe_groups(now),
             least=p.least,
+            limited=p.limited,
         )
 
     def _coefficients(

@@ -7,6 +7,7 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 from routing.index import Coefficients, Worth
 
@@ -16,7 +17,6 @@ PANIC_ACCEPTED = 0.2  # where all are shut: try those that take at least so much
 
 class Reason(StrEnum):
     LOWEST_EXPECTED_COST = "LOWEST_EXPECTED_COST"
-    QUOTA_PRESERVED = "QUOTA_PRESERVED"
     PROBE = "PROBE"
     EXPLORE = "EXPLORE"
     PANIC = "PANIC"
@@ -28,7 +28,7 @@ class Standing:
 
     `hopeful`: loss per group where the doubt is given. `healthy`: the coefficients it would have if it were well
     again, where it is shut or alarmed; `alarmed` names the groups, `probe_groups` those in which an alarm's probe is
-    due. `least`: the least valuable email that it may carry, for probes.
+    due. `least`: the least valuable email that it may carry, for probes. `limited`: its rate has to be asked for.
     """
 
     coefficients: Coefficients
@@ -43,6 +43,7 @@ class Standing:
     alarmed: frozenset[int] = frozenset()
     probe_groups: frozenset[int] = frozenset()
     least: float = 0.0
+    limited: bool = True
     fixed: float = 0.0
     loss: tuple[float, ...] = ()
     time: float = 0.0
@@ -61,13 +62,30 @@ class Outlook:
     standings: Sequence[Standing]
 
 
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """`score` of the chosen; `probe`: it is one of the few that may find out whether trouble is over."""
+class Why(StrEnum):
+    """What kept a candidate out of the comparison, or what it was compared as."""
+
+    COMPARED = "COMPARED"
+    HOPEFUL = "EXPLORE"
+    RAMPING = "RAMPING"
+    OPEN = "BREAKER_OPEN"
+    RATE_LIMITED = "RATE_LIMITED"
+
+
+Score = tuple[int, float, Why]
+"""A candidate, its index (infinite where it was not even compared), and how it was seen."""
+
+
+class Choice(NamedTuple):
+    """`score` of the chosen; `probe`: it is one of the few that may find out whether trouble is over.
+
+    `scores` has every candidate, in the order in which they were given.
+    """
 
     provider: int
     score: float
     reason: Reason
+    scores: list[Score]
     probe: bool = False
 
 
@@ -92,59 +110,58 @@ def choose(
     """
     value, wait = worth.value, worth.wait
     standings = outlook.standings
-    hopeful = explores and chance.random() < EXPLORED
-    best, lowest, probes, shut = -1, math.inf, [], []
-    held_back, held_back_score = -1, math.inf
+    seen_as = Why.HOPEFUL if explores and chance.random() < EXPLORED else Why.COMPARED
+    best, lowest = -1, math.inf
+    scores: list[Score] = []
+    troubled = False
     for k in candidates:
         s = standings[k]
-        rate = free(k)
+        rate = free(k) if s.limited else 1.0
         if rate < 0:
+            scores.append((k, math.inf, Why.RATE_LIMITED))
             continue
-        if s.share <= 0:
-            shut.append(k)
-            if s.probe_due and value <= s.least:
-                probes.append(k)
-            continue
-        loss = s.hopeful[group] if hopeful and group not in s.alarmed else s.loss[group]
-        score = s.fixed + value * loss + wait * s.time + s.rate_price * (1 - rate)
-        if s.share < 1 and chance.random() >= s.share:
-            if score < held_back_score:
-                held_back, held_back_score = k, score
-            continue
+        loss = s.hopeful if seen_as is Why.HOPEFUL and group not in s.alarmed else s.loss
+        score = s.fixed + value * loss[group] + wait * s.time + s.rate_price * (1 - rate)
+        if s.healthy is not None:
+            troubled = True
+        if s.share < 1:
+            troubled = True
+            scores.append((k, score, Why.OPEN if s.share <= 0 else Why.RAMPING))
+            if chance.random() >= s.share:
+                continue
+        else:
+            scores.append((k, score, seen_as))
         if score < lowest:
             best, lowest = k, score
-        if group in s.probe_groups and value <= s.least:
-            probes.append(k)
-    if best < 0 and held_back >= 0:
-        best, lowest = held_back, held_back_score
-    if probes and (probe := _probe(standings, value, wait, group, probes, lowest)) is not None:
-        return probe
+    if troubled:
+        return _with_care(standings, worth, group, best, lowest, scores)
     if best < 0:
-        return _panic(standings, value, wait, group, shut)
-    return Choice(best, lowest, Reason.EXPLORE if hopeful else Reason.LOWEST_EXPECTED_COST)
+        return None
+    reason = Reason.EXPLORE if seen_as is Why.HOPEFUL else Reason.LOWEST_EXPECTED_COST
+    return Choice(best, lowest, reason, scores)
 
 
-def _probe(
-    standings: Sequence[Standing], value: float, wait: float, group: int, due: Sequence[int], lowest: float
+def _with_care(
+    standings: Sequence[Standing], worth: Worth, group: int, best: int, lowest: float, scores: list[Score]
 ) -> Choice | None:
-    """The first whose probe is due and who would win if it were well."""
-    for k in due:
-        healthy = standings[k].healthy
-        assert healthy is not None
-        score = healthy.fixed + value * healthy.loss[group] + wait * healthy.time
-        if score < lowest:
-            return Choice(k, score, Reason.PROBE, probe=True)
-    return None
-
-
-def _panic(
-    standings: Sequence[Standing], value: float, wait: float, group: int, shut: Sequence[int]
-) -> Choice | None:
-    """All are shut: rather than nobody, one that still takes some."""
-    best, lowest = -1, math.inf
-    for k in shut:
+    """The choice where some candidates are in trouble: a due probe, the best of the others, or the least bad."""
+    value, wait = worth.value, worth.wait
+    reason = Reason.LOWEST_EXPECTED_COST
+    if best < 0:
+        ramping = [(score, k) for k, score, why in scores if why is Why.RAMPING]
+        panic = [
+            (score, k)
+            for k, score, why in scores
+            if why is Why.OPEN and standings[k].accepted >= PANIC_ACCEPTED
+        ]
+        reason = Reason.LOWEST_EXPECTED_COST if ramping else Reason.PANIC
+        lowest, best = min(ramping or panic, default=(math.inf, -1))
+    for k, score, _ in scores:
         s = standings[k]
-        score = s.fixed + value * s.loss[group] + wait * s.time
-        if s.accepted >= PANIC_ACCEPTED and score < lowest:
-            best, lowest = k, score
-    return None if best < 0 else Choice(best, lowest, Reason.PANIC)
+        if s.healthy is None or value > s.least or score == math.inf:
+            continue
+        if s.probe_due or group in s.probe_groups:
+            well = s.healthy.fixed + value * s.healthy.loss[group] + wait * s.healthy.time
+            if well < lowest or reason is Reason.PANIC:
+                return Choice(k, well, Reason.PROBE, scores, probe=True)
+    return None if best < 0 else Choice(best, lowest, reason, scores)

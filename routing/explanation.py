@@ -1,0 +1,64 @@
+"""A choice in figures and words: what every provider would have cost, and why it was not compared."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from routing.index import Worth
+from routing.outlook import Choice, Outlook, Why
+
+_SAYS = {
+    "LOWEST_EXPECTED_COST": "the lowest expected cost",
+    "PROBE": "one email to see whether it is well again",
+    "EXPLORE": "chosen to learn, for what is known of it leaves room for better",
+    "PANIC": "none is well; it still takes some",
+}
+
+
+def explain(
+    choice: Choice, outlook: Outlook, worth: Worth, group: int, names: Sequence[str]
+) -> dict[str, Any]:
+    """What is stored with the attempt and shown by the API. Money in $ per 1,000 emails."""
+    rows = [_row(outlook, worth, group, names, *score) for score in choice.scores]
+    others = sorted(
+        r["index"] for r in rows if r["provider"] != names[choice.provider] and r["index"] is not None
+    )
+    runner_up = next(
+        (r["provider"] for r in rows if others and r["index"] == others[0] and r["state"] == Why.COMPARED),
+        None,
+    )
+    return {
+        "chosen": names[choice.provider],
+        "reason": choice.reason.value,
+        "explanation": f"{names[choice.provider]}: {_SAYS[choice.reason.value]}.",
+        "runner_up": runner_up,
+        "margin": round(others[0] - choice.score, 6) if others else None,
+        "snapshot": outlook.version,
+        "providers": rows,
+    }
+
+
+def _row(
+    outlook: Outlook, worth: Worth, group: int, names: Sequence[str], provider: int, index: float, why: Why
+) -> dict[str, Any]:
+    s = outlook.standings[provider]
+    c = s.coefficients
+    lost = worth.value * (s.hopeful if why is Why.HOPEFUL else s.loss)[group]
+    waited = worth.wait * s.time
+    known = index != math.inf
+    return {
+        "provider": names[provider],
+        "price": round(c.price, 6),
+        "shadow": round(c.shadow, 6),
+        "lost": round(lost, 6),
+        "time": round(waited, 6),
+        "congestion": round(index - s.fixed - lost - waited, 6) if known else None,
+        "index": round(index, 6) if known else None,
+        "delivered": round(s.delivered[group], 5),
+        "accepted": round(s.accepted, 5),
+        "sample": round(s.sample[group]),
+        "alarmed": group in s.alarmed,
+        "state": why.value,
+    }

@@ -6,7 +6,8 @@ import math
 from collections import deque
 
 CUT, PAUSE, RISE = 0.85, 2.0, 0.02  # of the measured throughput, at most every 2 s, then +2% a second
-WINDOW = 3.0  # seconds over which throughput is measured
+WINDOW, ENOUGH = 3.0, 8  # throughput is measured over so many seconds, or so many calls
+MEMORY = 60.0  # seconds
 FORGET = 20.0  # a taught rate this many times above what is used no longer limits
 
 
@@ -52,7 +53,7 @@ class Pace:
     def answered(self, now: float) -> None:
         """A call went through: throughput is made of these."""
         self._calls.append(now)
-        while self._calls[0] < now - 30.0:
+        while self._calls[0] < now - MEMORY:
             self._calls.popleft()
 
     def throttled(self, now: float) -> None:
@@ -65,12 +66,11 @@ class Pace:
         self._at = max(self._at, now)
 
     def throughput(self, now: float) -> float:
-        """Calls per second of late: over 3 s, or as long as it takes to see some."""
-        for window in (WINDOW, 10.0, 30.0):
-            count = sum(t > now - window for t in self._calls)
-            if count >= 8:
-                break
-        return max(count, 0.5) / window
+        """Calls per second of late: over 3 s, or as long as the last eight have taken."""
+        recent = [t for t in self._calls if t > now - WINDOW]
+        if len(recent) < ENOUGH:
+            recent = list(self._calls)[-ENOUGH:]
+        return len(recent) / max(0.5, now - recent[0]) if recent else 0.0
 
     def _refill(self, now: float) -> None:
         passed = now - self._at

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from routing.fading import Fading
 
 HALF_LIFE = 3600.0
+KEPT = 0.9995  # of what was known, at each event: who has many needs no old ones
 RECENT_HALF_LIFE = 600.0
 PRIOR_DELIVERED, PRIOR_STRENGTH = 0.98, 30.0
 CELL_STRENGTH = 30.0
@@ -40,7 +41,9 @@ class DeliveryModel:
         self.refresh(0.0)
 
     def event(self, provider: int, group: int, delivered: bool, now: float) -> None:
-        self._cells[provider][group].add(now, 1.0, float(delivered))
+        cell = self._cells[provider][group]
+        cell.sums = [s * KEPT for s in cell.sums]
+        cell.add(now, 1.0, float(delivered))
         self._recent[provider].add(now, 1.0, self._believed[provider][group].chance, float(delivered))
 
     def of(self, provider: int, group: int) -> Delivery:

@@ -22,19 +22,18 @@ def explain(
 ) -> dict[str, Any]:
     """What is stored with the attempt and shown by the API. Money in $ per 1,000 emails."""
     rows = [_row(outlook, worth, group, names, *score) for score in choice.scores]
-    others = sorted(
-        r["index"] for r in rows if r["provider"] != names[choice.provider] and r["index"] is not None
-    )
-    runner_up = next(
-        (r["provider"] for r in rows if others and r["index"] == others[0] and r["state"] == Why.COMPARED),
-        None,
-    )
+    others = [
+        (score, k)
+        for k, score, why in choice.scores
+        if k != choice.provider and why in (Why.COMPARED, Why.HOPEFUL)
+    ]
+    next_score, runner_up = min(others, default=(None, None))
     return {
         "chosen": names[choice.provider],
         "reason": choice.reason.value,
         "explanation": f"{names[choice.provider]}: {_SAYS[choice.reason.value]}.",
-        "runner_up": runner_up,
-        "margin": round(others[0] - choice.score, 6) if others else None,
+        "runner_up": None if runner_up is None else names[runner_up],
+        "margin": None if next_score is None else round(next_score - choice.score, 6),
         "snapshot": outlook.version,
         "providers": rows,
     }

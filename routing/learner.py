@@ -126,6 +126,10 @@ class Learner:
     def patience(self, provider: int, now: float) -> float:
         return self._providers[provider].acceptance.patience(now)
 
+    def feeds_down(self) -> list[int]:
+        """The providers whose events have stopped: to be alerted, and looked after by hand."""
+        return [k for k, p in enumerate(self._providers) if p.vigil.feed.down]
+
     def belief(self, provider: int, now: float) -> tuple[Ends, tuple[float, ...]]:
         """What the planner is told of a provider."""
         return self._providers[provider].acceptance.ends(now), self._delivered(provider)

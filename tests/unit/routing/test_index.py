@@ -35,9 +35,13 @@ def expected_cost_under_hold(order, value, wait):
         doubt = e.timed_out
         cost += reach * (KAPPA + wait * e.seconds)
         cost += reach * e.accepted * (price + value * (1 - delivered))
-        cost += reach * doubt * (
-            e.taken * (price + value * (1 - delivered) + wait * DOUBT_SECONDS)
-            + (1 - e.taken) * (value + wait * LOST_SECONDS)
+        cost += (
+            reach
+            * doubt
+            * (
+                e.taken * (price + value * (1 - delivered) + wait * DOUBT_SECONDS)
+                + (1 - e.taken) * (value + wait * LOST_SECONDS)
+            )
         )
         reach *= 1 - e.accepted - doubt
     return cost + reach * 1000.0

@@ -14,9 +14,7 @@ NOW = datetime(2026, 3, 1, tzinfo=UTC)
 TIERED = graduated((20_000, 0.10), (UNLIMITED, 0.95))
 
 
-@pytest.mark.parametrize(
-    ("volume", "price"), [(0, 0.10), (19_999, 0.10), (20_000, 0.95), (1e9, 0.95)]
-)
+@pytest.mark.parametrize(("volume", "price"), [(0, 0.10), (19_999, 0.10), (20_000, 0.95), (1e9, 0.95)])
 def test_the_tier_that_a_recipient_falls_into_sets_its_price(volume, price):
     assert TIERED.price_at(volume) == price
 
@@ -29,13 +27,17 @@ def test_what_a_fee_includes_costs_nothing_more_and_counts_for_the_tiers():
 
 
 def test_attachments_are_charged_by_the_gigabyte():
-    assert PriceList((Tier(UNLIMITED, 0.0),), per_gigabyte=0.12).charge(0, 10, gigabytes=2) == pytest.approx(0.24)
+    assert PriceList((Tier(UNLIMITED, 0.0),), per_gigabyte=0.12).charge(0, 10, gigabytes=2) == pytest.approx(
+        0.24
+    )
 
 
 @given(st.floats(0, 50_000), st.floats(0, 50_000), st.floats(0, 50_000))
 def test_a_charge_does_not_depend_on_how_it_is_cut(start, first, second):
     whole = TIERED.charge(start, first + second)
-    assert whole == pytest.approx(TIERED.charge(start, first) + TIERED.charge(start + first, second), abs=1e-9)
+    assert whole == pytest.approx(
+        TIERED.charge(start, first) + TIERED.charge(start + first, second), abs=1e-9
+    )
 
 
 @pytest.mark.parametrize(

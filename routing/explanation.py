@@ -51,6 +51,7 @@ def _row(
         "provider": names[provider],
         "price": round(c.price, 6),
         "shadow": round(c.shadow, 6),
+        "work": round(c.work, 6),
         "lost": round(lost, 6),
         "time": round(waited, 6),
         "congestion": round(index - s.fixed - lost - waited, 6) if known else None,

@@ -84,7 +84,7 @@ def test_one_probe_at_a_time_and_failures_back_off_up_to_a_cap():
 def test_two_probes_that_are_taken_close_it_and_traffic_ramps_up():
     health = tripped()
     probe(health, 100, End.ACCEPTED, 1.0)
-    assert health.open
+    assert health.share(1.2) == 0
     probe(health, 101, End.ACCEPTED, 1.5)
     assert not health.open
     assert 0.2 < health.share(1.6) < health.share(6.0) < health.share(20.0) == 1.0

@@ -49,7 +49,7 @@ def expected_cost_under_hold(order, value, wait):
 
 @given(st.lists(providers(), min_size=2, max_size=4))
 def test_under_hold_ascending_order_is_the_cheapest_of_all_orders(fleet):
-    ranked = sorted(fleet, key=lambda p: index(*p, OnUnknown.HOLD))
+    ranked = sorted(fleet, key=lambda p: index(p[0], p[1], p[2], OnUnknown.HOLD))
     best = min(expected_cost_under_hold(order, 20.0, 0.05) for order in permutations(fleet))
     assert expected_cost_under_hold(ranked, 20.0, 0.05) == pytest.approx(best, rel=1e-9, abs=1e-9)
 

@@ -168,5 +168,5 @@ def test_a_choice_explains_itself():
     assert said["margin"] == pytest.approx(0.4, abs=0.01)
     assert [r["state"] for r in said["providers"]] == ["COMPARED", "COMPARED", "BREAKER_OPEN"]
     for row in said["providers"]:
-        parts = sum(row[p] for p in ("price", "shadow", "lost", "time", "congestion"))
+        parts = sum(row[p] for p in ("price", "shadow", "work", "lost", "time", "congestion"))
         assert row["index"] == pytest.approx(parts, abs=1e-4)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -85,7 +86,7 @@ def test_what_nobody_may_carry_is_left_over_and_not_an_error():
 def a_program(**more):
     one = np.zeros(1, dtype=np.int64)
     options = Options(one, one, one, np.array([1.0]), np.ones(1), np.ones(1))
-    values = {
+    values: dict[str, Any] = {
         "demand": np.array([[10.0]]),
         "options": options,
         "capacity": np.array([[4.0]]),

@@ -124,9 +124,10 @@ def test_the_delay_curve_is_unknown_until_enough_sends_have_matured():
     for i in range(3000):
         at = i / 10
         curve.event(at, at + 20 * math.exp(0.8 * rng.gauss(0, 1)))
-    curve.refresh(300.0)
-    assert not curve.known
-    curve.refresh(700.0)
-    assert curve.known
+    known = []
+    for now in (300.0, 700.0):
+        curve.refresh(now)
+        known.append(curve.known)
+    assert known == [False, True]
     shares = curve.share(np.array([5.0, 20.0, 60.0, 299.0]))
     assert shares == pytest.approx([0.04, 0.5, 0.915, 1.0], abs=0.04)

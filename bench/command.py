@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from bench.decide import decide
 from bench.faults.command import faults
 from bench.routing.command import routing
 from bench.throughput.command import throughput
@@ -15,6 +16,7 @@ def bench() -> None:
     chooses."""
 
 
+bench.add_command(decide)
 bench.add_command(faults)
 bench.add_command(routing)
 bench.add_command(throughput)

@@ -2,6 +2,9 @@
 
 Only delivered and bounced count, so that lost events do no harm. "Unknown user" is the recipient's matter and is not
 told here. A cell with few events leans on the provider's mean and half the group's usual distance from it.
+
+The memory is long, for what hardly changes is learned best from much. What a provider does of late against it is
+followed by itself, over all groups together; once that stands out from chance it is believed in full.
 """
 
 from __future__ import annotations
@@ -12,13 +15,14 @@ from dataclasses import dataclass
 
 from routing.fading import Fading
 
-HALF_LIFE = 3600.0
-KEPT = 0.9995  # of what was known, at each event: who has many needs no old ones
-RECENT_HALF_LIFE = 600.0
+HALF_LIFE = 8 * 3600.0
+KEPT = 0.9998  # of what was known, at each event: who has many needs no old ones
+RECENT_HALF_LIFE = 300.0
 PRIOR_DELIVERED, PRIOR_STRENGTH = 0.98, 30.0
 CELL_STRENGTH = 30.0
 OFFSET_STRENGTH = 60.0
-THRESHOLD = 2.3  # standard errors that the recent residual of a provider must exceed to count
+THRESHOLD = 2.3  # standard errors from which on the recent residual of a provider counts
+LEAST_RECENT = 30.0  # events without which nothing stands out
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +42,14 @@ class DeliveryModel:
         # Events, expected delivered, delivered: how a provider does of late against what its cells say.
         self._recent = [Fading(RECENT_HALF_LIFE, 0.0, 0.0, 0.0) for _ in range(providers)]
         self._believed: list[list[Delivery]] = []
+        self._settled: list[list[float]] = []  # the chances without what is only seen of late
         self.refresh(0.0)
 
     def event(self, provider: int, group: int, delivered: bool, now: float) -> None:
         cell = self._cells[provider][group]
         cell.sums = [s * KEPT for s in cell.sums]
         cell.add(now, 1.0, float(delivered))
-        self._recent[provider].add(now, 1.0, self._believed[provider][group].chance, float(delivered))
+        self._recent[provider].add(now, 1.0, self._settled[provider][group], float(delivered))
 
     def of(self, provider: int, group: int) -> Delivery:
         return self._believed[provider][group]
@@ -58,6 +63,7 @@ class DeliveryModel:
             [_believe(cell, mean + offset / 2) for cell, offset in zip(row, offsets, strict=True)]
             for row, mean in zip(counts, means, strict=True)
         ]
+        self._settled = [[d.chance for d in row] for row in believed]
         for row, recent in zip(believed, self._recent, strict=True):
             shift = _residual(recent.fade(now))
             if shift:
@@ -94,9 +100,9 @@ def _offsets(counts: Sequence[Sequence[Sequence[float]]], means: Sequence[float]
 def _residual(recent: Sequence[float]) -> float:
     """What a provider delivers more or less of late than believed: 0 unless it stands out."""
     n, expected, delivered = recent
-    if n < 30:
+    if n < LEAST_RECENT:
         return 0.0
     mean = expected / n
     error = math.sqrt(max(1e-6, mean * (1 - mean)) / n)
     apart = (delivered - expected) / n
-    return math.copysign(max(0.0, abs(apart) - THRESHOLD * error), apart)
+    return apart if abs(apart) > THRESHOLD * error else 0.0

@@ -22,7 +22,8 @@ from routing.signs import End
 from routing.suspicion import probe_wait
 from routing.vigil import Vigil
 
-STALE = 1.0  # seconds for which an outlook serves, unless something important happens
+FRESH, STALE = 1.0, 5.0  # seconds for which an outlook serves in any case, and without much news
+MUCH = 8  # ends and events that are much news
 PROBE_WAIT = (2.0, 30.0)  # seconds between probes of a provider that is down
 HOPE = 2.0  # standard deviations that exploring gives a provider the benefit of
 TRAFFIC_HALF_LIFE = 300.0
@@ -63,6 +64,7 @@ class Learner:
         self._outlook = Outlook(0, ())
         self._made_at = -math.inf
         self._dirty = True
+        self._news = 0
         self._weighed_at = -math.inf
 
     # What happens.
@@ -88,6 +90,7 @@ class Learner:
 
     def ended(self, attempt: int, provider: int, kind: int, end: End, seconds: float, now: float) -> None:
         p = self._providers[provider]
+        self._news += 1
         was = p.health.open
         p.health.ended(attempt, end, now)
         if end not in (End.THROTTLED, End.QUOTA_SPENT):
@@ -101,6 +104,7 @@ class Learner:
     ) -> None:
         """The provider tells what became of what it accepted at `accepted_at` (or timed out then)."""
         p = self._providers[provider]
+        self._news += 1
         doubtful = p.acceptance.confirmed(attempt)
         if p.vigil.event(group, accepted_at, delivered, now, followed=not doubtful):
             self.delivery.event(provider, group, delivered, now)
@@ -135,17 +139,21 @@ class Learner:
         return self._providers[provider].acceptance.ends(now), self._delivered(provider)
 
     def outlook(self, now: float) -> Outlook:
-        if self._dirty or now >= self._made_at + STALE:
+        if self._dirty or self._due(now):
             self._refresh(now)
         return self._outlook
 
+    def _due(self, now: float) -> bool:
+        age = now - self._made_at
+        return age >= STALE or (age >= FRESH and self._news >= MUCH)
+
     def _refresh(self, now: float) -> None:
-        if now >= self._made_at + STALE:
+        if self._due(now):
             self.delivery.refresh(now)
             self.delay.refresh(now)
             for p in self._providers:
                 p.vigil.watch(now, self.delay)
-            self._made_at = now
+            self._made_at, self._news = now, 0
         standings = [self._standing(k, p, now) for k, p in enumerate(self._providers)]
         self._outlook = Outlook(self._outlook.version + 1, standings)
         self._dirty = False

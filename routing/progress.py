@@ -44,7 +44,7 @@ class Finding:
 class ProgressWatch:
     """Of one provider. Buckets of `WIDTH` seconds in a ring; what leaves the ring is folded into a carry."""
 
-    __slots__ = ("_bounced", "_carry", "_delivered", "_head", "_sent", "_usual", "groups")
+    __slots__ = ("_bounced", "_carry", "_delivered", "_good", "_head", "_sent", "_usual", "groups")
 
     def __init__(self, groups: int) -> None:
         self.groups = groups
@@ -53,6 +53,7 @@ class ProgressWatch:
         self._head = 0  # the number of the newest bucket
         # What came in the end of what left the ring: emails accepted, heard of as delivered.
         self._usual = [Fading(HALF_LIFE, 0.0, 0.0) for _ in range(groups)]
+        self._good: Floats | None = None
 
     def sent(self, group: int, accepted_at: float) -> None:
         bucket = int(accepted_at / WIDTH)
@@ -67,6 +68,10 @@ class ProgressWatch:
             at = bucket % BUCKETS
             if self._delivered[group, at] + self._bounced[group, at] < self._sent[group, at]:
                 counts[group, at] += 1
+
+    def idle(self) -> bool:
+        """Nothing that could be judged has been sent of late."""
+        return not self._sent.any()
 
     def forget(self, groups: Sequence[int] | None = None) -> None:
         """Nothing that was sent so far may be judged any more."""
@@ -84,15 +89,20 @@ class ProgressWatch:
 
     def usual(self) -> Floats:
         """Per group: the share of the accepted that is heard of as delivered when all is well."""
+        if self._good is not None:
+            return self._good
         n = np.array([u.sums[0] for u in self._usual])
         came = np.array([u.sums[1] for u in self._usual])
         mean = (came.sum() + STRENGTH * PRIOR_HEARD) / (n.sum() + STRENGTH)
         usual: Floats = ((came + STRENGTH * mean) / (n + STRENGTH)).clip(0.05, MOST_HEARD)
+        self._good = usual
         return usual
 
     def advance(self, now: float) -> None:
         """Move time on: fold the buckets that leave the ring into the carry, as fully aged."""
         bucket = int(now / WIDTH)
+        if bucket == self._head:
+            return
         first, last = self._head - BUCKETS + 1, min(bucket - BUCKETS, self._head)
         if last < first:
             return
@@ -110,6 +120,7 @@ class ProgressWatch:
         for r, ratio in enumerate(RATIOS):
             gain = self._ratios(good, good * ratio, np.ones(1), at)[:, 0]
             self._carry[r] = np.maximum(0.0, self._carry[r] + np.append(gain, gain.sum()))
+        self._good = None
         for group, usual in enumerate(self._usual):
             if self._sent[group, at[0]]:
                 usual.add(when, float(self._sent[group, at[0]]), float(self._delivered[group, at[0]]))

@@ -75,6 +75,9 @@ class Vigil:
             return
         progress = self._progress
         progress.advance(now)
+        if progress.idle() and not any(self._suspicions):
+            self._looked_at, self._news = now, 0
+            return
         good = progress.usual()
         heard = delay.share(progress.ages(now))
         if self._feed_stopped(now, since, delay, good, heard):

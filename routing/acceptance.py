@@ -11,7 +11,8 @@ from routing.signs import End
 
 HALF_LIFE = 300.0
 PRIOR_ACCEPTED, PRIOR_STRENGTH = 0.995, 20.0
-PRIOR_TIMED_OUT, TIMEOUT_STRENGTH = 0.0005, 100.0
+PRIOR_HUNG, HUNG_STRENGTH, HUNG_HALF_LIFE = 0.1, 5.0, 600.0  # of the failures: those without an answer
+RECENT_HALF_LIFE, LEAST_RECENT, CONTRADICTS = 15.0, 6.0, 3.5  # seconds, attempts, standard errors
 LATENCY_HALF_LIFE, PRIOR_SECONDS, SECONDS_STRENGTH = 120.0, 0.3, 3.0
 SHORTEST_PATIENCE = 0.8  # seconds
 DOUBT_SETTLES = 180.0  # seconds after which an event that has not come will not come
@@ -30,18 +31,22 @@ class Ends:
 
 
 class Acceptance:
-    """A discounted Beta over ends, with mean and spread of the time they take. 429s and quotas are not its matter."""
+    """A discounted Beta over acceptance, what failures look like, mean and spread of the time that attempts take.
 
-    __slots__ = ("_counts", "_doubts", "_failures", "_latency", "_seconds", "_streak", "_taken")
+    429s and quotas are not its matter.
+    """
+
+    __slots__ = ("_counts", "_doubts", "_failures", "_latency", "_recent", "_seconds", "_streak", "_taken")
 
     def __init__(self) -> None:
-        self._counts = Fading(HALF_LIFE, 0.0, 0.0, 0.0)  # attempts, accepted, timed out
+        self._counts = Fading(HALF_LIFE, 0.0, 0.0)  # attempts, accepted
+        self._recent = Fading(RECENT_HALF_LIFE, 0.0, 0.0)
         self._seconds = Fading(LATENCY_HALF_LIFE, 0.0, 0.0)  # attempts, seconds
         self._latency = Fading(HALF_LIFE, 0.0, 0.0, 0.0)  # accepted, log seconds, their squares
         self._taken = Fading(12 * HALF_LIFE, 0.0, 0.0)  # doubts, of them accepted
         self._doubts: deque[list[float]] = deque()  # [attempt, at, confirmed]
-        self._failures = Fading(HALF_LIFE, 0.0, 0.0)  # of all kinds, timed out
-        self._streak = [0.0, 0.0]  # attempts and timeouts since the last acceptance
+        self._failures = Fading(HUNG_HALF_LIFE, 0.0, 0.0)  # of all kinds, timed out
+        self._streak = 0.0  # attempts since the last acceptance
 
     def ended(self, attempt: int, end: End, seconds: float, now: float, *, counts: bool = True) -> None:
         """`counts` False: the provider is known to be down, and this says nothing of how it is when it is up."""
@@ -53,21 +58,37 @@ class Acceptance:
             self._failures.add(now, 1.0, float(timed_out))
         if not counts:
             return
-        self._counts.add(now, 1.0, float(accepted), float(timed_out))
+        self._counts.add(now, 1.0, float(accepted))
+        self._recent.add(now, 1.0, float(accepted))
+        self._compare(now)
         self._seconds.add(now, 1.0, seconds)
         if accepted:
             log = math.log(max(seconds, 1e-4))
             self._latency.add(now, 1.0, log, log * log)
-            self._streak = [0.0, 0.0]
+            self._streak = 0.0
         else:
-            self._streak = [self._streak[0] + 1, self._streak[1] + timed_out]
+            self._streak += 1
+
+    def _compare(self, now: float) -> None:
+        """Where the last seconds contradict the past, the past is forgotten."""
+        n, accepted = self._recent.sums
+        if n < LEAST_RECENT:
+            return
+        usual = self._accepted(now)
+        error = math.sqrt(n * usual * (1 - usual) + 0.25)
+        if abs(accepted - n * usual) > CONTRADICTS * error:
+            self._counts.sums = [n, accepted]
+
+    def _accepted(self, now: float) -> float:
+        n, accepted = self._counts.fade(now)
+        return (accepted + PRIOR_STRENGTH * PRIOR_ACCEPTED) / (n + PRIOR_STRENGTH)
 
     def forgive(self, now: float) -> None:
         """Take back the failures in a row that showed that it is down: after that it is as good as it was before."""
-        attempts, timed_out = self._streak
-        sums = self._counts.fade(now)
-        self._counts.sums = [max(0.0, sums[0] - attempts), sums[1], max(0.0, sums[2] - timed_out)]
-        self._streak = [0.0, 0.0]
+        for counts in (self._counts, self._recent):
+            attempts, accepted = counts.fade(now)
+            counts.sums = [max(accepted, attempts - self._streak), accepted]
+        self._streak = 0.0
 
     def confirmed(self, attempt: int) -> bool:
         """An event proves that the provider has taken an email that was in doubt. False: it was not in doubt."""
@@ -78,24 +99,27 @@ class Acceptance:
         return False
 
     def ends(self, now: float) -> Ends:
-        n, accepted, timed_out = self._counts.fade(now)
+        accepted = self._accepted(now)
         calls, seconds = self._seconds.fade(now)
         while self._doubts and self._doubts[0][1] + DOUBT_SETTLES <= now:
             _, at, confirmed = self._doubts.popleft()
             self._taken.add(at + DOUBT_SETTLES, 1.0, confirmed)
         doubts, taken = self._taken.fade(now)
         return Ends(
-            (accepted + PRIOR_STRENGTH * PRIOR_ACCEPTED) / (n + PRIOR_STRENGTH),
-            (timed_out + TIMEOUT_STRENGTH * PRIOR_TIMED_OUT) / (n + TIMEOUT_STRENGTH),
+            accepted,
+            (1 - accepted) * self._hung(now),
             (seconds + SECONDS_STRENGTH * PRIOR_SECONDS) / (calls + SECONDS_STRENGTH),
             (taken + TAKEN_STRENGTH * PRIOR_TAKEN) / (doubts + TAKEN_STRENGTH),
-            n,
+            self._counts.sums[0],
         )
 
     def hung_share(self, now: float) -> tuple[float, float]:
         """Of its failures, those that time out; and of these, those that had been accepted."""
+        return self._hung(now), self.ends(now).taken
+
+    def _hung(self, now: float) -> float:
         failures, hung = self._failures.fade(now)
-        return (hung + 0.1) / (failures + 1.0), self.ends(now).taken
+        return (hung + HUNG_STRENGTH * PRIOR_HUNG) / (failures + HUNG_STRENGTH)
 
     def patience(self, now: float) -> float:
         """Seconds after which an attempt without an answer counts as a provisional failure: mean and 3 spreads."""

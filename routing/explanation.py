@@ -7,10 +7,15 @@ from collections.abc import Sequence
 from typing import Any
 
 from routing.index import Worth
-from routing.outlook import Choice, Outlook, Why
+from routing.outlook import Choice, Outlook, Reason, Why
 
 _SAYS = {
     "LOWEST_EXPECTED_COST": "the lowest expected cost",
+    "BREAKER_OPEN": "the lowest expected cost, while a better one does not answer",
+    "RAMPING": "the lowest expected cost, while a better one is only coming back",
+    "RATE_LIMITED": "the lowest expected cost, while the rate of a better one is spent",
+    "DOMAIN_ALARM": "the lowest expected cost, while a better one loses email to this mailbox host",
+    "QUOTA_PRESERVED": "the lowest expected cost, for what is left of a cheaper one is worth more later",
     "PROBE": "one email to see whether it is well again",
     "EXPLORE": "chosen to learn, for what is known of it leaves room for better",
     "PANIC": "none is well; it still takes some",
@@ -28,15 +33,38 @@ def explain(
         if k != choice.provider and why in (Why.COMPARED, Why.HOPEFUL)
     ]
     next_score, runner_up = min(others, default=(None, None))
+    reason = _reason(choice, outlook, worth, group)
     return {
         "chosen": names[choice.provider],
-        "reason": choice.reason.value,
-        "explanation": f"{names[choice.provider]}: {_SAYS[choice.reason.value]}.",
+        "reason": reason,
+        "explanation": f"{names[choice.provider]}: {_SAYS[reason]}.",
         "runner_up": None if runner_up is None else names[runner_up],
         "margin": None if next_score is None else round(next_score - choice.score, 6),
         "snapshot": outlook.version,
         "providers": rows,
     }
+
+
+def _reason(choice: Choice, outlook: Outlook, worth: Worth, group: int) -> str:
+    """Why not the one that would be best if it were well and nothing were scarce; else the choice's own reason."""
+    if choice.reason is not Reason.LOWEST_EXPECTED_COST:
+        return choice.reason.value
+
+    def plain(k: int) -> float:
+        s = outlook.standings[k]
+        c = s.healthy or s.coefficients
+        return c.price + c.work + worth.value * c.loss[group] + worth.wait * c.time
+
+    why_of = {k: why for k, _, why in choice.scores}
+    best = min(why_of, key=plain)
+    s = outlook.standings[best]
+    if best == choice.provider or plain(best) >= plain(choice.provider):
+        return choice.reason.value
+    if why_of[best] not in (Why.COMPARED, Why.HOPEFUL):
+        return why_of[best].value
+    if group in s.alarmed:
+        return "DOMAIN_ALARM"
+    return "QUOTA_PRESERVED" if s.coefficients.shadow > 0 else Why.RATE_LIMITED.value
 
 
 def _row(

@@ -164,9 +164,31 @@ def test_a_choice_explains_itself():
     names = ("one", "two", "three")
     standings = (a_standing(0.1), a_standing(0.5), a_standing(0.2, **DOWN))
     said = explain(chosen(*standings), Outlook(7, standings), RECEIPT, 0, names)
-    assert (said["chosen"], said["runner_up"], said["snapshot"]) == ("one", "two", 7)
+    assert (said["chosen"], said["reason"]) == ("one", "LOWEST_EXPECTED_COST")
+    assert (said["runner_up"], said["snapshot"]) == ("two", 7)
     assert said["margin"] == pytest.approx(0.4, abs=0.01)
     assert [r["state"] for r in said["providers"]] == ["COMPARED", "COMPARED", "BREAKER_OPEN"]
     for row in said["providers"]:
         parts = sum(row[p] for p in ("price", "shadow", "work", "lost", "time", "congestion"))
         assert row["index"] == pytest.approx(parts, abs=1e-4)
+
+
+ALARMED = a_standing(0.1, 0.1, healthy=well(0.1), alarmed=frozenset({0}))
+
+
+@pytest.mark.parametrize(
+    ("better", "free", "reason"),
+    [
+        (a_standing(0.1, **DOWN), 1.0, "BREAKER_OPEN"),
+        (a_standing(0.1), -1.0, "RATE_LIMITED"),
+        (ALARMED, 1.0, "DOMAIN_ALARM"),
+        (a_standing(0.1, shadow=1.0), 1.0, "QUOTA_PRESERVED"),
+        (a_standing(0.1, rate_price=1.0), 0.0, "RATE_LIMITED"),
+        (a_standing(0.9), 1.0, "LOWEST_EXPECTED_COST"),
+    ],
+)
+def test_it_is_said_why_the_better_one_was_passed_over(better, free, reason):
+    standings = (better, a_standing(0.5))
+    choice = chosen(*standings, free=lambda k: free if k == 0 else 1.0)
+    said = explain(choice, Outlook(1, standings), RECEIPT, 0, ("better", "taken"))
+    assert (said["chosen"], said["reason"]) == ("taken", reason)

@@ -61,6 +61,7 @@ class Learner:
             for k, price in enumerate(prices)
         ]
         self._traffic = Fading(TRAFFIC_HALF_LIFE, *([0.0] * len(demands)))
+        self._seen = [0.0] * len(demands)  # since the traffic was last added up
         self._plan = Prices((0.0,) * len(prices), (0.0,) * len(prices))
         self._outlook = Outlook(0, ())
         self._made_at = -math.inf
@@ -71,9 +72,7 @@ class Learner:
     # What happens.
 
     def started(self, attempt: int, provider: int, kind: int, now: float, *, probe: bool = False) -> None:
-        parts = [0.0] * len(self._demands)
-        parts[kind] = 1.0
-        self._traffic.add(now, *parts)
+        self._seen[kind] += 1.0
         if probe:
             p = self._providers[provider]
             if p.health.open:
@@ -160,6 +159,8 @@ class Learner:
         self._dirty = False
         if now >= self._weighed_at + 1.0:
             self._weighed_at = now
+            self._traffic.add(now, *self._seen)
+            self._seen = [0.0] * len(self._demands)
             self._weigh_probes(now)
 
     def _delivered(self, provider: int) -> tuple[float, ...]:

@@ -33,17 +33,15 @@ class Pace:
         return max(1.0, self.rate) if self.rate != math.inf else math.inf
 
     def free(self, now: float) -> float:
-        """The part of the burst that is free, 0..1. 1 where no rate is known."""
-        if self.rate == math.inf:
-            return 1.0
+        """The part of the burst that is free, 0..1, and 1 where no rate is known; -1: nothing is admitted now."""
         self._refill(now)
-        return self._tokens / self.burst
+        rate = self.rate
+        if rate == math.inf:
+            return 1.0
+        return self._tokens / max(1.0, rate) if self._tokens >= 1.0 else -1.0
 
     def admits(self, now: float) -> bool:
-        if self.rate == math.inf:
-            return True
-        self._refill(now)
-        return self._tokens >= 1.0
+        return self.free(now) >= 0
 
     def take(self, now: float) -> None:
         if self.rate != math.inf:
@@ -74,7 +72,7 @@ class Pace:
 
     def _refill(self, now: float) -> None:
         passed = now - self._at
-        if passed <= 0:
+        if passed <= 0 or (self.configured == math.inf and self._taught == math.inf):
             return
         if passed == math.inf:
             self._tokens = self.burst

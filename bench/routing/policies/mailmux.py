@@ -51,12 +51,7 @@ class Mailmux:
             candidates = [k for k in candidates if not tried >> k & 1]
 
         def free(k: int) -> float:
-            if self.spent[k]:
-                return -1.0
-            pace = self.paces[k]
-            if pace.rate == math.inf:
-                return 1.0
-            return pace.free(now) if pace.admits(now) else -1.0
+            return -1.0 if self.spent[k] else self.paces[k].free(now)
 
         worth = self.worths[kind]
         choice = choose(

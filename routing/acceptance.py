@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from routing.fading import Fading
@@ -12,7 +13,7 @@ from routing.signs import End
 HALF_LIFE = 300.0
 PRIOR_ACCEPTED, PRIOR_STRENGTH = 0.995, 20.0
 PRIOR_HUNG, HUNG_STRENGTH, HUNG_HALF_LIFE = 0.1, 5.0, 600.0  # of the failures: those without an answer
-RECENT_HALF_LIFE, LEAST_RECENT, CONTRADICTS = 15.0, 6.0, 3.5  # seconds, attempts, standard errors
+RECENT_HALF_LIFE, LEAST_RECENT, CONTRADICTS = 15.0, 6.0, 3.0  # seconds, attempts, standard errors
 LATENCY_HALF_LIFE, PRIOR_SECONDS, SECONDS_STRENGTH = 120.0, 0.3, 3.0
 SHORTEST_PATIENCE = 0.8  # seconds
 DOUBT_SETTLES = 180.0  # seconds after which an event that has not come will not come
@@ -36,7 +37,17 @@ class Acceptance:
     429s and quotas are not its matter.
     """
 
-    __slots__ = ("_counts", "_doubts", "_failures", "_latency", "_recent", "_seconds", "_streak", "_taken")
+    __slots__ = (
+        "_any_failures",
+        "_counts",
+        "_doubts",
+        "_failures",
+        "_latency",
+        "_recent",
+        "_seconds",
+        "_streak",
+        "_taken",
+    )
 
     def __init__(self) -> None:
         self._counts = Fading(HALF_LIFE, 0.0, 0.0)  # attempts, accepted
@@ -46,6 +57,7 @@ class Acceptance:
         self._taken = Fading(12 * HALF_LIFE, 0.0, 0.0)  # doubts, of them accepted
         self._doubts: deque[list[float]] = deque()  # [attempt, at, confirmed]
         self._failures = Fading(HUNG_HALF_LIFE, 0.0, 0.0)  # of all kinds, timed out
+        self._any_failures = Fading(HUNG_HALF_LIFE, 0.0, 0.0)  # those while it is down as well
         self._streak = 0.0  # attempts since the last acceptance
 
     def ended(self, attempt: int, end: End, seconds: float, now: float, *, counts: bool = True) -> None:
@@ -55,9 +67,11 @@ class Acceptance:
             self._doubts.append([attempt, now, 0.0])
         accepted = end is End.ACCEPTED
         if not accepted:
-            self._failures.add(now, 1.0, float(timed_out))
+            self._any_failures.add(now, 1.0, float(timed_out))
         if not counts:
             return
+        if not accepted:
+            self._failures.add(now, 1.0, float(timed_out))
         self._counts.add(now, 1.0, float(accepted))
         self._recent.add(now, 1.0, float(accepted))
         self._compare(now)
@@ -107,19 +121,15 @@ class Acceptance:
         doubts, taken = self._taken.fade(now)
         return Ends(
             accepted,
-            (1 - accepted) * self._hung(now),
+            (1 - accepted) * _hung(self._failures.fade(now)),
             (seconds + SECONDS_STRENGTH * PRIOR_SECONDS) / (calls + SECONDS_STRENGTH),
             (taken + TAKEN_STRENGTH * PRIOR_TAKEN) / (doubts + TAKEN_STRENGTH),
             self._counts.sums[0],
         )
 
     def hung_share(self, now: float) -> tuple[float, float]:
-        """Of its failures, those that time out; and of these, those that had been accepted."""
-        return self._hung(now), self.ends(now).taken
-
-    def _hung(self, now: float) -> float:
-        failures, hung = self._failures.fade(now)
-        return (hung + HUNG_STRENGTH * PRIOR_HUNG) / (failures + HUNG_STRENGTH)
+        """Of its failures, also while it is down: those that time out; and of these, those that had been accepted."""
+        return _hung(self._any_failures.fade(now)), self.ends(now).taken
 
     def patience(self, now: float) -> float:
         """Seconds after which an attempt without an answer counts as a provisional failure: mean and 3 spreads."""
@@ -132,3 +142,8 @@ class Acceptance:
                 n + SECONDS_STRENGTH
             )
         return max(SHORTEST_PATIENCE, math.exp(mean + 3 * math.sqrt(variance)))
+
+
+def _hung(failures: Sequence[float]) -> float:
+    """From all failures and those that timed out."""
+    return (failures[1] + HUNG_STRENGTH * PRIOR_HUNG) / (failures[0] + HUNG_STRENGTH)

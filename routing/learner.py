@@ -25,7 +25,6 @@ from routing.vigil import Vigil
 FRESH, STALE = 1.0, 5.0  # seconds for which an outlook serves in any case, and without much news
 MUCH = 8  # ends and events that are much news
 PROBE_WAIT = (2.0, 30.0)  # seconds between probes of a provider that is down
-SCARCE = 1.0  # of the plan's price of a rate, when its burst is empty
 HOPE = 2.0  # standard deviations that exploring gives a provider the benefit of
 TRAFFIC_HALF_LIFE = 300.0
 
@@ -186,7 +185,7 @@ class Learner:
             delivered=delivered,
             sample=tuple(b.sample for b in beliefs),
             hopeful=hope.loss,
-            rate_price=SCARCE * self._plan.rate[k],
+            rate_price=self._plan.rate[k],
             share=p.health.share(now),
             probe_due=p.health.probe_due(now),
             healthy=self._coefficients(ends, price, shadow, usual) if troubled else None,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import deque
 
-CUT, PAUSE, RISE = 0.85, 2.0, 0.02  # of the measured throughput, at most every 2 s, then +2% a second
+CUT, PAUSE, RISE = 0.93, 2.0, 0.02  # of the measured throughput, at most every 2 s, then +2% a second
 WINDOW, ENOUGH = 3.0, 8  # throughput is measured over so many seconds, or so many calls
 MEMORY = 60.0  # seconds
 FORGET = 20.0  # a taught rate this many times above what is used no longer limits

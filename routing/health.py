@@ -8,7 +8,6 @@ from routing.signs import End
 
 TRIP_AFTER = 5
 FIRST_BACKOFF, LONGEST_BACKOFF = 1.0, 15.0
-PROBE_PATIENCE = 1.5  # seconds; then a probe counts as failed, whatever becomes of its email
 SUCCESS, FAILURE, ENOUGH = 2.3, -0.64, 4.0  # a sequential probability ratio test: 0.99 against 0.1 accepted
 RAMP_FROM, RAMP_SECONDS = 0.25, 10.0
 
@@ -54,7 +53,7 @@ class Health:
         self.next_probe_at = now + max(self._backoff, FIRST_BACKOFF)
 
     def overdue(self, attempt: int, now: float) -> None:
-        """No answer in the usual time: a provisional failure."""
+        """No answer in the usual time: a provisional failure, whatever becomes of its email."""
         self._overdue.add(attempt)
         self._fail(attempt, now)
 

@@ -26,7 +26,6 @@ class Vigil:
         self._suspicions: list[Suspicion | None] = [None] * groups
         self._void: list[tuple[float, float]] = [(0.0, 0.0)] * groups  # sends of this time tell nothing
         self._looked_at = -1e9
-        self._heard_then: Floats | None = None
         self._news = 0
 
     def accepted(self, group: int, now: float) -> None:

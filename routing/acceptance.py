@@ -68,6 +68,11 @@ class Acceptance:
         accepted = end is End.ACCEPTED
         if not accepted:
             self._any_failures.add(now, 1.0, float(timed_out))
+        if counts or accepted:
+            self._seconds.add(now, 1.0, seconds)
+        if accepted:
+            log = math.log(max(seconds, 1e-4))
+            self._latency.add(now, 1.0, log, log * log)
         if not counts:
             return
         if not accepted:
@@ -75,10 +80,7 @@ class Acceptance:
         self._counts.add(now, 1.0, float(accepted))
         self._recent.add(now, 1.0, float(accepted))
         self._compare(now)
-        self._seconds.add(now, 1.0, seconds)
         if accepted:
-            log = math.log(max(seconds, 1e-4))
-            self._latency.add(now, 1.0, log, log * log)
             self._streak = 0.0
         else:
             self._streak += 1

@@ -63,3 +63,11 @@ def test_events_tell_which_timeouts_had_been_accepted():
 def test_patience_follows_the_latency_and_is_never_under_the_shortest():
     assert fed("a" * 200, 0.01).patience(20.0) == pytest.approx(0.8)
     assert 3.0 < fed("a" * 200, 3.0).patience(20.0) < 20.0
+
+
+def test_a_late_success_tells_how_slow_it_is_even_while_it_counts_as_down():
+    acceptance = fed("a" * 20)
+    for attempt in range(100, 140):
+        acceptance.ended(attempt, End.ACCEPTED, 4.0, 5.0, counts=False)
+    assert acceptance.ends(5.0).seconds > 2.0
+    assert acceptance.patience(5.0) > 4.0

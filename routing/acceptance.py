@@ -13,7 +13,11 @@ from routing.signs import End
 HALF_LIFE = 300.0
 PRIOR_ACCEPTED, PRIOR_STRENGTH = 0.995, 20.0
 PRIOR_HUNG, HUNG_STRENGTH, HUNG_HALF_LIFE = 0.1, 5.0, 600.0  # of the failures: those without an answer
-RECENT_HALF_LIFE, LEAST_RECENT, CONTRADICTS = 15.0, 6.0, 3.0  # seconds, attempts, standard errors
+RECENT_HALF_LIFE = 15.0
+MANY, CONTRADICTS = (
+    4.0,
+    3.5,
+)  # attempts, and standard errors, that the last seconds must be apart from the past
 LATENCY_HALF_LIFE, PRIOR_SECONDS, SECONDS_STRENGTH = 120.0, 0.3, 3.0
 SHORTEST_PATIENCE = 0.8  # seconds
 DOUBT_SETTLES = 180.0  # seconds after which an event that has not come will not come
@@ -88,11 +92,9 @@ class Acceptance:
     def _compare(self, now: float) -> None:
         """Where the last seconds contradict the past, the past is forgotten."""
         n, accepted = self._recent.sums
-        if n < LEAST_RECENT:
-            return
         usual = self._accepted(now)
-        error = math.sqrt(n * usual * (1 - usual) + 0.25)
-        if abs(accepted - n * usual) > CONTRADICTS * error:
+        error = math.sqrt(n * usual * (1 - usual))
+        if abs(accepted - n * usual) > max(MANY, CONTRADICTS * error):
             self._counts.sums = [n, accepted]
 
     def _accepted(self, now: float) -> float:

@@ -10,6 +10,8 @@ from uuid import UUID
 
 from domain.capabilities import Capabilities
 from routing.breaker import CLOSED, Breaker
+from routing.index import Worth
+from routing.outlook import Standing
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +36,8 @@ class ProviderSnapshot:
     `owner` None: shared by all users. `fault`: why its adapter could not be built, or None. `base_cost`
     is per recipient. `reliability` in 0..1. `refused_senders`: sender domains that the provider refused
     as not verified, each with the time before which it is not asked again. `rate_free_at`: when the
-    configured rate per second admits the next email, where it is spent now.
+    configured rate per second admits the next email, where it is spent now. `standing`: what was learned of it,
+    per mailbox group in the order of routing.mailbox_groups.GROUPS; None: nothing yet.
     """
 
     id: UUID
@@ -52,6 +55,7 @@ class ProviderSnapshot:
     breaker: Breaker = CLOSED
     probe_taken: bool = False
     refused_senders: Mapping[str, datetime] = field(default_factory=dict)
+    standing: Standing | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,5 +75,8 @@ class RuleSnapshot:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
+    """`worths`: what an email of a type is worth. Types without one are ranked by their list price."""
+
     providers: tuple[ProviderSnapshot, ...]
     rules: tuple[RuleSnapshot, ...] = ()
+    worths: Mapping[str, Worth] = field(default_factory=dict)

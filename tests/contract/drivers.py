@@ -187,7 +187,7 @@ class MemoryDriver(Driver):
         self._config = memory.Config()
         self._built: list[memory.MemoryProvider] = []
 
-    def provider(self, world: World) -> Provider:  # noqa: ARG002
+    def provider(self, world: World) -> Provider:
         self._built.append(memory.MemoryProvider("the-memory", self._config))
         return self._built[-1]
 

@@ -225,7 +225,7 @@ class MailerSendServer(JSONServer):
         words = "The from.email domain must be verified in your account to send emails. #MS42207"
         return self._invalid("from.email", words)
 
-    def take(self, payload: dict[str, Any], number: int) -> Answer:  # noqa: ARG002
+    def take(self, payload: dict[str, Any], number: int) -> Answer:
         return 202, {"Content-Type": "text/html", "x-message-id": f"6a{number:022x}"}, b""
 
     @staticmethod

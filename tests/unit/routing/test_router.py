@@ -11,9 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.capabilities import Capabilities
-from domain.message import Attachment, Message, RoutingWishes, Tracking
+from domain.message import Attachment, Message, OnUnknown, RoutingWishes, Tracking
+from routing.acceptance import Ends
 from routing.breaker import Breaker
 from routing.eligibility import Because, unsupported
+from routing.index import Worth, coefficients
+from routing.mailbox_groups import GROUPS
+from routing.outlook import Standing
 from routing.router import decide
 from routing.snapshot import QuotaLeft
 from tests.builders import (
@@ -207,3 +211,44 @@ def test_every_visible_provider_is_either_a_candidate_or_excluded_with_a_reason(
     for provider in providers:
         if not provider.active or provider.quota.today == 0 or provider.breaker.retry_at == SOON:
             assert provider.id not in eligible
+
+
+def standing(price: float, delivered: float, *, gmail: float | None = None) -> Standing:
+    chances = [delivered] * len(GROUPS)
+    if gmail is not None:
+        chances[GROUPS.index("google")] = gmail
+    found = coefficients(Ends(0.99, 0.0, 0.2, 0.3, 100), price, 0.0, chances, OnUnknown.HOLD)
+    return Standing(found, 0.99, tuple(chances), (100.0,) * len(GROUPS), found.loss)
+
+
+def learned(*providers, value=20.0, rules=()):
+    return replace(a_snapshot(*providers, rules=rules), worths={"transactional": Worth(value, 0.05)})
+
+
+LOSSY = replace(CHEAP, standing=standing(0.1, 0.98, gmail=0.5))
+SOUND = replace(DEAR, standing=standing(2.0, 0.985))
+
+
+def test_what_was_learned_ranks_by_expected_cost_and_shows_its_parts():
+    decision = chosen(snapshot=learned(SOUND, LOSSY))
+    assert (decision.chosen.provider, decision.reason) == ("cheap", "LOWEST_EXPECTED_COST")
+    assert "the lowest expected cost" in decision.explanation()
+    score = decision.as_json()["candidates"][0]["score"]
+    assert score["index"] == pytest.approx(0.1 + 20 * 0.02 + score["waited"], abs=0.05)
+
+
+def test_a_block_by_one_mailbox_host_moves_its_emails_only():
+    fleet = learned(SOUND, LOSSY)
+    assert chosen(a_submission(to=("ada@gmail.com",)), fleet).chosen.provider == "dear"
+    assert chosen(a_submission(to=("ada@firm.example",)), fleet).chosen.provider == "cheap"
+
+
+def test_a_rule_goes_before_what_was_learned():
+    fleet = learned(SOUND, LOSSY, rules=(a_rule(DEAR, CHEAP),))
+    assert chosen(snapshot=fleet).reason == "RULE"
+    assert chosen(snapshot=fleet).chosen.provider == "dear"
+
+
+@pytest.mark.parametrize("fleet", [learned(SOUND, CHEAP), replace(learned(SOUND, LOSSY), worths={})])
+def test_without_a_worth_or_a_standing_of_all_the_list_price_decides(fleet):
+    assert chosen(snapshot=fleet).reason == "LOWEST_COST"

@@ -1,0 +1,1 @@
+"""`mailmux bench routing`: the chooser against what others do and against one who knows the future."""

@@ -1,0 +1,1 @@
+"""One file per policy: `NAME`, and `make(briefing)` which returns a bench.routing.simulator.Policy."""

@@ -1,0 +1,167 @@
+"""What is believed of all providers at one moment, and the choice by it. Values: made by a learner, used by all."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import NamedTuple
+
+from routing.index import Coefficients, Worth
+
+EXPLORED = 0.01  # share of the choices that give the benefit of the doubt
+PANIC_ACCEPTED = 0.2  # where all are shut: try those that take at least so much
+
+
+class Reason(StrEnum):
+    LOWEST_EXPECTED_COST = "LOWEST_EXPECTED_COST"
+    PROBE = "PROBE"
+    EXPLORE = "EXPLORE"
+    PANIC = "PANIC"
+
+
+@dataclass(slots=True)
+class Standing:
+    """One provider. `share`: of the traffic it may carry; 0: shut. `rate_price`: of a whole burst.
+
+    `hopeful`: loss per group where the doubt is given. `healthy`: the coefficients it would have if it were well
+    again, where it is shut or alarmed; `alarmed` names the groups, `probe_groups` those in which an alarm's probe is
+    due. `least`: the least valuable email that it may carry, for probes. `limited`: its rate has to be asked for.
+    """
+
+    coefficients: Coefficients
+    accepted: float
+    delivered: tuple[float, ...]
+    sample: tuple[float, ...]
+    hopeful: tuple[float, ...]
+    rate_price: float = 0.0
+    share: float = 1.0
+    probe_due: bool = False
+    healthy: Coefficients | None = None
+    alarmed: frozenset[int] = frozenset()
+    probe_groups: frozenset[int] = frozenset()
+    least: float = 0.0
+    limited: bool = True
+    fixed: float = 0.0
+    loss: tuple[float, ...] = ()
+    time: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.fixed, self.loss, self.time = (
+            self.coefficients.fixed,
+            self.coefficients.loss,
+            self.coefficients.time,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    version: int
+    standings: Sequence[Standing]
+
+
+class Why(StrEnum):
+    """What kept a candidate out of the comparison, or what it was compared as."""
+
+    COMPARED = "COMPARED"
+    HOPEFUL = "EXPLORE"
+    RAMPING = "RAMPING"
+    OPEN = "BREAKER_OPEN"
+    RATE_LIMITED = "RATE_LIMITED"
+
+
+Score = tuple[int, float, Why]
+"""A candidate, its index (infinite where it was not even compared), and how it was seen."""
+
+
+class Choice(NamedTuple):
+    """`score` of the chosen; `probe`: it is one of the few that may find out whether trouble is over.
+
+    `scores` has every candidate, in the order in which they were given.
+    """
+
+    provider: int
+    score: float
+    reason: Reason
+    scores: list[Score]
+    probe: bool = False
+
+
+Free = Callable[[int], float]
+"""The part of a provider's burst that is free, 0..1; below 0: its rate admits nothing now."""
+
+
+def choose(
+    outlook: Outlook,
+    worth: Worth,
+    group: int,
+    candidates: Sequence[int],
+    free: Free,
+    chance: random.Random,
+    *,
+    explores: bool = True,
+) -> Choice | None:
+    """The candidate with the lowest index. None: every one is shut, or its rate is spent.
+
+    A provider in trouble is chosen only as a due probe with the least valuable email, and only where it would be the
+    best if it were well. With a chance of 1% a candidate in no trouble is given the benefit of the doubt.
+    """
+    value, wait = worth.value, worth.wait
+    standings = outlook.standings
+    seen_as = Why.HOPEFUL if explores and chance.random() < EXPLORED else Why.COMPARED
+    best, lowest = -1, math.inf
+    scores: list[Score] = []
+    troubled = False
+    for k in candidates:
+        s = standings[k]
+        rate = free(k) if s.limited else 1.0
+        if rate < 0:
+            scores.append((k, math.inf, Why.RATE_LIMITED))
+            continue
+        loss = s.hopeful if seen_as is Why.HOPEFUL and group not in s.alarmed else s.loss
+        score = s.fixed + value * loss[group] + wait * s.time + s.rate_price * (1 - rate)
+        if s.healthy is not None:
+            troubled = True
+        if s.share < 1:
+            troubled = True
+            scores.append((k, score, Why.OPEN if s.share <= 0 else Why.RAMPING))
+            if chance.random() >= s.share:
+                continue
+        else:
+            scores.append((k, score, seen_as))
+        if score < lowest:
+            best, lowest = k, score
+    if troubled:
+        return _with_care(standings, worth, group, best, lowest, scores)
+    if best < 0:
+        return None
+    reason = Reason.EXPLORE if seen_as is Why.HOPEFUL else Reason.LOWEST_EXPECTED_COST
+    return Choice(best, lowest, reason, scores)
+
+
+def _with_care(
+    standings: Sequence[Standing], worth: Worth, group: int, best: int, lowest: float, scores: list[Score]
+) -> Choice | None:
+    """The choice where some candidates are in trouble: a due probe, the best of the others, or the least bad."""
+    value, wait = worth.value, worth.wait
+    reason = Reason.LOWEST_EXPECTED_COST
+    if best < 0:
+        ramping = [(score, k) for k, score, why in scores if why is Why.RAMPING]
+        panic = [
+            (score, k)
+            for k, score, why in scores
+            if why is Why.OPEN and standings[k].accepted >= PANIC_ACCEPTED
+        ]
+        reason = Reason.LOWEST_EXPECTED_COST if ramping else Reason.PANIC
+        lowest, best = min(ramping or panic, default=(math.inf, -1))
+    for k, score, _ in scores:
+        s = standings[k]
+        if s.healthy is None or value > s.least or score == math.inf:
+            continue
+        if s.probe_due or group in s.probe_groups:
+            well = s.healthy.fixed + value * s.healthy.loss[group] + wait * s.healthy.time
+            if well < lowest or reason is Reason.PANIC:
+                return Choice(k, well, Reason.PROBE, scores, probe=True)
+    return None if best < 0 else Choice(best, lowest, reason, scores)

@@ -1,0 +1,47 @@
+"""Cheapest with a promise: as little cost as possible while a target share is delivered.
+
+The value V of a delivered email moves by a virtual queue of what is owed to the target: V = V0·e^(Q/25). A choice
+pays in what it is expected to miss or exceed; what really happened corrects the expectation. As a queue alone
+settles a little below the target, what has been missed for good raises the target by a small integral.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+SCALE = 25.0
+INTEGRAL = 2e-5  # of the target, per email missed so far
+MOST_MARGIN = 0.01
+LEAST, MOST = -2.0 * SCALE, 5.0 * SCALE  # of the queue
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceLevel:
+    """`target`: share of delivered emails, 0..1. `base`: V in $ per 1,000 where nothing is owed."""
+
+    target: float
+    base: float
+    queue: float = 0.0
+    missed: float = 0.0
+
+    @property
+    def value(self) -> float:
+        return self.base * math.exp(self.queue / SCALE)
+
+    @property
+    def aim(self) -> float:
+        """The target with its margin."""
+        return min(0.9999, self.target + min(MOST_MARGIN, max(0.0, INTEGRAL * self.missed)))
+
+    def accepted(self, chance: float) -> ServiceLevel:
+        """A provider took an email which it delivers with this chance."""
+        return self._moved(self.aim - chance)
+
+    def settled(self, chance: float, delivered: bool) -> ServiceLevel:
+        """What became of an email that was expected to be delivered with this chance."""
+        moved = self._moved(chance - delivered)
+        return replace(moved, missed=max(0.0, self.missed + self.target - delivered))
+
+    def _moved(self, by: float) -> ServiceLevel:
+        return replace(self, queue=min(MOST, max(LEAST, self.queue + by)))

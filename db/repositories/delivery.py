@@ -15,13 +15,15 @@ from uuid import UUID
 import uuid_utils.compat as uuid_utils
 from sqlalchemy import Connection, text
 
-from db.repositories import claims
+from db.repositories import calls, claims
 from db.repositories.quotas import Quotas
 from db.statements import Prepared
 from domain.attempt import Outcome
 from domain.delivery import (
+    CallLine,
     Claim,
     Close,
+    DoubtfulCall,
     Ending,
     LeaseLost,
     LoadedEmail,
@@ -256,6 +258,12 @@ class Delivery:
             .scalars()
             .all()
         )
+
+    def note_calls(self, lines: Sequence[CallLine]) -> None:
+        calls.note(self._connection, lines)
+
+    def doubtful_calls(self, limit: int) -> Sequence[DoubtfulCall]:
+        return calls.take_doubtful(self._connection, limit)
 
     def next_due(self, lane: Lane) -> float | None:
         seconds = _NEXT_DUE(self._connection, lane=lane.value).scalar()

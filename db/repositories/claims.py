@@ -147,8 +147,8 @@ def load(connection: Connection, job_ids: Sequence[UUID]) -> Mapping[UUID, Loade
         (row.user_id, bytes(row.hash)): (row.text, row.html) for row in _CONTENTS(connection, jobs=ids)
     }
     found = {}
-    for row in _JOBS(connection, jobs=ids).mappings():
-        text_, html = contents[row["user_id"], bytes(row["content_hash"])]
-        email = submission(dict(row), text_, html)
-        found[email.id] = LoadedEmail(email, row["created_at"], tuple(history.get(email.id, ())))
+    for row in _JOBS(connection, jobs=ids):
+        text_, html = contents[row.user_id, bytes(row.content_hash)]
+        email = submission(row._asdict(), text_, html)
+        found[email.id] = LoadedEmail(email, row.created_at, tuple(history.get(email.id, ())))
     return found

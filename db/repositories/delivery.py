@@ -254,7 +254,6 @@ class Delivery:
                 decisions=[json.dumps(o.decision, ensure_ascii=False) for o in openings],
             )
             .scalars()
-            .all()
         )
 
     def next_due(self, lane: Lane) -> float | None:

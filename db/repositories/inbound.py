@@ -257,7 +257,7 @@ class Inbound:
             events=[json.dumps(event_row(e.event)) for _, e in events],
             attempts=[e.event.attempt_id for _, e in events],
             messages=[e.event.provider_message_id for _, e in events],
-        ).rowcount
+        ).count
 
     def use_nonce(self, provider_id: UUID, nonce: str, body_hash: bytes) -> None:
         """Raises NonceReused where it came before with another body."""

@@ -21,7 +21,9 @@ class Rows:
 
     __slots__ = ("_rows", "count")
 
-    def __init__(self, rows: Sequence[Sequence[Any]], as_row: Callable[[Sequence[Any]], Any], count: int) -> None:
+    def __init__(
+        self, rows: Sequence[Sequence[Any]], as_row: Callable[[Sequence[Any]], Any], count: int
+    ) -> None:
         self._rows = [as_row(row) for row in rows]
         self.count = count
 

@@ -239,22 +239,19 @@ class Delivery:
     def _insert(self, run: UUID, token: int, openings: Sequence[Opening]) -> Sequence[UUID]:
         if not openings:
             return ()
-        return (
-            _OPEN(
-                self._connection,
-                run=str(run),
-                token=token,
-                ids=[o.attempt_id for o in openings],
-                jobs=[o.job_id for o in openings],
-                providers=[o.provider_id for o in openings],
-                rounds=[o.round for o in openings],
-                recipients=[o.recipients for o in openings],
-                costs=[o.cost for o in openings],
-                currencies=[o.currency for o in openings],
-                decisions=[json.dumps(o.decision, ensure_ascii=False) for o in openings],
-            )
-            .scalars()
-        )
+        return _OPEN(
+            self._connection,
+            run=str(run),
+            token=token,
+            ids=[o.attempt_id for o in openings],
+            jobs=[o.job_id for o in openings],
+            providers=[o.provider_id for o in openings],
+            rounds=[o.round for o in openings],
+            recipients=[o.recipients for o in openings],
+            costs=[o.cost for o in openings],
+            currencies=[o.currency for o in openings],
+            decisions=[json.dumps(o.decision, ensure_ascii=False) for o in openings],
+        ).scalars()
 
     def next_due(self, lane: Lane) -> float | None:
         seconds = _NEXT_DUE(self._connection, lane=lane.value).scalar()

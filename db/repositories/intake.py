@@ -105,7 +105,6 @@ _COLUMNS = {
     "status": "text[]",
     "send_at": "timestamptz[]",
     "expires_at": "timestamptz[]",
-    "note_id": "uuid[]",
 }
 _NAMES = ", ".join(_COLUMNS)
 _ADD = Prepared(
@@ -120,11 +119,9 @@ _ADD = Prepared(
             lane, on_unknown, CAST(options AS jsonb), CAST(tags AS text[]), CAST(metadata AS jsonb), status,
             send_at, expires_at
         FROM e
-    ), queue AS (
-        INSERT INTO email_queue (job_id, user_id, lane, due_at)
-        SELECT id, user_id, lane, coalesce(send_at, mm_now()) FROM e
     )
-    INSERT INTO email_status (id, email_job_id, status) SELECT note_id, id, status FROM e
+    INSERT INTO email_queue (job_id, user_id, lane, due_at)
+    SELECT id, user_id, lane, coalesce(send_at, mm_now()) FROM e
     """,  # noqa: S608  # constants of this module only
     **_COLUMNS,
 )
@@ -220,7 +217,7 @@ def _row(entry: Entry) -> dict[str, Any]:
     job = job_row(entry.submission, entry.api_key_id, entry.status.value)
     for name in ("envelope", "options", "metadata"):
         job[name] = json.dumps(job[name], ensure_ascii=False)
-    job |= {"tags": array(job["tags"]), "content_hash": _bytea(job["content_hash"]), "note_id": entry.note_id}
+    job |= {"tags": array(job["tags"]), "content_hash": _bytea(job["content_hash"])}
     for name in ("send_at", "expires_at"):
         job[name] = job[name] and job[name].isoformat()
     return job

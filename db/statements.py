@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final, cast
 from uuid import UUID
 
+import orjson
 import psycopg2
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError, MultipleResultsFound, NoResultFound
@@ -125,6 +126,11 @@ def _as_sqlalchemys(connection: Connection, statement: str, error: psycopg2.Erro
     if broken:
         connection.invalidate(error)
     return cast(Exception, wrapped)
+
+
+def json_text(value: Any) -> str:
+    """The JSON of a value, as PostgreSQL takes it."""
+    return orjson.dumps(value).decode()
 
 
 def array(values: Iterable[Any]) -> str:

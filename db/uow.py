@@ -7,6 +7,7 @@ from functools import cached_property
 from types import TracebackType
 from typing import Self
 
+import orjson
 from sqlalchemy import Connection, Engine, create_engine
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -56,6 +57,7 @@ def open_engine(
         pool_size=pool_size,
         max_overflow=0,
         pool_timeout=5,
+        json_deserializer=orjson.loads,
         hide_parameters=True,  # or an error's text would quote addresses and bodies into the log
         connect_args={
             "application_name": application,

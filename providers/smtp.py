@@ -148,6 +148,7 @@ class SMTPProvider:
     def __init__(self, name: str, config: Config, credentials: Credentials, world: World) -> None:
         self.name = name
         self._config, self._world = config, world
+        self.capabilities = capabilities(config)
         self._account = Account(
             config.host,
             config.port,
@@ -161,10 +162,6 @@ class SMTPProvider:
         self._tokens = _tokens(name, config, credentials, world)
         self._kept: Kept[Session] = Kept(world.clock, MAX_IDLE, config.max_connections, Session.end)
         self._turns = threading.BoundedSemaphore(config.max_connections)
-
-    @property
-    def capabilities(self) -> Capabilities:
-        return capabilities(self._config)
 
     def send(self, submission: Submission, attempt_id: UUID) -> SendResult:
         for result in self.send_series([Letter(submission, attempt_id)], lambda: True):

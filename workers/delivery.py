@@ -29,6 +29,7 @@ from domain.ports import Clock, Letter, Log, WorkerUnit
 from routing.breaker import sign_of
 from routing.live import LiveState, Signal
 from routing.policy import (
+    ACCEPTED,
     Case,
     Finish,
     Hold,
@@ -258,6 +259,9 @@ class Delivery:
                 board.refuse_sender(
                     route.candidate.provider_id, route.parcel.submission.envelope.sender.domain, until
                 )
+            if reply.error is None:
+                self._moves.append(self._move(route.parcel, ACCEPTED, attempt_id, route))
+                continue
             parcel = _after(attempt_id, route, reply.error)
             step = after_attempt(parcel.case, reply.error, self._deps.knobs.patience)
             if isinstance(step, TryNext):
@@ -338,7 +342,7 @@ def _storable(text: str | None) -> str | None:
     return text and text.replace("\0", "").encode("utf-8", "replace").decode()
 
 
-def _after(attempt_id: UUID, route: Route, error: ProviderError | None) -> Parcel:
+def _after(attempt_id: UUID, route: Route, error: ProviderError) -> Parcel:
     """The email with this try in its history."""
     parcel, candidate = route.parcel, route.candidate
     attempt = Attempt(
@@ -347,8 +351,8 @@ def _after(attempt_id: UUID, route: Route, error: ProviderError | None) -> Parce
         provider_id=candidate.provider_id,
         provider=candidate.provider,
         round=parcel.case.round,
-        outcome=Outcome.ACCEPTED if error is None else error.outcome,
-        error=None if error is None else error.code,
+        outcome=error.outcome,
+        error=error.code,
     )
     return replace(parcel, case=replace(parcel.case, attempts=(*parcel.case.attempts, attempt), held=False))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Sequence
 from typing import Any
 from uuid import UUID
@@ -11,7 +10,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import OperationalError
 
 from db.mapping import content_hash, job_row
-from db.statements import Prepared, array
+from db.statements import Prepared, array, json_text
 from domain.intake import Accepted, Entry, KeyInFlight, KeyTaken, Memo, Sender, Surroundings, TypeTerms
 from domain.lifecycle import Status
 from domain.message import Lane, OnUnknown
@@ -216,7 +215,7 @@ class Intake:
 def _row(entry: Entry) -> dict[str, Any]:
     job = job_row(entry.submission, entry.api_key_id, entry.status.value)
     for name in ("envelope", "options", "metadata"):
-        job[name] = json.dumps(job[name], ensure_ascii=False)
+        job[name] = json_text(job[name])
     job |= {"tags": array(job["tags"]), "content_hash": _bytea(job["content_hash"])}
     for name in ("send_at", "expires_at"):
         job[name] = job[name] and job[name].isoformat()
@@ -237,6 +236,4 @@ def _bytea(raw: bytes) -> str:
 
 
 def _answer_json(answer: Sequence[Accepted]) -> str:
-    return json.dumps(
-        {"emails": [{"id": str(e.id), "status": e.status.value, "item": e.item} for e in answer]}
-    )
+    return json_text({"emails": [{"id": e.id, "status": e.status.value, "item": e.item} for e in answer]})

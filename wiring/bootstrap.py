@@ -266,7 +266,7 @@ def build_worker(
         with units() as unit, suppress(redis.RedisError):  # told of elsewhere, when it is away
             report_clock(unit.connection, slow_client)
 
-    pool = ThreadPoolExecutor(knobs.window, thread_name_prefix="mailmux-send")
+    pool = ThreadPoolExecutor(knobs.in_flight, thread_name_prefix="mailmux-send")
     tally = Tally(slow_client)
     sender = CountingSender(fleet.adapter, pool, clock, log)
     sender.count = tally
@@ -283,7 +283,14 @@ def build_worker(
         ids=new_id,
         sender=sender,
         log=log,
-        knobs=Knobs(knobs.batch, knobs.window, knobs.claim_cap, knobs.drain_seconds, patience),
+        knobs=Knobs(
+            batch=knobs.batch,
+            window=knobs.window,
+            bulk_window=knobs.bulk_window,
+            claim_cap=knobs.claim_cap,
+            drain_seconds=knobs.drain_seconds,
+            patience=patience,
+        ),
         stopping=stopping,
     )
 

@@ -73,13 +73,19 @@ class Fleet(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Knobs:
-    """`batch`: emails per claim; `window`: attempts open at once; `claim_cap`: claims that may die; seconds else."""
+    """`batch`: emails per claim; `window` and `bulk_window`: attempts of a claim open at once, which is what a kill -9
+    leaves in doubt; `claim_cap`: claims that may die; seconds else.
+    """
 
-    batch: int = 100
+    batch: int = 200
     window: int = 25
+    bulk_window: int = 100
     claim_cap: int = 5
     drain_seconds: float = 20.0
     patience: Patience = Patience()
+
+    def window_of(self, lane: Lane) -> int:
+        return self.bulk_window if lane is Lane.BULK else self.window
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +120,7 @@ def drain(lane: Lane, run: Run, deps: Dispatcher) -> float | None:
             unit.commit()
         if not claim.jobs:
             break
-        Delivery(claim, run, deps, enough).deliver()
+        Delivery(claim, run, deps, deps.knobs.window_of(lane), enough).deliver()
     with deps.units() as unit:
         return unit.delivery.next_due(lane)
 
@@ -122,7 +128,10 @@ def drain(lane: Lane, run: Run, deps: Dispatcher) -> float | None:
 class Delivery:
     """One claim's way through."""
 
-    def __init__(self, claim: Claim, run: Run, deps: Dispatcher, enough: Callable[[], bool]) -> None:
+    def __init__(
+        self, claim: Claim, run: Run, deps: Dispatcher, window: int, enough: Callable[[], bool]
+    ) -> None:
+        self._window = window
         self._enough = enough
         self._claim = claim
         self._run = run
@@ -148,7 +157,7 @@ class Delivery:
             if self._enough():
                 self._moves += [Release(p.submission.id, 0.0, p.case.round, p.case.held) for p in waiting]
                 waiting.clear()
-            window = [waiting.popleft() for _ in range(min(self._deps.knobs.window, len(waiting)))]
+            window = [waiting.popleft() for _ in range(min(self._window, len(waiting)))]
             routes, board = self._decide(window, board)
             opened, back = self._record(routes)
             again = self._send(opened, board)  # before anything else: these are in the ledger

@@ -267,6 +267,7 @@ def build_worker(
             report_clock(unit.connection, slow_client)
 
     pool = ThreadPoolExecutor(knobs.in_flight, thread_name_prefix="mailmux-send")
+    crew = ThreadPoolExecutor(2, thread_name_prefix="mailmux-flight")
     tally = Tally(slow_client)
     sender = CountingSender(fleet.adapter, pool, clock, log)
     sender.count = tally
@@ -282,6 +283,7 @@ def build_worker(
         clock=clock,
         ids=new_id,
         sender=sender,
+        crew=crew,
         log=log,
         knobs=Knobs(
             batch=knobs.batch,
@@ -296,6 +298,7 @@ def build_worker(
 
     def close() -> None:
         heart.stop()
+        crew.shutdown(wait=True)
         pool.shutdown(wait=True)
         fleet.close()
         tally.close()

@@ -302,7 +302,7 @@ class EmailJob(Base):
     tags: Mapped[list[str]] = mapped_column(ARRAY(Text))
     attributes: Mapped[Json] = mapped_column("metadata", JSONB)
     attachment_url: Mapped[str | None] = mapped_column(Text)
-    provider_used: Mapped[UUID | None] = mapped_column(ForeignKey("providers.id"))
+    provider_used: Mapped[UUID | None]
     status: Mapped[str] = mapped_column(String(50))
     status_reason: Mapped[str | None] = mapped_column(Text)
     created_at: Mapped[Stamp]
@@ -407,9 +407,7 @@ class EmailStatus(Base):
 
     __tablename__ = "email_status"
 
-    email_job_id: Mapped[UUID] = mapped_column(
-        ForeignKey("email_jobs.id", ondelete="CASCADE"), primary_key=True
-    )
+    email_job_id: Mapped[UUID] = mapped_column(primary_key=True)
     id: Mapped[Id]
     status: Mapped[str] = mapped_column(String(50))
     timestamp: Mapped[Stamp]

@@ -40,6 +40,7 @@ _OPTIONS: Mapping[str, str | int] = {
     "enable_seqscan": "off",
     "enable_hashjoin": "off",
     "enable_mergejoin": "off",
+    "enable_memoize": "off",
 }
 
 

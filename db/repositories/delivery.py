@@ -43,7 +43,7 @@ _SETTLE = Prepared(
             latency_ms = e.latency_ms, settled_at = mm_now()
         FROM unnest(:ids, :outcomes, :errors, :details, :message_ids, :latencies)
              AS e(id, outcome, error, detail, message_id, latency_ms)
-        WHERE a.id = e.id AND a.run = :run AND a.outcome IS NULL
+        WHERE a.id = e.id AND a.run IS NOT DISTINCT FROM :run AND coalesce(a.outcome, '') = ''
         RETURNING a.id, a.outcome
     )
     SELECT id FROM settled WHERE outcome = 'not_sent'
@@ -96,16 +96,16 @@ def release_statement(name: str, held_by: str, **more: str) -> Prepared:
     )
 
 
-_RELEASE = release_statement("release", "q.run = :run AND q.token = :token", **claims.HELD)
+_RELEASE = release_statement("release", claims.IS_HELD, **claims.HELD)
 
 _CLOSE = Prepared(
     "close",
-    """
+    f"""
     WITH m AS (
         SELECT * FROM unnest(:ids, :jobs, :statuses, :reasons, :attempts, :providers)
             AS m(id, job_id, status, reason, attempt_id, provider_id)
     ), gone AS (
-        DELETE FROM email_queue q USING m WHERE q.job_id = m.job_id AND q.run = :run AND q.token = :token
+        DELETE FROM email_queue q USING m WHERE q.job_id = m.job_id AND {claims.IS_HELD}
         RETURNING m.*
     ), shown AS (
         UPDATE email_jobs j SET status = gone.status, status_reason = gone.reason,
@@ -115,7 +115,7 @@ _CLOSE = Prepared(
     )
     INSERT INTO email_status (id, email_job_id, status, reason, attempt_id)
     SELECT id, job_id, status, reason, attempt_id FROM gone
-    """,
+    """,  # noqa: S608  # constants of these modules only
     **claims.HELD,
     ids="uuid[]",
     jobs="uuid[]",
@@ -127,15 +127,15 @@ _CLOSE = Prepared(
 
 _OPEN = Prepared(
     "open",
-    """
+    f"""
     INSERT INTO delivery_attempts
         (id, job_id, provider_id, run, token, round, recipients, estimated_cost, currency, decision)
     SELECT o.id, o.job_id, o.provider_id, :run, :token, o.round, o.recipients, o.cost, o.currency,
            CAST(o.decision AS jsonb)
     FROM unnest(:ids, :jobs, :providers, :rounds, :recipients, :costs, :currencies, :decisions)
          AS o(id, job_id, provider_id, round, recipients, cost, currency, decision)
-    JOIN email_queue q ON q.job_id = o.job_id AND q.run = :run AND q.token = :token
-    """,
+    JOIN email_queue q ON q.job_id = o.job_id AND {claims.IS_HELD}
+    """,  # noqa: S608  # as above
     **claims.HELD,
     ids="uuid[]",
     jobs="uuid[]",

@@ -62,6 +62,8 @@ _PERFORMANCE = """
 _EMAILS = f"""
     WITH gone AS ({_by_id("email_jobs", "t.id")} RETURNING id), lines AS (
         DELETE FROM delivery_attempts WHERE job_id IN (SELECT id FROM gone)
+    ), timelines AS (
+        DELETE FROM email_status WHERE email_job_id IN (SELECT id FROM gone)
     )
     SELECT id FROM gone
 """  # noqa: S608  # as above

@@ -52,6 +52,7 @@ _duties = {
     "measure_providers": _upkeep.measure_seconds,
     "forget_idempotency_keys": _upkeep.forget_keys_seconds,
     "purge": _upkeep.purge_seconds,
+    "repeat_calls": _upkeep.repeat_seconds,
 }
 beat_scheduler = "wiring.beat:DutyScheduler"
 beat_schedule = {

@@ -24,6 +24,7 @@ from sqlalchemy import (
     SmallInteger,
     String,
     Text,
+    Uuid,
     func,
     text,
 )
@@ -385,6 +386,7 @@ class DeliveryAttempt(Base):
     __table_args__ = (
         Index("ix_delivery_attempts_job", "job_id"),
         Index("ix_delivery_attempts_open", "run", postgresql_where=text("outcome IS NULL")),
+        Index("ix_delivery_attempts_unknown", "settled_at", postgresql_where=text("outcome = 'unknown'")),
         Index(
             "ix_delivery_attempts_recent",
             "opened_at",
@@ -399,6 +401,29 @@ class DeliveryAttempt(Base):
         ),
         CheckConstraint("outcome IN ('accepted', 'not_sent', 'unknown')", name="outcome"),
         CheckConstraint("(outcome IS NULL) = (settled_at IS NULL)", name="settled"),
+    )
+
+
+class ProviderCall(Base):
+    """One request to a provider that carries several emails, or may be made again; committed before it is made.
+
+    `attempt_ids` in the order of its emails. `repeatable_until`: how long the provider knows it by `key`.
+    """
+
+    __tablename__ = "provider_calls"
+
+    provider_id: Mapped[ProviderRef] = mapped_column(primary_key=True)
+    key: Mapped[str] = mapped_column(String(256), primary_key=True)
+    payload_hash: Mapped[bytes] = mapped_column(LargeBinary)
+    attempt_ids: Mapped[list[UUID]] = mapped_column(ARRAY(Uuid))
+    opened_at: Mapped[Stamp]
+    repeatable_until: Mapped[Instant | None]
+    repeats: Mapped[int] = mapped_column(SmallInteger, server_default=text("0"))
+    repeated_at: Mapped[Instant | None]
+
+    __table_args__ = (
+        Index("ix_provider_calls_attempts", "attempt_ids", postgresql_using="gin"),
+        Index("ix_provider_calls_opened", "opened_at", postgresql_using="brin"),
     )
 
 

@@ -19,6 +19,8 @@ class Capabilities:
     `max_bytes` is the size of the whole email as the provider counts it (encoded attachments included).
     `repeatable_seconds`: how long the provider knows an attempt by its id, so that the same call made again with the
     same bytes is the same email, and brings its answer back; None: a call made again is another email.
+    `batch`: how many emails one call may carry, each of which gets an answer of its own or shares the call's where the
+    account's owner has asked for that; `batch_bytes`: how large such a call may be.
     """
 
     max_recipients: int | None = None
@@ -34,3 +36,5 @@ class Capabilities:
     reserved_headers: frozenset[str] = frozenset()
     only_headers: frozenset[str] | None = None
     repeatable_seconds: int | None = None
+    batch: int = 1
+    batch_bytes: int | None = None

@@ -60,6 +60,29 @@ class Opening:
 
 
 @dataclass(frozen=True, slots=True)
+class CallLine:
+    """A call to a provider, to be written down before it is made. `attempts` in the order of its emails."""
+
+    provider_id: UUID
+    key: str
+    payload_hash: bytes
+    attempts: tuple[UUID, ...]
+    repeatable_seconds: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class DoubtfulCall:
+    """A call that nobody knows the end of. `jobs` belong to `attempts`; `unknown`: those attempts in doubt."""
+
+    provider_id: UUID
+    key: str
+    payload_hash: bytes
+    attempts: tuple[UUID, ...]
+    jobs: tuple[UUID, ...]
+    unknown: frozenset[UUID]
+
+
+@dataclass(frozen=True, slots=True)
 class Opened:
     """`attempts` are committed and may go on the wire; `spent` are providers whose quota had no room for more."""
 

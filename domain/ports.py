@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Collection, Generator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from types import TracebackType
 from typing import Protocol, Self, runtime_checkable
@@ -14,8 +14,10 @@ from domain.attempt import SendResult
 from domain.capabilities import Capabilities
 from domain.checkup import Checkup
 from domain.delivery import (
+    CallLine,
     Claim,
     Doubt,
+    DoubtfulCall,
     Ending,
     LoadedEmail,
     Move,
@@ -24,7 +26,7 @@ from domain.delivery import (
     Release,
 )
 from domain.errors import ProviderError
-from domain.events import Notice, Verified, WebhookRequest
+from domain.events import InboundEvent, Notice, Verified, WebhookRequest
 from domain.inbound import Change, Dossier, Match, Note, Waiting
 from domain.intake import Accepted, Entry, KeyTaken, Memo, Sender, Surroundings
 from domain.message import Lane, Submission
@@ -73,6 +75,41 @@ class SeriesProvider(Provider, Protocol):
 
         No email can be taken before the one ahead of it has its result. `go_on()` is asked before an email is
         told and again before its content goes; once it says no, nothing more is sent and the iterator ends.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request, composed and not sent, with the emails in it in their order.
+
+    `key`: by what the provider knows it again, where it does. `request` is the provider's own affair; emails and
+    attempts being the same, it has the same bytes and so the same `payload_hash` (SHA-256).
+    """
+
+    letters: tuple[Letter, ...]
+    key: str
+    payload_hash: bytes
+    request: object = field(repr=False, compare=False)
+
+    @property
+    def attempts(self) -> tuple[UUID, ...]:
+        return tuple(letter.attempt_id for letter in self.letters)
+
+
+@runtime_checkable
+class CallProvider(Provider, Protocol):
+    """A provider of which a call may carry several emails, or may be made again."""
+
+    def pack(self, letters: Sequence[Letter], most: int) -> Sequence[Call]:
+        """Compose calls of at most so many emails. What is in none of them is for `send`. Raises nothing."""
+        ...
+
+    def send_many(self, call: Call) -> Sequence[SendResult | ProviderError]:
+        """Make the call, once; how each of its emails ended, in their order.
+
+        Raises ProviderError where the provider answered, or did not answer, the call as a whole: that is so of
+        all its emails.
         """
         ...
 
@@ -153,6 +190,16 @@ class DeliveryStore(Protocol):
         """Reserve quota and open ledger lines for the rows that this claim still holds."""
         ...
 
+    def note_calls(self, lines: Sequence[CallLine]) -> None:
+        """Write which emails go in one call; their attempts are open."""
+        ...
+
+    def doubtful_calls(self, limit: int) -> Sequence[DoubtfulCall]:
+        """The calls to be made again now, with growing pauses: nobody knows how they ended, and the provider knows
+        them still. Whoever is told of one has it for a while.
+        """
+        ...
+
     def next_due(self, lane: Lane) -> float | None:
         """Seconds until the lane's next row is due (0 or less: now); None: the lane is empty."""
         ...
@@ -182,6 +229,10 @@ class InboundStore(Protocol):
 
     def postpone(self, delays: Mapping[UUID, float]) -> None:
         """Look at these events again, each in so many seconds."""
+        ...
+
+    def keep(self, events: Sequence[tuple[UUID, InboundEvent]]) -> int:
+        """Store events of provider accounts; what is there already stays as it is. Returns how many are new."""
         ...
 
     def leave(self, events: Sequence[UUID]) -> None:

@@ -15,6 +15,7 @@ class Duty(StrEnum):
     MEASURE_PROVIDERS = "measure_providers"
     FORGET_IDEMPOTENCY_KEYS = "forget_idempotency_keys"
     PURGE = "purge"
+    REPEAT_CALLS = "repeat_calls"
 
 
 @dataclass(frozen=True, slots=True)

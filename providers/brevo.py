@@ -24,8 +24,8 @@ from domain.capabilities import Capabilities
 from domain.checkup import Checkup, SenderIdentity
 from domain.errors import Misconfigured, ProviderError, Rejected, SenderNotVerified, Unsupported
 from domain.message import Address, Attachment, RecipientKind, Submission
-from providers.base import HTTPProvider
 from providers.brevo_webhook import WebhookSecret, webhook
+from providers.calls import RepeatableProvider
 from providers.exchange import Request, Response
 from providers.fields import SecretKey
 from providers.filetypes import demand_agreement, extension_of
@@ -84,7 +84,7 @@ def capabilities(_config: Config) -> Capabilities:
     )
 
 
-class BrevoProvider(HTTPProvider):
+class BrevoProvider(RepeatableProvider):
     # 5xx are not documented for this call: they stay OutcomeUnknown.
 
     def __init__(self, name: str, config: Config, credentials: Credentials, world: World) -> None:

@@ -11,9 +11,11 @@ No idempotency: our ids travel as variables, which every event repeats.
 
 from __future__ import annotations
 
+import json
 import re
 from base64 import b64encode
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from hashlib import sha256
 from typing import Annotated, Literal
 from urllib.parse import quote
 from uuid import UUID
@@ -26,13 +28,14 @@ from domain.checkup import Checkup, SenderIdentity
 from domain.errors import Misconfigured, ProviderError, RateLimited, SenderNotVerified, Unsupported
 from domain.message import Attachment, Disposition, RecipientKind, Submission
 from providers import mime
-from providers.base import HTTPProvider
+from providers.calls import BatchProvider, Part
 from providers.exchange import Request, Response
 from providers.fields import ATTEMPT, EMAIL, SecretKey
 from providers.forms import File, multipart
 from providers.mailboxes import written
 from providers.mailgun_webhook import WebhookSecret, webhook
 from providers.origins import BaseURL
+from providers.payloads import compact
 from providers.world import World
 
 __all__ = ["Config", "Credentials", "WebhookSecret", "build", "capabilities", "webhook"]
@@ -50,7 +53,8 @@ _DOMAIN = r"^[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?(?:\.[A-Za-z0-9](?:[A-Za-z0
 class Config(BaseModel):
     """`domain`: the domain at Mailgun that all emails go by; else each goes by its sender's.
 
-    `test_mode`: Mailgun takes emails and delivers none. `base_url` replaces the region's.
+    `test_mode`: Mailgun takes emails and delivers none. `base_url` replaces the region's. `shared_calls`: bulk emails
+    with the same content may share a call; it is taken or refused as a whole.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -59,6 +63,7 @@ class Config(BaseModel):
     domain: Annotated[str | None, Field(max_length=253, pattern=_DOMAIN)] = None
     base_url: BaseURL | None = None
     test_mode: bool = False
+    shared_calls: bool = False
 
 
 class Credentials(BaseModel):
@@ -67,11 +72,16 @@ class Credentials(BaseModel):
     api_key: SecretKey
 
 
-def capabilities(_config: Config) -> Capabilities:
-    return Capabilities(max_recipients=1000, max_bytes=25_000_000)
+def capabilities(config: Config) -> Capabilities:
+    return Capabilities(
+        max_recipients=1000,
+        max_bytes=25_000_000,
+        batch=1000 if config.shared_calls else 1,
+        batch_bytes=25_000_000 if config.shared_calls else None,
+    )
 
 
-class MailgunProvider(HTTPProvider):
+class MailgunProvider(BatchProvider):
     # 500 "Internal Server Error" says nothing of the email: it stays OutcomeUnknown.
 
     def __init__(self, name: str, config: Config, credentials: Credentials, world: World) -> None:
@@ -93,6 +103,42 @@ class MailgunProvider(HTTPProvider):
         domain = quote(self._config.domain or envelope.sender.domain, safe="")
         path = f"/v3/{domain}/messages" if plain else f"/v3/{domain}/messages.mime"
         return Request("POST", path, {**self._fields, "Content-Type": kind}, body)
+
+    def part(self, submission: Submission, attempt_id: UUID) -> Part | None:
+        """Mailgun fills in what is of each recipient (recipient-variables), who sees no other."""
+        recipients = submission.envelope.recipients
+        alone = len(recipients) == 1 and recipients[0].kind is RecipientKind.TO
+        if not (alone and submission.message.subject and _fits_the_form(submission)):
+            return None
+        own = {f"v:{ATTEMPT}": str(attempt_id), f"v:{EMAIL}": str(submission.id)}
+        parts = [p for p in self._form(submission) if p[0] != RecipientKind.TO.value]
+        parts += self._options(submission, attempt_id, sum(_size(p) for p in parts if p[0].startswith("h:")))
+        parts = [p for p in parts if p[0] not in own]
+        if any(isinstance(value, str) and "%recipient" in value for _, value in parts):
+            return None  # it would be filled in
+        parts += [(name, f"%recipient.{name.removeprefix('v:')}%") for name in own]
+        _, common = multipart(parts, f"form-{sha256(repr(parts).encode()).hexdigest()[:32]}")
+        address = recipients[0].address
+        values = {name.removeprefix("v:"): value for name, value in own.items()}
+        domain = quote(self._config.domain or submission.envelope.sender.domain, safe="")
+        return Part(
+            compact([written(address), address.email, values]).encode("utf-8"),
+            f"/v3/{domain}/messages\n".encode() + common,
+            frozenset({address.email.lower()}),
+        )
+
+    def join(self, parts: Sequence[bytes], shared: bytes, key: str) -> Request:  # noqa: ARG002
+        path, _, common = shared.partition(b"\n")
+        boundary = common.partition(b"\r\n")[0].removeprefix(b"--").decode()
+        people = [json.loads(part) for part in parts]
+        own: list[tuple[str, str | File]] = [("to", to) for to, _, _ in people]
+        own.append(("recipient-variables", compact({address: values for _, address, values in people})))
+        kind, body = multipart(own, boundary)
+        body = body.removesuffix(f"--{boundary}--\r\n".encode()) + common
+        return Request("POST", path.decode(), {**self._fields, "Content-Type": kind}, body)
+
+    def answers(self, response: Response, count: int) -> Sequence[Response]:
+        return [response] * count
 
     def _form(self, submission: Submission) -> Iterator[tuple[str, str | File]]:
         message, envelope = submission.message, submission.envelope

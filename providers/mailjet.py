@@ -12,7 +12,7 @@ Our ids travel as EventPayload, which every event repeats, and the attempt's as 
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -30,7 +30,7 @@ from domain.errors import (
     Unsupported,
 )
 from domain.message import Address, Disposition, RecipientKind, Submission
-from providers.base import HTTPProvider
+from providers.calls import BatchProvider, Part, each
 from providers.exchange import Request, Response
 from providers.fields import SecretKey
 from providers.mailjet_webhook import WebhookSecret, webhook
@@ -99,10 +99,12 @@ def capabilities(_config: Config) -> Capabilities:
         max_reply_to=1,
         max_tags=1,
         reserved_headers=_FORBIDDEN_HEADERS,
+        batch=50,
+        batch_bytes=15_000_000,
     )
 
 
-class MailjetProvider(HTTPProvider):
+class MailjetProvider(BatchProvider):
     # 500 comes with an identifier for Mailjet's own log and says nothing of the email: it stays OutcomeUnknown.
 
     def __init__(self, name: str, config: Config, credentials: Credentials, world: World) -> None:
@@ -113,11 +115,27 @@ class MailjetProvider(HTTPProvider):
         self._fields = {"Authorization": f"Basic {basic}", "Accept": "application/json"}
 
     def build(self, submission: Submission, attempt_id: UUID) -> Request:
-        payload: dict[str, Any] = {"Messages": [self._message(submission, attempt_id)]}
-        if self._config.sandbox_mode:
-            payload["SandboxMode"] = True
+        return self.join([self.part(submission, attempt_id).own], b"", "")
+
+    def part(self, submission: Submission, attempt_id: UUID) -> Part:
+        return Part(compact(self._message(submission, attempt_id)).encode("utf-8"))
+
+    def join(self, parts: Sequence[bytes], shared: bytes, key: str) -> Request:  # noqa: ARG002
+        end = b'],"SandboxMode":true}' if self._config.sandbox_mode else b"]}"
         fields = {**self._fields, "Content-Type": "application/json"}
-        return Request("POST", "/v3.1/send", fields, compact(payload).encode("utf-8"))
+        return Request("POST", "/v3.1/send", fields, b'{"Messages":[' + b",".join(parts) + end)
+
+    def answers(self, response: Response, count: int) -> Sequence[Response]:  # noqa: ARG002
+        """The result of each message, as it would stand alone; each has a status of its own in its errors."""
+        messages = self.json(response)["Messages"]
+        return each(response, [{"Messages": [message]} for message in messages], status=200)
+
+    def tells_of_each(self, response: Response) -> bool:
+        """Also a refusal does, with the status of its first error."""
+        try:
+            return response.status < 500 and all("Status" in m for m in self.json(response)["Messages"])
+        except (ValueError, TypeError, LookupError):
+            return False
 
     def _message(self, submission: Submission, attempt_id: UUID) -> dict[str, Any]:
         demand(self.name, submission)

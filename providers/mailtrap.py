@@ -1,4 +1,4 @@
-"""Mailtrap, email sending API: POST /api/send.
+"""Mailtrap, email sending API: POST /api/send and /api/batch.
 
 Sources: Mailtrap's API document (mailtrap/mailtrap-docs and the SDKs: form, one category, custom variables of at
 most 1000 bytes in JSON, 1000 recipients, 10 MB; one message id per recipient) and "Webhooks" (signature of the raw
@@ -13,6 +13,7 @@ either case, for the token or for what it lacks.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any, Literal
 from uuid import UUID
 
@@ -22,7 +23,7 @@ from domain.attempt import SendResult
 from domain.capabilities import Capabilities
 from domain.errors import OutcomeUnknown, ProviderError, Rejected, SenderNotVerified
 from domain.message import Attachment, Disposition, RecipientKind, Submission
-from providers.base import HTTPProvider
+from providers.calls import BatchProvider, Part, each
 from providers.exchange import Request, Response
 from providers.fields import SecretKey
 from providers.mailboxes import in_ascii
@@ -62,18 +63,25 @@ class Credentials(BaseModel):
 def capabilities(_config: Config) -> Capabilities:
     """Tracking is a setting of the domain there, not of an email."""
     return Capabilities(
-        max_recipients=1000, max_bytes=10_000_000, max_tags=1, tracking_opens=False, tracking_clicks=False
+        max_recipients=1000,
+        max_bytes=10_000_000,
+        max_tags=1,
+        tracking_opens=False,
+        tracking_clicks=False,
+        batch=500,
+        batch_bytes=10_000_000,
     )
 
 
-class MailtrapProvider(HTTPProvider):
+class MailtrapProvider(BatchProvider):
     # 500 "Internal server error" says nothing of the email: it stays OutcomeUnknown.
 
     def __init__(self, name: str, config: Config, credentials: Credentials, world: World) -> None:
         token = credentials.api_token.get_secret_value()
         host = _STREAMS[config.stream] if config.inbox_id is None else _SANDBOX
         super().__init__(name, config.base_url or host, capabilities(config), world, secrets=(token,))
-        self._path = "/api/send" if config.inbox_id is None else f"/api/send/{config.inbox_id}"
+        inbox = "" if config.inbox_id is None else f"/{config.inbox_id}"
+        self._path, self._batch_path = f"/api/send{inbox}", f"/api/batch{inbox}"
         self._fields = {
             "Authorization": f"Bearer {token}",
             "Accept": "application/json",
@@ -81,8 +89,17 @@ class MailtrapProvider(HTTPProvider):
         }
 
     def build(self, submission: Submission, attempt_id: UUID) -> Request:
-        body = compact(self._payload(submission, attempt_id)).encode("utf-8")
-        return Request("POST", self._path, self._fields, body)
+        return Request("POST", self._path, self._fields, self.part(submission, attempt_id).own)
+
+    def part(self, submission: Submission, attempt_id: UUID) -> Part:
+        return Part(compact(self._payload(submission, attempt_id)).encode("utf-8"))
+
+    def join(self, parts: Sequence[bytes], shared: bytes, key: str) -> Request:  # noqa: ARG002
+        body = b'{"requests":[' + b",".join(parts) + b"]}"
+        return Request("POST", self._batch_path, self._fields, body)
+
+    def answers(self, response: Response, count: int) -> Sequence[Response]:  # noqa: ARG002
+        return each(response, self.json(response)["responses"])
 
     def _payload(self, submission: Submission, attempt_id: UUID) -> dict[str, Any]:
         demand(self.name, submission)

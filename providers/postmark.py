@@ -1,6 +1,7 @@
-"""Postmark: POST /email, and its webhooks.
+"""Postmark: POST /email and /email/batch, and its webhooks.
 
-Sources: postmarkapp.com/developer/api/email-api for the form and its limits (50 recipients, 10 MB), …/api/overview
+Sources: postmarkapp.com/developer/api/email-api for the form and its limits (50 recipients, 10 MB; of a batch 500
+emails and 50 MB, each with its own ErrorCode in an answer of 200), …/api/overview
 for the error codes and for 429 and 503, …/user-guide/sending-email/sending-with-api for metadata (10 fields, names of
 20 and values of 80 characters), …/webhooks/* for the events, …/api/bounce-api#bounce-types for the kinds of bounce. An
 answer counts by its ErrorCode: 200 with another one than 0 was not taken. Where only some of several recipients are
@@ -11,7 +12,6 @@ No idempotency: our ids travel as metadata, which every event repeats.
 
 from __future__ import annotations
 
-import json
 from base64 import b64encode
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
@@ -34,11 +34,12 @@ from domain.errors import (
 )
 from domain.events import BounceClass, DeliveryEvent, EventType, RejectReason, Verified, WebhookRequest
 from domain.message import Attachment, Disposition, Lane, RecipientKind, Submission
-from providers.base import HTTPProvider
+from providers.calls import BatchProvider, Part, each
 from providers.exchange import Request, Response
 from providers.fields import ATTEMPT, EMAIL, SecretKey, labels
 from providers.mailboxes import written
 from providers.origins import BaseURL
+from providers.payloads import compact
 from providers.webhooks import BasicAuthSecret, JSONWebhook, attempt_of, enhanced_code, instant, texts, word
 from providers.world import World
 
@@ -65,7 +66,7 @@ class Credentials(BaseModel):
 
 
 def capabilities(_config: Config) -> Capabilities:
-    return Capabilities(max_recipients=50, max_bytes=10_000_000)
+    return Capabilities(max_recipients=50, max_bytes=10_000_000, batch=500, batch_bytes=50_000_000)
 
 
 # What an ErrorCode means. Every other one says that the request was wrong: Rejected.
@@ -84,7 +85,7 @@ _CODES: Mapping[int, type[ProviderError]] = {
 }
 
 
-class PostmarkProvider(HTTPProvider):
+class PostmarkProvider(BatchProvider):
     # 500 is documented as "an issue with Postmark's servers" and says nothing of the email: it stays OutcomeUnknown.
 
     def __init__(self, name: str, config: Config, credentials: Credentials, world: World) -> None:
@@ -94,9 +95,22 @@ class PostmarkProvider(HTTPProvider):
         self._fields = {"Accept": "application/json", "X-Postmark-Server-Token": token}
 
     def build(self, submission: Submission, attempt_id: UUID) -> Request:
-        body = json.dumps(self._payload(submission, attempt_id), ensure_ascii=False, separators=(",", ":"))
-        fields = {**self._fields, "Content-Type": "application/json"}
-        return Request("POST", "/email", fields, body.encode("utf-8"))
+        return self._post("/email", self._encoded(submission, attempt_id))
+
+    def part(self, submission: Submission, attempt_id: UUID) -> Part:
+        return Part(self._encoded(submission, attempt_id))
+
+    def join(self, parts: Sequence[bytes], shared: bytes, key: str) -> Request:  # noqa: ARG002
+        return self._post("/email/batch", b"[" + b",".join(parts) + b"]")
+
+    def answers(self, response: Response, count: int) -> Sequence[Response]:  # noqa: ARG002
+        return each(response, self.json(response))
+
+    def _post(self, path: str, body: bytes) -> Request:
+        return Request("POST", path, {**self._fields, "Content-Type": "application/json"}, body)
+
+    def _encoded(self, submission: Submission, attempt_id: UUID) -> bytes:
+        return compact(self._payload(submission, attempt_id)).encode("utf-8")
 
     def _payload(self, submission: Submission, attempt_id: UUID) -> dict[str, Any]:
         message, envelope = submission.message, submission.envelope

@@ -1,19 +1,21 @@
-"""Resend: POST /emails.
+"""Resend: POST /emails and /emails/batch.
 
 Sources: the official OpenAPI document (resend/resend-openapi, 2026-08) for the form; resend.com/docs/api-reference:
 errors for their names, rate-limit for the rate headers, emails/send-email for the limits ("Max 50", "40MB per email,
 after Base64 encoding of the attachments"); …/dashboard/emails/idempotency-keys: a key holds for 24 hours. It is the
-attempt's id, so that the same call made again is the same email. Our ids travel as tags, which every event repeats.
+attempt's id, so that the same call made again is the same email; of a batch (at most 100, no attachments) it covers
+the whole call, in which only the emails at fault are refused, each by its `index` (x-batch-validation: permissive).
+Our ids travel as tags, which every event repeats.
 
 An attachment whose extension and type disagree is taken there, and then lost (as django-anymail found): refused here.
 """
 
 from __future__ import annotations
 
-import json
 import mimetypes
 import re
 from base64 import b64encode
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
@@ -24,11 +26,13 @@ from domain.capabilities import Capabilities
 from domain.checkup import Checkup, SenderIdentity
 from domain.errors import Misconfigured, ProviderError, RateLimited, Rejected, SenderNotVerified, Unsupported
 from domain.message import Attachment, Disposition, RecipientKind, Submission
-from providers.base import LONGEST_WAIT, HTTPProvider
+from providers.base import LONGEST_WAIT
+from providers.calls import BatchProvider, Part, each
 from providers.exchange import Request, Response
 from providers.fields import SecretKey, TagName, labels
 from providers.mailboxes import written
 from providers.origins import BaseURL
+from providers.payloads import compact
 from providers.resend_webhook import WebhookSecret, webhook
 from providers.world import World
 
@@ -67,10 +71,12 @@ def capabilities(_config: Config) -> Capabilities:
         tracking_opens=False,
         tracking_clicks=False,
         repeatable_seconds=86_400,
+        batch=100,
+        batch_bytes=40_000_000,
     )
 
 
-class ResendProvider(HTTPProvider):
+class ResendProvider(BatchProvider):
     # 500 application_error says nothing of the email: it stays OutcomeUnknown, as do both 409s. Of those one says
     # that this attempt was taken before with other bytes, the other that it is being taken just now.
 
@@ -81,9 +87,34 @@ class ResendProvider(HTTPProvider):
         self._fields = {"Authorization": f"Bearer {key}", "Accept": "application/json"}
 
     def build(self, submission: Submission, attempt_id: UUID) -> Request:
-        body = json.dumps(self._payload(submission, attempt_id), ensure_ascii=False, separators=(",", ":"))
+        body = compact(self._payload(submission, attempt_id)).encode("utf-8")
         fields = {"Content-Type": "application/json", "Idempotency-Key": str(attempt_id)}
-        return Request("POST", "/emails", {**self._fields, **fields}, body.encode("utf-8"))
+        return Request("POST", "/emails", {**self._fields, **fields}, body)
+
+    def part(self, submission: Submission, attempt_id: UUID) -> Part | None:
+        if submission.message.attachments:
+            return None
+        return Part(compact(self._payload(submission, attempt_id)).encode("utf-8"))
+
+    def join(self, parts: Sequence[bytes], shared: bytes, key: str) -> Request:  # noqa: ARG002
+        fields = {
+            "Content-Type": "application/json",
+            "Idempotency-Key": key,
+            "x-batch-validation": "permissive",
+        }
+        return Request("POST", "/emails/batch", {**self._fields, **fields}, b"[" + b",".join(parts) + b"]")
+
+    def answers(self, response: Response, count: int) -> Sequence[Response]:
+        """`data` has the ids of those that were taken, in order; `errors` the places and faults of the others."""
+        answer = self.json(response)
+        faults = {int(e["index"]): str(e.get("message", "")) for e in answer.get("errors") or []}
+        if len(faults) + len(answer["data"]) != count or not faults.keys() <= set(range(count)):
+            raise ValueError("answers for another number of emails")
+        refused = [
+            {"statusCode": 422, "name": "validation_error", "message": faults[i]} for i in sorted(faults)
+        ]
+        taken, others = iter(each(response, answer["data"])), iter(each(response, refused, status=422))
+        return [next(others if place in faults else taken) for place in range(count)]
 
     def _payload(self, submission: Submission, attempt_id: UUID) -> dict[str, Any]:
         message, envelope = submission.message, submission.envelope

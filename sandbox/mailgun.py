@@ -10,6 +10,8 @@ import json
 import re
 import secrets
 from base64 import b64encode
+from dataclasses import replace
+from typing import Any
 from urllib.parse import unquote
 
 from sandbox.dialect import Answer, Call, Dialect, Purpose, Refused, Taken, json_answer
@@ -81,7 +83,9 @@ class Mailgun(Dialect):
         message_id = f"<{secrets.token_hex(14)}@{domain}>"
         read = _read_mime if path[2] else _read_parts
         message = read(fields, self.account.name, message_id, len(call.body))
-        return Taken([message], json_answer(200, {"id": message_id, "message": "Queued. Thank you."}))
+        merging = _one(fields, "recipient-variables")
+        messages = _merged(message, json.loads(merging)) if merging else [message]
+        return Taken(messages, json_answer(200, {"id": message_id, "message": "Queued. Thank you."}))
 
     def tell(self, call: Call) -> Answer:
         path = _DOMAINS.fullmatch(call.path)
@@ -156,6 +160,29 @@ def _mailboxes(fields: list[Field], name: str) -> tuple[Mailbox, ...]:
 
 def _one(fields: list[Field], name: str) -> str:
     return next((field.text for field in fields if field.name == name), "")
+
+
+def _merged(message: Received, values: dict[str, Any]) -> list[Received]:
+    """Of each recipient in To an email of its own, with what stands for `%recipient.…%` filled in."""
+
+    def filled(text: str, own: dict[str, Any]) -> str:
+        return re.sub(r"%recipient\.([^%\s]+)%", lambda found: str(own.get(found[1], "")), text)
+
+    copies = []
+    for mailbox in message.to:
+        own = values.get(mailbox.email) or {}
+        copies.append(
+            replace(
+                message,
+                to=(mailbox,),
+                envelope=Envelope(message.envelope.sender, (mailbox.email,)),
+                subject=filled(message.subject, own),
+                text=filled(message.text, own),
+                html=filled(message.html, own),
+                custom_args={name: filled(value, own) for name, value in message.custom_args.items()},
+            )
+        )
+    return copies
 
 
 def _variables(fields: list[Field]) -> dict[str, str]:

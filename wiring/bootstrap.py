@@ -95,6 +95,7 @@ def build_rota(settings: Settings) -> Rota:
             Duty.MEASURE_PROVIDERS: knobs.measure_seconds,
             Duty.FORGET_IDEMPOTENCY_KEYS: knobs.forget_keys_seconds,
             Duty.PURGE: knobs.purge_seconds,
+            Duty.REPEAT_CALLS: knobs.repeat_seconds,
         },
         Retention(
             bodies=kept(knobs.keep_bodies_days),

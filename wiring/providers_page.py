@@ -57,6 +57,7 @@ _FEATURES: Final[dict[str, _Shown]] = {
     "open tracking per email": lambda can: _yes(can.tracking_opens),
     "click tracking per email": lambda can: _yes(can.tracking_clicks),
     "an address named twice": lambda can: _yes(can.repeated_addresses),
+    "emails in one call": lambda can: "1" if can.batch == 1 else f"{can.batch:,}, {_size(can.batch_bytes)}",
     "an attempt made again is one email": lambda can: (
         "no" if can.repeatable_seconds is None else f"for {can.repeatable_seconds / 3600:g} h"
     ),

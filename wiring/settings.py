@@ -201,6 +201,11 @@ class Upkeep(_Group):
     purge_seconds: Positive = _env(
         "MAILMUX_PURGE_SECONDS", "How often what is older than the following is deleted.", 3600.0
     )
+    repeat_seconds: Positive = _env(
+        "MAILMUX_REPEAT_SECONDS",
+        "How often calls are looked for that may be made again, because nobody knows how they ended.",
+        5.0,
+    )
     keep_bodies_days: Days = _env(
         "MAILMUX_KEEP_BODIES_DAYS", "Texts and HTML of emails; they go up to three days later.", 30.0
     )

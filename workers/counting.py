@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from domain.attempt import Outcome
-from workers.sending import Outgoing, Reply, Sender
+from workers.sending import Outgoing, Packed, Reply, Sender
 
 
 class Count(Protocol):
@@ -22,8 +22,10 @@ class CountingSender(Sender):
 
     count: Count
 
-    def send(self, window: Sequence[Outgoing], go_on: Callable[[], bool]) -> list[Reply]:
-        replies = super().send(window, go_on)
+    def send(
+        self, window: Sequence[Outgoing], go_on: Callable[[], bool], calls: Sequence[Packed] = ()
+    ) -> list[Reply]:
+        replies = super().send(window, go_on, calls)
         for email, reply in zip(window, replies, strict=True):
             if reply.sent is None and reply.error is None:
                 continue  # never made

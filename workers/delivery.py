@@ -41,7 +41,7 @@ from routing.policy import (
 )
 from routing.snapshot import Snapshot
 from workers.planning import Board, Parcel, Plan, Route, plan
-from workers.sending import Outgoing, Reply, Sender
+from workers.sending import Outgoing, Packed, Reply, Sender
 
 NOT_ATTEMPTED = "not_attempted"  # the ledger's word for an attempt that never reached the wire
 _HIGHEST_COST = Decimal("999999.99999999")  # that the ledger's column holds
@@ -161,6 +161,7 @@ class Delivery:
         self._endings: list[Ending] = []
         self._moves: list[Move] = []
         self._looked_again = False
+        self._calls: list[Packed] = []  # written down with the window's attempts
 
     def deliver(self) -> None:
         """Carry every claimed email to its next rest: an end, a wait, a hold, or back when it is enough for now."""
@@ -254,12 +255,15 @@ class Delivery:
         Returns what may be sent, and the emails whose provider's quota another worker spent first.
         """
         openings = [_opening(attempt_id, route) for attempt_id, route in routes]
+        packed = self._deps.sender.pack([_outgoing(attempt_id, route) for attempt_id, route in routes])
         for wait in (*_RECORD_WAITS, None):
             try:
                 with self._deps.units() as unit:
                     unit.delivery.fence(self._run.id)
                     unit.delivery.settle(self._run.id, self._claim.token, self._endings, self._moves)
                     opened = unit.delivery.open(self._run.id, self._claim.token, openings)
+                    self._calls = [c for c in packed if opened.attempts.issuperset(c.call.attempts)]
+                    unit.delivery.note_calls([c.line for c in self._calls])
                     unit.commit()
                 break
             except StorageUnavailable:
@@ -268,7 +272,7 @@ class Delivery:
                 if wait is None or not self._run.alive():
                     raise
                 self._endings += [Ending(o.attempt_id, Outcome.NOT_SENT, NOT_ATTEMPTED) for o in openings]
-                openings = []
+                openings, packed = [], []
                 self._deps.clock.sleep(wait)
         self._endings, self._moves = [], []
         if not openings:
@@ -286,9 +290,9 @@ class Delivery:
         letters = [_outgoing(attempt_id, route) for attempt_id, route in opened]
         send, alive = self._deps.sender.send, self._run.alive
         if self._most_flights == 1:
-            replies = send(letters, alive)
+            replies = send(letters, alive, self._calls)
             return Flight(opened, lambda: replies)
-        return Flight(opened, self._deps.crew.submit(send, letters, alive).result)
+        return Flight(opened, self._deps.crew.submit(send, letters, alive, self._calls).result)
 
     def _land(self, board: Board) -> list[Parcel]:
         """Wait for the oldest flight and note how each email ended. Returns those to be decided again now."""

@@ -1,4 +1,4 @@
-"""Sending a window: all emails at once, or in series over few connections where a provider answers quickly."""
+"""Sending a window: all emails at once, in calls of several, or in series where a provider answers quickly."""
 
 from __future__ import annotations
 
@@ -9,14 +9,18 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from domain.attempt import SendResult
-from domain.errors import OutcomeUnknown, ProviderError, ProviderUnavailable
-from domain.ports import Clock, Letter, Log, Provider, SeriesProvider
+from domain.delivery import CallLine
+from domain.errors import OutcomeUnknown, ProviderError, ProviderUnavailable, Rejected, Unsupported
+from domain.message import Lane
+from domain.ports import Call, CallProvider, Clock, Letter, Log, Provider, SeriesProvider
 
 _SERIES = 0.02  # seconds that a series may take; a slower provider gets more of them side by side
 _STUCK = 0.5  # seconds for one email, after which those behind it do not wait any longer
 _FIRST_GUESS = 0.01  # seconds per email at a provider that we know nothing of
 _LEAST = 1e-6  # seconds per email; a clock may not have moved on
 _WEIGHT = 0.3  # of the newest series in the estimate
+# Emails in one call, by lane: an answer that is lost leaves no more than these in doubt.
+_MOST = {Lane.TRANSACTIONAL: 1, Lane.BULK: 50}
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +30,15 @@ class Outgoing:
     provider_id: UUID
     provider: str
     letter: Letter
+
+
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """A call with the provider that it goes to. It is made only where `line` is written down."""
+
+    provider: str
+    call: Call
+    line: CallLine
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,25 +57,105 @@ class Sender:
     """Sends windows with `pool`'s threads; learns how long each provider takes. For several threads at once."""
 
     def __init__(self, adapter: Callable[[UUID], Provider], pool: Executor, clock: Clock, log: Log) -> None:
-        self._adapter, self._pool, self._clock, self._log = adapter, pool, clock, log
+        self.adapter, self._pool, self._clock, self._log = adapter, pool, clock, log
         self._pace: dict[UUID, float] = {}  # seconds per email in a series, by provider
 
-    def send(self, window: Sequence[Outgoing], go_on: Callable[[], bool]) -> list[Reply]:
+    def pack(self, window: Sequence[Outgoing]) -> list[Packed]:
+        """Compose the calls that are to be written down before they are made: several emails in one, or a call
+        that may be made again. Emails that are in none go by themselves.
+        """
+        groups: dict[tuple[UUID, Lane], list[Outgoing]] = {}
+        for email in window:
+            groups.setdefault((email.provider_id, email.letter.submission.lane), []).append(email)
+        packed: list[Packed] = []
+        for (provider_id, lane), emails in groups.items():
+            adapter = self._find(provider_id)
+            if not isinstance(adapter, CallProvider):
+                continue
+            alive = adapter.capabilities.repeatable_seconds
+            try:
+                calls = adapter.pack([email.letter for email in emails], _MOST[lane])
+            except Exception:  # noqa: BLE001  # an adapter's fault must never hold up an email
+                self._log.exception("adapter_broke", provider=emails[0].provider)
+                continue
+            packed += [
+                Packed(
+                    emails[0].provider,
+                    call,
+                    CallLine(provider_id, call.key, call.payload_hash, call.attempts, alive),
+                )
+                for call in calls
+            ]
+        return packed
+
+    def send(
+        self, window: Sequence[Outgoing], go_on: Callable[[], bool], calls: Sequence[Packed] = ()
+    ) -> list[Reply]:
         """Send every email once; the replies come in the window's order. What `go_on()` stopped was not sent."""
         replies: list[Reply | None] = [None] * len(window)
-        waiting = list(range(len(window)))
+        if not calls:
+            self._send_alone(window, range(len(window)), replies, go_on)
+            return [reply or _NOT_MADE for reply in replies]
+        places = {email.letter.attempt_id: place for place, email in enumerate(window)}
+        begun = [(packed, self._pool.submit(self._make, packed, go_on)) for packed in calls]
+        called = {places[attempt] for packed in calls for attempt in packed.call.attempts}
+        self._send_alone(window, [p for p in range(len(window)) if p not in called], replies, go_on)
+        for packed, future in begun:
+            for attempt, reply in zip(packed.call.attempts, future.result(), strict=False):
+                replies[places[attempt]] = reply
+        self._send_alone(window, [p for p in called if replies[p] is None], replies, go_on)
+        return [reply or _NOT_MADE for reply in replies]
+
+    def _make(self, packed: Packed, go_on: Callable[[], bool]) -> list[Reply]:
+        """Make a call; no replies where it was refused as a whole for what may be one email's fault: each then goes
+        by itself. A call that may be made again stays one, so that it can never be both.
+        """
+        count, provider = len(packed.call.letters), packed.provider
+        adapter = self._find(packed.line.provider_id)
+        if not go_on():
+            return [_NOT_MADE] * count
+        if not isinstance(adapter, CallProvider):
+            return [Reply(error=ProviderUnavailable(provider, "it is no longer configured"))] * count
+        began = self._clock.monotonic()
+        try:
+            results = adapter.send_many(packed.call)
+            if len(results) != count:
+                raise RuntimeError("the call ended without a result for each email")
+        except (Rejected, Unsupported) as refusal:
+            if count > 1 and packed.line.repeatable_seconds is None:
+                return []
+            error: ProviderError = refusal
+            if count > 1:
+                error = ProviderUnavailable(provider, f"refused a call with {count} emails: {refusal.detail}")
+            results = [error] * count
+        except ProviderError as known:
+            results = [known] * count
+        except Exception as surprise:  # noqa: BLE001  # as above
+            self._log.exception("adapter_broke", provider=provider, attempt=str(packed.call.attempts[0]))
+            broken = OutcomeUnknown(provider, f"the adapter broke: {type(surprise).__name__}")
+            return [Reply(error=broken)] * count
+        latency = (self._clock.monotonic() - began) * 1000
+        return [_reply(result, latency) for result in results]
+
+    def _send_alone(
+        self,
+        window: Sequence[Outgoing],
+        places: Sequence[int],
+        replies: list[Reply | None],
+        go_on: Callable[[], bool],
+    ) -> None:
+        waiting = list(places)
         while waiting:
             series = self._share_out(window, waiting)
             if len(series) == 1:
                 done = [self._carry(window, series[0], go_on)]
             else:
-                futures = [self._pool.submit(self._carry, window, places, go_on) for places in series]
+                futures = [self._pool.submit(self._carry, window, those, go_on) for those in series]
                 done = [future.result() for future in futures]
-            for places, ended in zip(series, done, strict=True):
-                for place, reply in zip(places, ended, strict=False):
+            for those, ended in zip(series, done, strict=True):
+                for place, reply in zip(those, ended, strict=False):
                     replies[place] = reply
             waiting = [place for place in waiting if replies[place] is None]
-        return [reply or _NOT_MADE for reply in replies]
 
     def _share_out(self, window: Sequence[Outgoing], waiting: Sequence[int]) -> list[list[int]]:
         """Group emails into series: as many at a time as a provider answers within `_SERIES`, equal in length."""
@@ -133,7 +226,7 @@ class Sender:
     def _find(self, provider_id: UUID) -> Provider | None:
         """The adapter; None where the provider was taken away since the decision."""
         try:
-            return self._adapter(provider_id)
+            return self.adapter(provider_id)
         except LookupError:
             return None
 

@@ -13,7 +13,7 @@ from domain.message import Lane
 from domain.ports import DeliveryQueue
 from domain.upkeep import Duty, Rota
 from routing.policy import Patience
-from workers import inbound, upkeep
+from workers import inbound, repeats, upkeep
 from workers.delivery import Dispatcher, drain
 from workers.queue import DRAIN_TASK, EVENTS_TASK, LIFE_TASK, duty_task
 from workers.run import Heart
@@ -67,6 +67,9 @@ def register_tasks(app: Celery, deps: LazyDeps) -> None:
 
         return performed
 
+    def repeat_calls() -> None:
+        repeat_when_due(deps())
+
     def show_life() -> None:
         """Nothing: that it was done is what is wanted to be known."""
 
@@ -74,8 +77,9 @@ def register_tasks(app: Celery, deps: LazyDeps) -> None:
     app.task(name=DRAIN_TASK)(drain_lane)
     app.task(name=EVENTS_TASK)(apply_events)
     app.task(name=duty_task(Duty.SWEEP))(sweep)
+    app.task(name=duty_task(Duty.REPEAT_CALLS))(repeat_calls)
     for duty in Duty:
-        if duty is not Duty.SWEEP:
+        if duty not in (Duty.SWEEP, Duty.REPEAT_CALLS):
             app.task(name=duty_task(duty))(perform(duty))
 
 
@@ -84,6 +88,14 @@ def apply_and_wake(deps: WorkerDeps) -> None:
     due_in = inbound.apply_events(deps.units, deps.queue, deps.dispatcher.clock, log)
     if due_in is not None:
         deps.heart.wake_events(due_in)
+
+
+def repeat_when_due(deps: WorkerDeps) -> None:
+    """Make calls again whose end is not known. The transaction that makes it this process's turn ends before them."""
+    if upkeep.perform(Duty.REPEAT_CALLS, deps.rota, deps.units):
+        dispatcher = deps.dispatcher
+        dispatcher.fleet.snapshot()  # so that adapters are as they are configured now
+        repeats.repeat_calls(deps.units, dispatcher.sender.adapter, deps.queue, log, dispatcher.stopping)
 
 
 def drain_in_run(lane: Lane, deps: WorkerDeps) -> None:

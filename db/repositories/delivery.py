@@ -14,12 +14,14 @@ from uuid import UUID
 import uuid_utils.compat as uuid_utils
 from sqlalchemy import Connection, text
 
-from db.repositories import claims
+from db.repositories import calls, claims
 from db.repositories.quotas import Quotas
 from db.statements import Prepared, json_text
 from domain.delivery import (
+    CallLine,
     Claim,
     Close,
+    DoubtfulCall,
     Ending,
     LeaseLost,
     LoadedEmail,
@@ -259,6 +261,12 @@ class Delivery:
         if written == len(ids):
             return frozenset(ids)
         return frozenset(_IN_LEDGER(self._connection, ids=ids).scalars())
+
+    def note_calls(self, lines: Sequence[CallLine]) -> None:
+        calls.note(self._connection, lines)
+
+    def doubtful_calls(self, limit: int) -> Sequence[DoubtfulCall]:
+        return calls.take_doubtful(self._connection, limit)
 
     def next_due(self, lane: Lane) -> float | None:
         seconds = _NEXT_DUE(self._connection, lane=lane.value).scalar()

@@ -52,6 +52,13 @@ _BODIES = f"""
         LIMIT :rows FOR UPDATE SKIP LOCKED)
 """  # noqa: S608  # constants of this module only
 
+_CALLS = """
+    DELETE FROM provider_calls WHERE (provider_id, key) IN (
+        SELECT provider_id, key FROM provider_calls
+        WHERE opened_at < mm_now() - :days * interval '1 day'
+            AND (repeatable_until IS NULL OR repeatable_until < mm_now()) LIMIT :rows)
+"""
+
 _PERFORMANCE = """
     DELETE FROM provider_performance_history WHERE (provider_id, slot) IN (
         SELECT provider_id, slot FROM provider_performance_history
@@ -91,6 +98,7 @@ _PURGES: Final[Mapping[str, tuple[Callable[[Retention], float | None], str]]] = 
         lambda r: r.attempts,
         _by_id("delivery_attempts", "t.job_id", "t.outcome IS NOT NULL"),
     ),
+    "calls": (lambda r: r.attempts, _CALLS),
     "events": (lambda r: r.events, _EVENTS),
     "nonces": (lambda _: _NONCE_DAYS, _NONCES),
     "performance": (lambda r: r.performance, _PERFORMANCE),

@@ -225,6 +225,8 @@ class House:
 
     def close(self) -> None:
         self.pool.shutdown()
+        for adapter in self.adapters.values():
+            adapter.close()
         self.redis.close()
         self.engine.dispose()
 

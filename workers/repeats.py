@@ -1,0 +1,112 @@
+"""Making a call again whose end nobody knows, where the provider knows it by its key: the same bytes, the same email.
+
+What the provider says then is evidence as its webhook's would be, and is applied in the same way. Where it does not
+say (it is away, or refuses to answer), nothing has been learnt: the doubt stays, and it is asked again later.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from uuid import UUID
+
+from domain.attempt import Outcome, SendResult
+from domain.delivery import DoubtfulCall, LoadedEmail
+from domain.errors import ProviderError
+from domain.events import DeliveryEvent, EventType, InboundEvent
+from domain.ports import Call, CallProvider, DeliveryQueue, Letter, Log, Provider
+from workers.upkeep import Units
+
+_AT_ONCE = 10  # calls that one process makes again in a row, before others may
+
+
+def repeat_calls(
+    units: Units,
+    adapter: Callable[[UUID], Provider],
+    queue: DeliveryQueue,
+    log: Log,
+    stopping: Callable[[], bool] = lambda: False,
+) -> int:
+    """Make the doubtful calls again that are due. Returns how many emails it brought evidence for."""
+    with units() as unit:
+        doubtful = unit.delivery.doubtful_calls(_AT_ONCE)
+        emails = unit.delivery.load([job for call in doubtful for job in call.jobs]) if doubtful else {}
+        unit.commit()
+    learnt = 0
+    for call in doubtful:
+        if stopping():
+            break
+        evidence = _ask(call, emails, adapter, log)
+        if evidence:
+            with units() as unit:
+                learnt += unit.inbound.keep([(call.provider_id, event) for event in evidence])
+                unit.commit()
+            queue.ring_events()
+    return learnt
+
+
+def _ask(
+    doubt: DoubtfulCall,
+    emails: Mapping[UUID, LoadedEmail],
+    adapter: Callable[[UUID], Provider],
+    log: Log,
+) -> list[InboundEvent]:
+    """What the provider says of the emails in doubt when the same call is made again; nothing where it cannot be."""
+    about = {"provider": str(doubt.provider_id), "attempt": str(doubt.attempts[0])}
+    try:
+        provider = adapter(doubt.provider_id)
+    except LookupError:
+        return []
+    call = _same(doubt, emails, provider)
+    if call is None or not isinstance(provider, CallProvider):
+        log.warning("call_not_repeatable", **about)
+        return []
+    try:
+        results = provider.send_many(call)
+    except ProviderError as error:
+        log.warning("call_repeated_in_vain", error=error.code, **about)
+        return []
+    # An adapter's fault must not stop the other calls.
+    except Exception:
+        log.exception("adapter_broke", **about)
+        return []
+    log.info("call_repeated", emails=len(results), **about)
+    told = zip(call.attempts, results, strict=True)
+    return [
+        event for attempt, result in told if attempt in doubt.unknown for event in _evidence(attempt, result)
+    ]
+
+
+def _same(doubt: DoubtfulCall, emails: Mapping[UUID, LoadedEmail], provider: Provider) -> Call | None:
+    """The call as it was, byte for byte; None where it can no longer be composed so."""
+    if not isinstance(provider, CallProvider) or any(job not in emails for job in doubt.jobs):
+        return None
+    letters = [
+        Letter(emails[job].submission, attempt)
+        for job, attempt in zip(doubt.jobs, doubt.attempts, strict=False)
+    ]
+    if len(letters) != len(doubt.attempts):
+        return None  # a part of the ledger has been taken away
+    try:
+        calls = provider.pack(letters, len(letters))
+    except Exception:  # noqa: BLE001  # as above
+        return None
+    same = [
+        c
+        for c in calls
+        if (c.key, c.payload_hash, c.attempts) == (doubt.key, doubt.payload_hash, doubt.attempts)
+    ]
+    return same[0] if len(calls) == 1 and same else None
+
+
+def _evidence(attempt: UUID, result: SendResult | ProviderError) -> Iterator[InboundEvent]:
+    """Of one email in a call that was answered: it was taken, or it was refused by itself."""
+    if isinstance(result, SendResult):
+        event = DeliveryEvent(
+            EventType.SENT, attempt_id=attempt, provider_message_id=result.provider_message_id,
+            description="the same call, made again, was answered",
+        )  # fmt: skip
+    elif result.outcome is Outcome.NOT_SENT:
+        event = DeliveryEvent(EventType.FAILED, attempt_id=attempt, description=result.detail)
+    else:
+        return
+    yield InboundEvent(f"repeat:{attempt}", event, "")

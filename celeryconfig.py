@@ -53,6 +53,7 @@ _duties = {
     "forget_idempotency_keys": _upkeep.forget_keys_seconds,
     "purge": _upkeep.purge_seconds,
     "repeat_calls": _upkeep.repeat_seconds,
+    "read_reports": _upkeep.reports_seconds,
 }
 beat_scheduler = "wiring.beat:DutyScheduler"
 beat_schedule = {

@@ -114,6 +114,18 @@ class CallProvider(Provider, Protocol):
         ...
 
 
+@runtime_checkable
+class ReportingProvider(Provider, Protocol):
+    """A provider whose news come into a mailbox, from which they are fetched."""
+
+    def collect(self, keep: Callable[[Sequence[InboundEvent]], None], go_on: Callable[[], bool]) -> int:
+        """Read what is new, and give it to `keep` before it counts as read; returns how many events there were.
+
+        What was given once may be given again after a failure, under the same keys. Raises ProviderError.
+        """
+        ...
+
+
 class WebhookReceiver(Protocol):
     """Reads the webhook of one provider account. Safe to use from several threads at once.
 

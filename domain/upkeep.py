@@ -16,6 +16,7 @@ class Duty(StrEnum):
     FORGET_IDEMPOTENCY_KEYS = "forget_idempotency_keys"
     PURGE = "purge"
     REPEAT_CALLS = "repeat_calls"
+    READ_REPORTS = "read_reports"
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from domain.message import Submission
 
 # The names under which our ids travel in a provider's metadata, and come back with its events.
 ATTEMPT, EMAIL = "mailmux_attempt", "mailmux_email"
+ATTEMPT_FIELD = "X-Mailmux-Attempt"  # the attempt's id in the head of an email that we compose
 
 
 def _visible(longest: int) -> AfterValidator:

@@ -27,12 +27,12 @@ def _origin(url: str) -> str:
         or "?" in url
     ):
         raise ValueError("an address without user, query and fragment")
-    if parts.scheme == "http" and not _is_loopback(parts.hostname):
+    if parts.scheme == "http" and not is_loopback(parts.hostname):
         raise ValueError("https, or http on this machine only")
     return url.rstrip("/")
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
     if host == "localhost":
         return True
     try:

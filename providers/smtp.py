@@ -20,12 +20,14 @@ from domain.attempt import SendResult
 from domain.capabilities import Capabilities
 from domain.checkup import Checkup
 from domain.errors import Misconfigured, OutcomeUnknown, ProviderError, RateLimited, Unsupported
+from domain.events import InboundEvent
 from domain.message import Submission
 from domain.ports import Letter
 from providers import guard, mime, wire
 from providers.fields import SecretKey, SecretToken
 from providers.oauth import Client, Tokens
 from providers.origins import BaseURL
+from providers.report_mailbox import RETURN_PATH, ReportMailbox, collect
 from providers.smtp_replies import Stage, meaning
 from providers.smtp_session import (
     Account,
@@ -55,7 +57,8 @@ TokenURL = BaseURL
 class Config(BaseModel):
     """`tls` none sends in plain text, for a relay on a trusted network: it never signs in then.
 
-    `token_url`, `oauth_scope`: where XOAUTH2's tokens are fetched, and what for.
+    `return_path`: the address that bounces go to, instead of the sender's. `reports`: its mailbox, read for bounces and
+    complaints. `token_url`, `oauth_scope`: where XOAUTH2's tokens are fetched, and what for.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -69,6 +72,8 @@ class Config(BaseModel):
     messages_per_connection: Annotated[int, Field(ge=1, le=10_000)] = 100
     max_recipients: Annotated[int, Field(ge=1, le=1000)] = 100
     max_bytes: Annotated[int, Field(ge=1024, le=157_286_400)] = 26_214_400
+    return_path: Annotated[str | None, Field(max_length=254, pattern=RETURN_PATH)] = None
+    reports: ReportMailbox | None = None
     token_url: TokenURL | None = None
     oauth_scope: Annotated[str | None, Field(max_length=1000, pattern=r"^[\x21-\x7e ]+$")] = None
 
@@ -103,6 +108,7 @@ class Credentials(BaseModel):
     client_id: SecretKey | None = None
     client_secret: SecretKey | None = None
     refresh_token: SecretToken | None = None
+    reports_password: SecretStr | None = None
 
     @property
     def app_only(self) -> bool:
@@ -125,6 +131,8 @@ def disagreements(config: Config, credentials: Credentials) -> Iterator[tuple[st
         yield "config.token_url", "required with an OAuth client"
     if (password or oauth) and config.tls == "none":
         yield "config.tls", "credentials are never sent without TLS: use starttls or implicit"
+    if (config.reports is None) != (credentials.reports_password is None):
+        yield "credentials.reports_password", "given together with config.reports or not at all"
     if len(password) > 4096 or any(c in password for c in "\r\n\x00"):
         yield "credentials.password", "at most 4096 characters, without line breaks"
 
@@ -160,6 +168,7 @@ class SMTPProvider:
             world.may_reach,
         )
         self._tokens = _tokens(name, config, credentials, world)
+        self._reports_password = credentials.reports_password
         self._kept: Kept[Session] = Kept(world.clock, MAX_IDLE, config.max_connections, Session.end)
         self._turns = threading.BoundedSemaphore(config.max_connections)
 
@@ -224,7 +233,8 @@ class SMTPProvider:
         except Exception as error:  # noqa: BLE001  # nothing went yet, and the series' other emails are not to blame
             return Unsupported(self.name, f"could not be composed: {type(error).__name__}")
         recipients = list(dict.fromkeys(r.address.email for r in submission.envelope.recipients))
-        return Parcel(submission.envelope.sender.email, recipients, stuff_dots(data))
+        return_path = self._config.return_path or submission.envelope.sender.email
+        return Parcel(return_path, recipients, stuff_dots(data))
 
     def check(self) -> Checkup:
         self._have_token()
@@ -239,6 +249,9 @@ class SMTPProvider:
             except Failure as failure:
                 raise self._error(failure) from failure
         return Checkup()
+
+    def collect(self, keep: Callable[[Sequence[InboundEvent]], None], go_on: Callable[[], bool]) -> int:
+        return collect(self.name, self._config.reports, self._reports_password, self._world, keep, go_on)
 
     def close(self) -> None:
         self._kept.close()

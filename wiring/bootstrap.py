@@ -96,6 +96,7 @@ def build_rota(settings: Settings) -> Rota:
             Duty.FORGET_IDEMPOTENCY_KEYS: knobs.forget_keys_seconds,
             Duty.PURGE: knobs.purge_seconds,
             Duty.REPEAT_CALLS: knobs.repeat_seconds,
+            Duty.READ_REPORTS: knobs.reports_seconds,
         },
         Retention(
             bodies=kept(knobs.keep_bodies_days),

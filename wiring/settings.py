@@ -206,6 +206,9 @@ class Upkeep(_Group):
         "How often calls are looked for that may be made again, because nobody knows how they ended.",
         5.0,
     )
+    reports_seconds: Positive = _env(
+        "MAILMUX_REPORTS_SECONDS", "How often mailboxes are read for bounces and complaints.", 60.0
+    )
     keep_bodies_days: Days = _env(
         "MAILMUX_KEEP_BODIES_DAYS", "Texts and HTML of emails; they go up to three days later.", 30.0
     )

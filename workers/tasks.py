@@ -13,7 +13,7 @@ from domain.message import Lane
 from domain.ports import DeliveryQueue
 from domain.upkeep import Duty, Rota
 from routing.policy import Patience
-from workers import inbound, repeats, upkeep
+from workers import inbound, repeats, reports, upkeep
 from workers.delivery import Dispatcher, drain
 from workers.queue import DRAIN_TASK, EVENTS_TASK, LIFE_TASK, duty_task
 from workers.run import Heart
@@ -70,6 +70,9 @@ def register_tasks(app: Celery, deps: LazyDeps) -> None:
     def repeat_calls() -> None:
         repeat_when_due(deps())
 
+    def read_reports() -> None:
+        read_when_due(deps())
+
     def show_life() -> None:
         """Nothing: that it was done is what is wanted to be known."""
 
@@ -78,8 +81,9 @@ def register_tasks(app: Celery, deps: LazyDeps) -> None:
     app.task(name=EVENTS_TASK)(apply_events)
     app.task(name=duty_task(Duty.SWEEP))(sweep)
     app.task(name=duty_task(Duty.REPEAT_CALLS))(repeat_calls)
+    app.task(name=duty_task(Duty.READ_REPORTS))(read_reports)
     for duty in Duty:
-        if duty not in (Duty.SWEEP, Duty.REPEAT_CALLS):
+        if duty not in (Duty.SWEEP, Duty.REPEAT_CALLS, Duty.READ_REPORTS):
             app.task(name=duty_task(duty))(perform(duty))
 
 
@@ -96,6 +100,15 @@ def repeat_when_due(deps: WorkerDeps) -> None:
         dispatcher = deps.dispatcher
         dispatcher.fleet.snapshot()  # so that adapters are as they are configured now
         repeats.repeat_calls(deps.units, dispatcher.sender.adapter, deps.queue, log, dispatcher.stopping)
+
+
+def read_when_due(deps: WorkerDeps) -> None:
+    """Read the accounts' mailboxes of bounces and complaints."""
+    if upkeep.perform(Duty.READ_REPORTS, deps.rota, deps.units):
+        dispatcher = deps.dispatcher
+        providers = [provider.id for provider in dispatcher.fleet.snapshot().providers]
+        adapter = dispatcher.sender.adapter
+        reports.collect_reports(deps.units, providers, adapter, deps.queue, log, dispatcher.stopping)
 
 
 def drain_in_run(lane: Lane, deps: WorkerDeps) -> None:

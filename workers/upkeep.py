@@ -92,7 +92,9 @@ _WORK: Mapping[Duty, Callable[[WorkerUnit, Rota], bool]] = {
     Duty.MEASURE_PROVIDERS: _measure_providers,
     Duty.FORGET_IDEMPOTENCY_KEYS: _forget_idempotency_keys,
     Duty.PURGE: _purge,
-    Duty.REPEAT_CALLS: lambda *_: True,  # what follows opens sockets, and so no transaction (workers.tasks)
+    # What follows opens sockets, and so no transaction (workers.tasks).
+    Duty.REPEAT_CALLS: lambda *_: True,
+    Duty.READ_REPORTS: lambda *_: True,
 }
 
 

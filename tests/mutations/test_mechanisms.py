@@ -22,6 +22,7 @@ EVENTS = "tests/integration/delivery/test_events.py::"
 HOOKS = "tests/integration/api/test_hooks.py::"
 LIMITS = "tests/integration/delivery/test_limits.py::"
 HEART = "tests/integration/delivery/test_heart.py::"
+CALLS = "tests/integration/delivery/test_calls.py::"
 DUTIES = "tests/integration/delivery/test_duties.py::"
 
 
@@ -61,9 +62,9 @@ MUTATIONS = [
     Mutation(
         "the ledger is committed before the wire",
         "workers/delivery.py",
-        "                    opened = unit.delivery.open(self._run.id, self._claim.token, openings)\n"
+        "                    unit.delivery.note_calls([c.line for c in self._calls])\n"
         "                    unit.commit()\n",
-        "                    opened = unit.delivery.open(self._run.id, self._claim.token, openings)\n",
+        "                    unit.delivery.note_calls([c.line for c in self._calls])\n",
         DEATH + "test_the_ledger_is_committed_before_the_wire",
     ),
     Mutation(
@@ -228,6 +229,27 @@ MUTATIONS = [
         ' or self._code(response) == "duplicate_parameter"',
         "",
         "tests/contract/test_json_forms.py::test_the_same_attempt_twice_is_one_email_at_brevo",
+    ),
+    Mutation(
+        "a call is made again only with the same bytes",
+        "workers/repeats.py",
+        "== (doubt.key, doubt.payload_hash, doubt.attempts)",
+        "== (doubt.key, c.payload_hash, doubt.attempts)",
+        CALLS + "test_a_call_that_would_no_longer_be_the_same_is_not_made",
+    ),
+    Mutation(
+        "a call is not made again for an email that was tried again",
+        "db/repositories/calls.py",
+        "later.job_id = m.job_id AND later.id > m.attempt_id)",
+        "later.job_id = m.job_id AND later.id > m.attempt_id AND false)",
+        CALLS + "test_a_call_is_not_made_again_for_an_email_that_was_tried_again_since",
+    ),
+    Mutation(
+        "a transactional email shares no call",
+        "workers/sending.py",
+        "Lane.TRANSACTIONAL: 1,",
+        "Lane.TRANSACTIONAL: 50,",
+        CALLS + "test_a_transactional_email_never_shares_a_call",
     ),
     Mutation(
         "an email that was taken for some recipients is not sent again",

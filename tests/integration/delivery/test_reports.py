@@ -1,0 +1,293 @@
+"""Bounces and complaints that come back as emails: read from an IMAP server's mailbox, applied to what was sent."""
+
+from __future__ import annotations
+
+import imaplib
+import socket
+import ssl
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from email import message_from_bytes
+from email.message import Message
+from email.mime.message import MIMEMessage
+from email.mime.multipart import MIMEMultipart
+from email.mime.text import MIMEText
+from pathlib import Path
+from typing import Any
+
+import pytest
+import structlog
+
+from domain.errors import Misconfigured, ProviderUnavailable, StorageUnavailable
+from domain.events import BounceClass
+from domain.lifecycle import fold
+from providers import registry
+from providers.world import Timeouts, World
+from tests.builders import a_submission
+from tests.contract.certificates import Authority, make_authority
+from tests.contract.smtp_server import SMTPServer
+from tests.integration.delivery.conftest import House
+from workers.inbound import apply_events
+from workers.reports import collect_reports
+
+log = structlog.get_logger("test")
+USER, PASSWORD = "bounces@shop.example", "correct horse"
+
+
+class ImapServer:
+    """pymap, a program of its own. Each has one mailbox, empty at first."""
+
+    def __init__(self, authority: Authority | None = None) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            self.port = int(free.getsockname()[1])
+        tls = ["--no-tls"]
+        if authority is not None:
+            tls = ["--cert", str(authority.server), "--key", str(authority.server)]
+        self._process = subprocess.Popen(
+            [str(Path(sys.executable).with_name("pymap")), "--host", "127.0.0.1", "--port", str(self.port), *tls,
+             "dict", "--demo-user", USER, "--demo-password", PASSWORD],
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        self._authority = authority
+        end = time.monotonic() + 15
+        while True:
+            try:
+                socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
+                break
+            except OSError:
+                if time.monotonic() > end or self._process.poll() is not None:
+                    self.stop()
+                    raise
+                time.sleep(0.05)
+
+    def open(self) -> imaplib.IMAP4:
+        client = imaplib.IMAP4("127.0.0.1", self.port)
+        if self._authority is not None:
+            client.starttls(ssl.create_default_context(cafile=str(self._authority.ca)))
+        client.login(USER, PASSWORD)
+        return client
+
+    def bring(self, *emails: bytes) -> None:
+        client = self.open()
+        for email in emails:
+            kind, _ = client.append("INBOX", "", "", email)
+            assert kind == "OK"
+        client.logout()
+
+    def unseen(self) -> int:
+        client = self.open()
+        client.select("INBOX", readonly=True)
+        found = len(client.search(None, "UNSEEN")[1][0].split())
+        client.logout()
+        return found
+
+    def stop(self) -> None:
+        self._process.terminate()
+        self._process.wait(10)
+
+    def empty(self) -> None:
+        client = self.open()
+        client.select("INBOX")
+        client.store("1:*", "+FLAGS", "(\\Deleted)")
+        client.expunge()
+        client.logout()
+
+
+@pytest.fixture(scope="module")
+def shared() -> Iterator[ImapServer]:
+    server = ImapServer()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def imap(shared: ImapServer) -> ImapServer:
+    shared.empty()
+    return shared
+
+
+@pytest.fixture
+def smtp() -> Iterator[SMTPServer]:
+    server = SMTPServer(None, "none")
+    yield server
+    server.stop()
+
+
+def adapter(house: House, smtp_port: int, imap_port: int, password: str = PASSWORD, **mailbox: Any) -> Any:
+    config = {
+        "host": "127.0.0.1",
+        "port": smtp_port,
+        "tls": "none",
+        "return_path": USER,
+        "reports": {"host": "127.0.0.1", "port": imap_port, "tls": "none", "username": USER, **mailbox},
+    }
+    world = World(house.clock, lambda: datetime.now(UTC), Timeouts(connect=2, read=2, total=4))
+    valid = registry.validate("smtp", config, {"reports_password": password})
+    return registry.build("smtp", "relay", *valid, world)
+
+
+@pytest.fixture
+def relay(house: House, smtp: SMTPServer, imap: ImapServer) -> SMTPServer:
+    house.provider("relay")
+    house.adapters["relay"] = adapter(house, smtp.port, imap.port)
+    with house.engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE providers SET kind = 'smtp'")
+    return smtp
+
+
+def read(house: House) -> int:
+    """What the clock's duty does, and then the applying of events."""
+    providers = [row.id for row in house.all("SELECT id FROM providers")]
+    found = collect_reports(house.units, providers, house.dispatcher.sender.adapter, house.bell, log)
+    apply_events(house.units, house.bell, house.clock, log)
+    return found
+
+
+def sent_by(house: House, relay: SMTPServer, *to: str) -> tuple[Any, bytes]:
+    """An email on its way, and its bytes as the server has them."""
+    (job,) = house.accept(a_submission(to=to or ("ada@x.example",)))
+    house.drain()
+    assert house.job(job).status == "sent"
+    return job, relay.messages[-1][2]
+
+
+def a_bounce(original: bytes, recipient: str, action: str, status: str, said: str = "no") -> bytes:
+    report = MIMEMultipart("report", report_type="delivery-status")
+    report["From"] = "MAILER-DAEMON@mx.example"
+    report["Subject"] = "Undelivered Mail Returned to Sender"
+    report["Message-ID"] = f"<{action}.{recipient}>"
+    report.attach(MIMEText("I'm sorry to have to inform you …"))
+    per_message, per_recipient = MIMEText(""), MIMEText("")
+    del per_message["Content-Type"], per_message["MIME-Version"], per_message["Content-Transfer-Encoding"]
+    del (
+        per_recipient["Content-Type"],
+        per_recipient["MIME-Version"],
+        per_recipient["Content-Transfer-Encoding"],
+    )
+    per_message["Reporting-MTA"] = "dns; mx.example"
+    per_recipient["Final-Recipient"] = f"rfc822; {recipient}"
+    per_recipient["Action"] = action
+    per_recipient["Status"] = status
+    per_recipient["Diagnostic-Code"] = f"smtp; 550 {status} {said}"
+    status_part = MIMEMultipart("x")
+    status_part.set_type("message/delivery-status")
+    status_part.set_payload([per_message, per_recipient])
+    report.attach(status_part)
+    report.attach(MIMEMessage(message_from_bytes(original)))
+    return report.as_bytes()
+
+
+def a_complaint(original: bytes, recipient: str) -> bytes:
+    report = MIMEMultipart("report", report_type="feedback-report")
+    report["From"] = "fbl@mailbox.example"
+    report["Message-ID"] = f"<fbl.{recipient}>"
+    report.attach(MIMEText("This is an email abuse report."))
+    fields = Message()
+    fields["Feedback-Type"] = "abuse"
+    fields["User-Agent"] = "SomeGenerator/1.0"
+    fields["Version"] = "1"
+    fields["Original-Rcpt-To"] = f"<{recipient}>"
+    part = Message()
+    part["Content-Type"] = "message/feedback-report"
+    part.set_payload([fields])
+    report.attach(part)
+    report.attach(MIMEMessage(message_from_bytes(original)))
+    return report.as_bytes()
+
+
+def test_bounces_go_to_the_return_path_and_the_senders_name_stays(house: House, relay: SMTPServer) -> None:
+    _, content = sent_by(house, relay)
+    assert relay.messages[-1][0] == USER
+    assert b"From: hello@shop.example" in content
+
+
+def test_a_bounce_in_the_mailbox_is_the_emails_and_is_read_once(
+    house: House, relay: SMTPServer, imap: ImapServer
+) -> None:
+    job, content = sent_by(house, relay)
+    imap.bring(a_bounce(content, "ada@x.example", "failed", "5.1.1", "no such user"))
+    assert read(house) == 1
+    assert house.job(job).status == "bounced"
+    assert "no such user" in house.job(job).status_reason
+    assert imap.unseen() == 0
+    assert read(house) == 0
+
+
+def test_of_several_recipients_the_report_says_which(
+    house: House, relay: SMTPServer, imap: ImapServer
+) -> None:
+    job, content = sent_by(house, relay, "ada@x.example", "bob@x.example")
+    imap.bring(
+        a_bounce(content, "bob@x.example", "failed", "5.2.2", "mailbox full"),
+        a_bounce(content, "ada@x.example", "delivered", "2.0.0", "ok"),
+        a_bounce(content, "ada@x.example", "delayed", "4.4.1", "trying on"),
+    )
+    assert read(house) == 3
+    with house.units() as unit:
+        dossier = unit.inbound.hold([job])[job]
+    standing = fold(dossier.recipients, dossier.attempts, dossier.events)
+    fates = dict(zip(dossier.recipients, standing.recipients, strict=True))
+    assert (fates["ada@x.example"].status, fates["bob@x.example"].status) == ("delivered", "bounced")
+    assert fates["bob@x.example"].bounce is BounceClass.SOFT
+
+
+def test_a_complaint_in_the_mailbox_is_the_emails(house: House, relay: SMTPServer, imap: ImapServer) -> None:
+    job, content = sent_by(house, relay)
+    imap.bring(a_complaint(content, "ada@x.example"))
+    assert read(house) == 1
+    assert house.job(job).status == "complained"
+
+
+def test_what_is_no_report_is_marked_and_changes_nothing(
+    house: House, relay: SMTPServer, imap: ImapServer
+) -> None:
+    job, _ = sent_by(house, relay)
+    imap.bring(b"From: a@b.example\r\nSubject: Buy now\r\n\r\nHello\r\n", b"\x00\xff garbage")
+    assert read(house) == 0
+    assert imap.unseen() == 0
+    assert house.job(job).status == "sent"
+
+
+def test_what_could_not_be_stored_is_read_again(house: House, relay: SMTPServer, imap: ImapServer) -> None:
+    job, content = sent_by(house, relay)
+    imap.bring(a_bounce(content, "ada@x.example", "failed", "5.1.1"))
+
+    def fail(_: object) -> None:
+        raise StorageUnavailable("away")
+
+    provider = house.adapters["relay"]
+    with pytest.raises(StorageUnavailable):
+        provider.collect(fail, lambda: True)  # type: ignore[attr-defined]
+    assert imap.unseen() == 1
+    assert read(house) == 1
+    assert house.job(job).status == "bounced"
+
+
+def test_wrong_settings_of_the_mailbox_say_so(house: House, relay: SMTPServer, imap: ImapServer) -> None:
+    refused = adapter(house, relay.port, imap.port, password="wrong")
+    with pytest.raises(Misconfigured, match="username or the password"):
+        refused.collect(lambda _: None, lambda: True)
+    elsewhere = adapter(house, relay.port, imap.port, folder="No such")
+    with pytest.raises(Misconfigured, match="no such folder"):
+        elsewhere.collect(lambda _: None, lambda: True)
+    nobody = adapter(house, relay.port, relay.port)
+    with pytest.raises(ProviderUnavailable):
+        nobody.collect(lambda _: None, lambda: True)
+
+
+def test_the_mailbox_is_read_over_tls_that_is_verified(
+    house: House, smtp: SMTPServer, tmp_path: Path
+) -> None:
+    authority = make_authority(tmp_path)
+    server = ImapServer(authority)
+    try:
+        trusting = adapter(house, smtp.port, server.port, tls="starttls", ca_pem=authority.pem)
+        assert trusting.collect(lambda _: None, lambda: True) == 0
+        distrusting = adapter(house, smtp.port, server.port, tls="starttls")
+        with pytest.raises(ProviderUnavailable, match="certificate verify failed"):
+            distrusting.collect(lambda _: None, lambda: True)
+    finally:
+        server.stop()

@@ -1,0 +1,46 @@
+"""Fetching what mailboxes hold of bounces and complaints; it is then applied as webhooks' events are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from uuid import UUID
+
+from domain.errors import ProviderError
+from domain.events import InboundEvent
+from domain.ports import DeliveryQueue, Log, Provider, ReportingProvider
+from workers.upkeep import Units
+
+
+def collect_reports(
+    units: Units,
+    providers: Iterable[UUID],
+    adapter: Callable[[UUID], Provider],
+    queue: DeliveryQueue,
+    log: Log,
+    stopping: Callable[[], bool] = lambda: False,
+) -> int:
+    """Read the mailboxes of these accounts; one that fails stops no other. Returns how many events there were."""
+    found = 0
+    for provider_id in providers:
+        try:
+            provider = adapter(provider_id)
+        except LookupError:
+            continue
+        if not isinstance(provider, ReportingProvider) or stopping():
+            continue
+
+        def keep(events: Sequence[InboundEvent], provider_id: UUID = provider_id) -> None:
+            with units() as unit:
+                unit.inbound.keep([(provider_id, event) for event in events])
+                unit.commit()
+
+        try:
+            count = provider.collect(keep, lambda: not stopping())
+        except ProviderError as error:
+            log.warning("reports_not_read", provider=str(provider_id), error=error.code, detail=error.detail)
+            continue
+        if count:
+            queue.ring_events()
+            log.info("reports_read", provider=str(provider_id), events=count)
+        found += count
+    return found

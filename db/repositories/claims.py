@@ -18,6 +18,9 @@ from domain.message import Lane
 SUSPECT = (
     2  # claims that did not end in order, after which a row is claimed alone (as the partial index has it)
 )
+# Not `q.run = :run`: PostgreSQL would walk that index, with all rows that the run has let go of since the last vacuum,
+# and look for each among the given ones. So it takes the given ones in turn, each by its primary key.
+IS_HELD = "q.run IS NOT DISTINCT FROM :run AND q.token = :token"
 HELD = {"run": "uuid", "token": "bigint"}  # the parameters that name a claim
 _USERS_IN_TURN = 1000  # users that one claim looks at
 
@@ -147,8 +150,8 @@ def load(connection: Connection, job_ids: Sequence[UUID]) -> Mapping[UUID, Loade
         (row.user_id, bytes(row.hash)): (row.text, row.html) for row in _CONTENTS(connection, jobs=ids)
     }
     found = {}
-    for row in _JOBS(connection, jobs=ids).mappings():
-        text_, html = contents[row["user_id"], bytes(row["content_hash"])]
-        email = submission(dict(row), text_, html)
-        found[email.id] = LoadedEmail(email, row["created_at"], tuple(history.get(email.id, ())))
+    for row in _JOBS(connection, jobs=ids):
+        text_, html = contents[row.user_id, bytes(row.content_hash)]
+        email = submission(row._asdict(), text_, html)
+        found[email.id] = LoadedEmail(email, row.created_at, tuple(history.get(email.id, ())))
     return found

@@ -17,7 +17,7 @@ from typing import Protocol
 from uuid import UUID
 
 from domain.attempt import Attempt, Outcome
-from domain.delivery import Claim, Close, Ending, LeaseLost, Move, Opening, Release
+from domain.delivery import MOST_BYTES, Claim, Close, Ending, LeaseLost, Move, Opening, Release
 from domain.errors import (
     ProviderError,
     RateLimited,
@@ -74,8 +74,8 @@ class Fleet(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Knobs:
-    """`batch`: emails per claim; `window` and `bulk_window`: attempts of a claim open at once, which is what a kill -9
-    leaves in doubt; `claim_cap`: claims that may die; seconds else.
+    """`batch`: emails per claim; `most_bytes`: of their bodies; `window` and `bulk_window`: attempts of a claim open
+    at once, which is what a kill -9 leaves in doubt; `claim_cap`: claims that may die; seconds else.
 
     The bulk lane's window goes in two halves: one is on the wire while the other is recorded and the next opened.
     """
@@ -83,6 +83,7 @@ class Knobs:
     batch: int = 200
     window: int = 25
     bulk_window: int = 100
+    most_bytes: int = MOST_BYTES
     claim_cap: int = 5
     drain_seconds: float = 20.0
     patience: Patience = Patience()
@@ -218,10 +219,13 @@ class Delivery:
             self._moves.append(Close(job.job_id, advance(job.status, event), reason))
         jobs = [j for j in self._claim.jobs if j.claims <= cap]
         with self._deps.units() as unit:
-            emails = unit.delivery.load([j.job_id for j in jobs])
+            emails = unit.delivery.load([j.job_id for j in jobs], self._deps.knobs.most_bytes)
         parcels = []
         for job in jobs:
-            email = emails[job.job_id]
+            email = emails.get(job.job_id)
+            if email is None:  # too much at once: the next claim reads it
+                self._moves.append(Release(job.job_id, 0.0, job.round, job.held))
+                continue
             case = Case(
                 accepted_at=email.accepted_at,
                 round=job.round,

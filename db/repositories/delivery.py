@@ -18,6 +18,7 @@ from db.repositories import calls, claims
 from db.repositories.quotas import Quotas
 from db.statements import Prepared, json_text
 from domain.delivery import (
+    MOST_BYTES,
     CallLine,
     Claim,
     Close,
@@ -179,8 +180,8 @@ class Delivery:
     def claim(self, lane: Lane, run: UUID, limit: int, shuffle: Callable[[list[UUID]], None]) -> Claim:
         return claims.claim(self._connection, lane, run, limit, shuffle)
 
-    def load(self, job_ids: Sequence[UUID]) -> Mapping[UUID, LoadedEmail]:
-        return claims.load(self._connection, job_ids)
+    def load(self, job_ids: Sequence[UUID], most_bytes: int = MOST_BYTES) -> Mapping[UUID, LoadedEmail]:
+        return claims.load(self._connection, job_ids, most_bytes)
 
     def fence(self, run: UUID) -> None:
         if _FENCE(self._connection, run=str(run)).first() is None:

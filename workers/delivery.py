@@ -28,6 +28,7 @@ from domain.message import Lane
 from domain.ports import Clock, Letter, Log, WorkerUnit
 from routing.breaker import sign_of
 from routing.live import LiveState, Signal
+from routing.news import Newsroom, Silent
 from routing.policy import (
     Case,
     Finish,
@@ -39,6 +40,7 @@ from routing.policy import (
 )
 from routing.snapshot import Snapshot
 from workers.planning import Board, Parcel, Plan, Route, plan
+from workers.reporting import report_begun, report_ended
 from workers.sending import Outgoing, Packed, Reply, Sender
 
 NOT_ATTEMPTED = "not_attempted"  # the ledger's word for an attempt that never reached the wire
@@ -94,6 +96,7 @@ class Dispatcher:
     log: Log
     knobs: Knobs = Knobs()
     stopping: Callable[[], bool] = lambda: False
+    newsroom: Newsroom = Silent()
 
 
 def drain(lane: Lane, run: Run, deps: Dispatcher) -> float | None:
@@ -166,7 +169,7 @@ class Delivery:
             self._record([])
 
     def _board(self) -> Board:
-        return Board(self._deps.fleet.snapshot(), self._deps.live)
+        return Board(self._deps.fleet.snapshot(), self._deps.live, self._deps.newsroom.view())
 
     def _load(self) -> list[Parcel]:
         """Read the claimed emails; those whose claims keep dying are ended before their content is touched."""
@@ -248,7 +251,9 @@ class Delivery:
     def _send(self, opened: Sequence[tuple[UUID, Route]], board: Board) -> list[Parcel]:
         """Send a window's emails at once; note how each ended. Returns those to be decided again now."""
         letters = [_outgoing(attempt_id, route) for attempt_id, route in opened]
+        report_begun(self._deps.newsroom, opened, self._now())
         replies = self._deps.sender.send(letters, self._run.alive, self._calls) if letters else []
+        report_ended(self._deps.newsroom, opened, replies, self._now())
         again: list[Parcel] = []
         signals: list[Signal] = []
         for (attempt_id, route), reply in zip(opened, replies, strict=True):
@@ -314,7 +319,7 @@ def _opening(attempt_id: UUID, route: Route) -> Opening:
         recipients=submission.recipient_count,
         cost=min(candidate.cost, _HIGHEST_COST),
         currency=candidate.currency,
-        decision=route.decision.as_json(),
+        decision=route.decision.kept(),
     )
 
 

@@ -6,7 +6,6 @@ the run, the queue rows, the quotas, the jobs.
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -253,7 +252,7 @@ class Delivery:
                 recipients=[o.recipients for o in openings],
                 costs=[o.cost for o in openings],
                 currencies=[o.currency for o in openings],
-                decisions=[json.dumps(o.decision, ensure_ascii=False) for o in openings],
+                decisions=[o.decision for o in openings],
             )
             .scalars()
             .all()

@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from functools import lru_cache
 from typing import Annotated, Any
 
 from email_validator import SPECIAL_USE_DOMAIN_NAMES, EmailNotValidError, validate_email
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, WithJsonSchema
-from pydantic_core import PydanticCustomError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    GetCoreSchemaHandler,
+    ValidatorFunctionWrapHandler,
+    WithJsonSchema,
+)
+from pydantic_core import CoreSchema, PydanticCustomError
+from pydantic_core.core_schema import no_info_wrap_validator_function
 
 from domain.headers import value_problem
 from domain.message import Address
@@ -92,40 +102,57 @@ class AddressObject(BaseModel):
         return Address(self.email, self.name)
 
 
-def _from_text(value: Any) -> Any:
-    if not isinstance(value, str):
-        if isinstance(value, dict | AddressObject):
-            return value
-        raise PydanticCustomError("address_type", "an address is a text or an object with email and name")
-    named = _NAMED.match(value)
+def _from_text(text: str) -> Address:
+    named = _NAMED.match(text)
     if named is None:
-        return AddressObject.model_construct(email=check_email(value.strip()), name="")
+        return Address(check_email(text.strip()))
     name = (
         named["plain"]
         if named["quoted"] is None
         else re.sub(r"\\(.)", r"\1", named["quoted"], flags=re.DOTALL)
     )
-    return AddressObject.model_construct(email=check_email(named["email"].strip()), name=check_name(name))
+    return Address(check_email(named["email"].strip()), check_name(name))
 
 
-Mailbox = Annotated[
-    AddressObject,
-    BeforeValidator(_from_text),
-    WithJsonSchema(
-        {
-            "anyOf": [
-                {"type": "string", "examples": ["ada@example.com", "Ada Lovelace <ada@example.com>"]},
-                {
-                    "type": "object",
-                    "properties": {
-                        "email": {"type": "string", "maxLength": MAX_EMAIL},
-                        "name": {"type": "string", "maxLength": MAX_NAME, "default": ""},
-                    },
-                    "required": ["email"],
-                    "additionalProperties": False,
+class _Reading:
+    """How pydantic reads an Address: a text by `read`, an object as AddressObject."""
+
+    def __init__(self, read: Callable[[str], Address]) -> None:
+        self._read = read
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        del source
+        return no_info_wrap_validator_function(self._address, handler.generate_schema(AddressObject))
+
+    def _address(self, value: Any, as_object: ValidatorFunctionWrapHandler) -> Address:
+        if isinstance(value, str):
+            return self._read(value)
+        if not isinstance(value, dict):
+            raise PydanticCustomError("address_type", "an address is a text or an object with email and name")
+        found: AddressObject = as_object(value)
+        return found.value()
+
+
+_SHOWN = WithJsonSchema(
+    {
+        "anyOf": [
+            {"type": "string", "examples": ["ada@example.com", "Ada Lovelace <ada@example.com>"]},
+            {
+                "type": "object",
+                "properties": {
+                    "email": {"type": "string", "maxLength": MAX_EMAIL},
+                    "name": {"type": "string", "maxLength": MAX_NAME, "default": ""},
                 },
-            ],
-            "title": "Mailbox",
-        }
-    ),
-]
+                "required": ["email"],
+                "additionalProperties": False,
+            },
+        ],
+        "title": "Mailbox",
+    }
+)
+
+Mailbox = Annotated[Address, _Reading(_from_text), _SHOWN]
+"""Of somebody who receives."""
+
+SenderMailbox = Annotated[Address, _Reading(lru_cache(maxsize=256)(_from_text)), _SHOWN]
+"""Of somebody who sends: the same in very many emails."""

@@ -101,7 +101,7 @@ def read(batch: BatchCreate, limits: Limits) -> Reading:
         except ValidationError as error:
             errors[item] = [_placed(batch, item, found) for found in field_errors(error, "pointer")]
         else:
-            drafts.append(replace(email.draft(), item=item))
+            drafts.append(email.draft(item))
     return Reading(drafts, errors)
 
 

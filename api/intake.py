@@ -71,7 +71,7 @@ def accept(
         if refused:
             unit.intake.forget(refused)
         entries = [
-            Entry(_submission(draft, email.id, h.sender, around), email.status, ids(), h.sender.api_key_id)
+            Entry(_submission(draft, email.id, h.sender, around), email.status, h.sender.api_key_id)
             for h, answer, result in zip(handovers, answers, results, strict=True)
             if result is None
             for draft, email in zip(h.drafts, answer, strict=True)

@@ -21,7 +21,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from api.addresses import AddressObject, Mailbox
+from api.addresses import Mailbox, SenderMailbox
 from api.deps import Limits
 from api.fields import Body, Cost, Instant, Out, Page, PageSize, Text, Timestamp
 from domain.events import BounceClass, EventType, RejectReason
@@ -29,6 +29,7 @@ from domain.headers import header_problem, value_problem
 from domain.intake import Draft
 from domain.lifecycle import Status
 from domain.message import (
+    Address,
     Envelope,
     Lane,
     Message,
@@ -94,6 +95,9 @@ class Track(Body):
     clicks: StrictBool | None = None
 
 
+_ANY_ROUTE, _AS_SET = Routing(), Track()
+
+
 class EmailCreate(Body):
     """One email that all of `to`, `cc` and `bcc` receive. At least one of `text` and `html` is given.
 
@@ -114,25 +118,25 @@ class EmailCreate(Body):
         }
     )
 
-    sender: Mailbox = Field(alias="from")
+    sender: SenderMailbox = Field(alias="from")
     to: list[Mailbox] = Field(min_length=1)
-    cc: list[Mailbox] = Field(default=[])
-    bcc: list[Mailbox] = Field(default=[])
-    reply_to: list[Mailbox] = Field(default=[], max_length=25)
+    cc: list[Mailbox] = Field(default_factory=list)
+    bcc: list[Mailbox] = Field(default_factory=list)
+    reply_to: list[SenderMailbox] = Field(default_factory=list, max_length=25)
     subject: SingleLine = Field(min_length=1, max_length=998)
     text: Text | None = Field(default=None, min_length=1)
     html: Text | None = Field(default=None, min_length=1, validate_default=True)
     headers: dict[HeaderName, SingleLine] = Field(
-        default={},
+        default_factory=dict,
         max_length=MAX_HEADERS,
         description="More header fields, by name. Those that the service sets are refused.",
     )
     tags: list[Annotated[SingleLine, Field(min_length=1, max_length=128)]] = Field(
-        default=[], max_length=MAX_TAGS
+        default_factory=list, max_length=MAX_TAGS
     )
     metadata: dict[
         Annotated[Text, Field(min_length=1, max_length=64)], Annotated[Text, Field(max_length=500)]
-    ] = Field(default={}, max_length=MAX_METADATA)
+    ] = Field(default_factory=dict, max_length=MAX_METADATA)
     email_type: Text = Field(
         default="transactional", min_length=1, max_length=50, description="A declared email type."
     )
@@ -142,12 +146,12 @@ class EmailCreate(Body):
         default=None,
         description="What to do when nobody can say whether a provider took it. Left out: as its type says.",
     )
-    routing: Routing = Routing()
-    track: Track = Track()
+    routing: Routing = Field(default_factory=lambda: _ANY_ROUTE)  # shared: nobody changes a default
+    track: Track = Field(default_factory=lambda: _AS_SET)
 
     @field_validator("to", "cc", "bcc")
     @classmethod
-    def _check_recipients(cls, given: list[AddressObject], info: ValidationInfo) -> list[AddressObject]:
+    def _check_recipients(cls, given: list[Address], info: ValidationInfo) -> list[Address]:
         earlier = [a for name in ("to", "cc", "bcc") for a in info.data.get(name, ())]
         limit = info.context.max_recipients if isinstance(info.context, Limits) else Limits().max_recipients
         if len(earlier) + len(given) > limit:
@@ -194,10 +198,10 @@ class EmailCreate(Body):
             raise PydanticCustomError("repeated", "a header is there more than once (case does not matter)")
         return headers
 
-    def draft(self) -> Draft:
-        """The value that intake takes."""
+    def draft(self, item: int = 0) -> Draft:
+        """The value that intake takes. `item`: the email's place in its request."""
         recipients = [
-            Recipient(address.value(), kind)
+            Recipient(address, kind)
             for kind, addresses in (
                 (RecipientKind.TO, self.to),
                 (RecipientKind.CC, self.cc),
@@ -207,9 +211,7 @@ class EmailCreate(Body):
         ]
         return Draft(
             message=Message(self.subject, self.text, self.html, tuple(self.headers.items())),
-            envelope=Envelope(
-                self.sender.value(), tuple(recipients), tuple(a.value() for a in self.reply_to)
-            ),
+            envelope=Envelope(self.sender, tuple(recipients), tuple(self.reply_to)),
             email_type=self.email_type,
             on_unknown=None if self.on_unknown is None else OnUnknown(self.on_unknown),
             tags=tuple(self.tags),
@@ -218,6 +220,7 @@ class EmailCreate(Body):
             wishes=self.routing.value(),
             send_at=self.send_at,
             expires_at=self.expires_at,
+            item=item,
         )
 
 

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import datetime
 
 import click
@@ -14,11 +11,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from api.keys import SCOPES, mint
-from db.uow import SqlUnitOfWork, open_engine
-from domain.errors import StorageUnavailable
+from cli.database import open_unit
 from wiring.bootstrap import new_id
 from wiring.seed import FIRST_EMAIL
-from wiring.settings import Settings, SettingsError
 
 _SPAN = re.compile(r"(?P<number>[1-9][0-9]{0,5})(?P<unit>[hdwy])")
 _SECONDS = {"h": 3_600, "d": 86_400, "w": 604_800, "y": 31_536_000}
@@ -64,7 +59,7 @@ def create(user: str, scopes: tuple[str, ...], expires: float | None, name: str)
     if len(name) > 100:
         raise click.BadParameter("at most 100 characters", param_hint="--name")
     key = mint()
-    with _unit() as unit:
+    with open_unit() as unit:
         user_id = unit.accounts.find_user(user)
         if user_id is None:
             raise click.ClickException(f"There is no user {user}.")
@@ -81,7 +76,7 @@ def create(user: str, scopes: tuple[str, ...], expires: float | None, name: str)
 @click.option("--user", help="Only the keys of this user.")
 def list_keys(user: str | None) -> None:
     """Show what is known of the keys; never the keys themselves."""
-    with _unit() as unit:
+    with open_unit() as unit:
         found = unit.accounts.list_keys(user)
     table = Table("id", "user", "name", "scopes", "made", "state", box=None)
     for key in found:
@@ -102,28 +97,12 @@ def list_keys(user: str | None) -> None:
 @click.argument("key_id")
 def revoke(key_id: str) -> None:
     """End a key at once. KEY_ID is what `mailmux keys list` shows."""
-    with _unit() as unit:
+    with open_unit() as unit:
         revoked_at = unit.accounts.revoke_key(key_id)
         if revoked_at is None:
             raise click.ClickException(f"There is no key {key_id}.")
         unit.commit()
     click.echo(f"Key {key_id} is revoked since {revoked_at:%Y-%m-%d %H:%M} UTC.")
-
-
-@contextmanager
-def _unit() -> Iterator[SqlUnitOfWork]:
-    try:
-        settings = Settings.from_env(os.environ)
-        engine = open_engine(settings.database_url.reveal(), pool_size=1, application="mailmux-cli")
-        try:
-            with SqlUnitOfWork(engine) as unit:
-                yield unit
-        finally:
-            engine.dispose()
-    except SettingsError as error:
-        raise click.ClickException(str(error)) from error
-    except StorageUnavailable as error:
-        raise click.ClickException(f"The database does not answer: {error}") from error
 
 
 def _until(ends: datetime | None) -> str:

@@ -16,6 +16,7 @@ _COMMANDS: Final = {
         "cli.sandbox:sandbox",
         "Make the sandbox's providers fail, heal them, see what they received.",
     ),
+    "providers": ("cli.providers:providers", "Test accounts at providers, and set up their webhooks."),
     "keys": ("cli.keys:keys", "Make, list and revoke API keys."),
     "init": ("cli.init:init", "Make a database ready: its schema, the first user and its key."),
     "bench": ("bench.command:bench", "Break the service on purpose, and measure it."),

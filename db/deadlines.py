@@ -10,16 +10,20 @@ Time is counted in the thread's own ticks: a process that was stopped itself fin
 from __future__ import annotations
 
 import os
+import select
 import socket
 import threading
 import weakref
 from typing import Any, Final
 
 import psycopg2.extensions
+from sqlalchemy import Engine, event
+from sqlalchemy.exc import InvalidatePoolError
 
 TICK: Final = 0.5  # seconds
-_PING = "SELECT 1"  # what SQLAlchemy asks before it hands out a connection (pool_pre_ping)
+_PING = "SELECT 1"  # what SQLAlchemy's dialect asks to see whether a connection lives
 _PING_SECONDS = 5.0  # a server that is well answers that at once
+_FRESH = 2  # ticks after a call for which its connection is taken to live without a ping
 
 
 class WatchedConnection(psycopg2.extensions.connection):  # type: ignore[misc]  # psycopg2 has no types
@@ -28,6 +32,7 @@ class WatchedConnection(psycopg2.extensions.connection):  # type: ignore[misc]  
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self.due: int | None = None
+        self.used = 0  # the tick of the last call
         self.watch = threading.Lock()
         self.watchdog: Watchdog | None = None
 
@@ -41,6 +46,20 @@ class WatchedConnection(psycopg2.extensions.connection):  # type: ignore[misc]  
             self.watch
         ):  # or the socket might be closed, and its number taken by another, while it is being shut
             self.due = None
+        if self.watchdog is not None:
+            self.used = self.watchdog.now
+
+    def is_shut(self) -> bool:
+        """Whether the server has ended an idle connection, or said what nobody asked for: that costs no call."""
+        if self.closed:
+            return True
+        poll = select.poll()
+        poll.register(self.fileno(), select.POLLIN)
+        return bool(poll.poll(0))
+
+    def is_fresh(self) -> bool:
+        """Whether a call ended well a moment ago."""
+        return self.watchdog is not None and self.watchdog.now - self.used < _FRESH
 
     def commit(self) -> None:
         self.begin()
@@ -116,6 +135,7 @@ class Watchdog:
     def _connect(self, *arguments: Any, **options: Any) -> WatchedConnection:
         connection = WatchedConnection(*arguments, **options)  # connecting has a timeout of libpq's own
         connection.watchdog = self
+        connection.used = self.now
         with self._lock:
             self._connections.add(connection)
             if self._thread is None:
@@ -134,6 +154,24 @@ class Watchdog:
             for connection in known:
                 if connection.due is not None and not connection.closed:
                     connection.shut(self.now)
+
+
+def check_at_checkout(engine: Engine) -> None:
+    """Hand out connections that live, without asking the server where one was used a moment ago.
+
+    It stands for SQLAlchemy's pool_pre_ping, whose round trip costs as much as a statement of ours.
+    """
+
+    @event.listens_for(engine, "checkout")
+    def check(connection: WatchedConnection, record: object, fairy: object) -> None:
+        del record, fairy
+        if connection.is_shut():
+            raise InvalidatePoolError
+        if not connection.is_fresh():
+            try:
+                engine.dialect.do_ping(connection)
+            except psycopg2.Error as error:
+                raise InvalidatePoolError from error
 
 
 def _in_ticks(seconds: float) -> int:

@@ -326,7 +326,7 @@ class EmailJob(Base):
 
     id: Mapped[Id]
     user_id: Mapped[UserRef]
-    api_key_id: Mapped[UUID | None] = mapped_column(ForeignKey("api_keys.id"))
+    api_key_id: Mapped[UUID | None]
     recipient: Mapped[str] = mapped_column(String(320))
     subject: Mapped[str] = mapped_column(Text)
     content_hash: Mapped[bytes] = mapped_column(LargeBinary)
@@ -338,7 +338,7 @@ class EmailJob(Base):
     tags: Mapped[list[str]] = mapped_column(ARRAY(Text))
     attributes: Mapped[Json] = mapped_column("metadata", JSONB)
     attachment_url: Mapped[str | None] = mapped_column(Text)
-    provider_used: Mapped[UUID | None] = mapped_column(ForeignKey("providers.id"))
+    provider_used: Mapped[UUID | None]
     status: Mapped[str] = mapped_column(String(50))
     status_reason: Mapped[str | None] = mapped_column(Text)
     created_at: Mapped[Stamp]
@@ -346,7 +346,10 @@ class EmailJob(Base):
     expires_at: Mapped[Instant | None]
     sent_at: Mapped[Instant | None]
 
-    __table_args__ = (Index("ix_email_jobs_user_id", "user_id", "id"),)
+    __table_args__ = (
+        Index("ix_email_jobs_user_id", "user_id", "id"),
+        {"postgresql_with": {"fillfactor": "60"}},  # its status changes in place
+    )
 
 
 class EmailQueue(Base):
@@ -359,7 +362,7 @@ class EmailQueue(Base):
 
     __tablename__ = "email_queue"
 
-    job_id: Mapped[UUID] = mapped_column(ForeignKey("email_jobs.id", ondelete="CASCADE"), primary_key=True)
+    job_id: Mapped[UUID] = mapped_column(primary_key=True)
     user_id: Mapped[UUID]
     lane: Mapped[str] = mapped_column(String(20))
     due_at: Mapped[Instant]
@@ -398,8 +401,8 @@ class DeliveryAttempt(Base):
     __tablename__ = "delivery_attempts"
 
     id: Mapped[Id]
-    job_id: Mapped[UUID] = mapped_column(ForeignKey("email_jobs.id", ondelete="CASCADE"))
-    provider_id: Mapped[ProviderRef]
+    job_id: Mapped[UUID]
+    provider_id: Mapped[UUID]
     run: Mapped[UUID]
     token: Mapped[int] = mapped_column(BigInteger)
     round: Mapped[int] = mapped_column(SmallInteger)
@@ -419,7 +422,12 @@ class DeliveryAttempt(Base):
         Index("ix_delivery_attempts_job", "job_id"),
         Index("ix_delivery_attempts_open", "run", postgresql_where=text("outcome IS NULL")),
         Index("ix_delivery_attempts_unknown", "settled_at", postgresql_where=text("outcome = 'unknown'")),
-        Index("ix_delivery_attempts_recent", "opened_at", "provider_id"),
+        Index(
+            "ix_delivery_attempts_recent",
+            "opened_at",
+            postgresql_using="brin",
+            postgresql_with={"autosummarize": "on", "pages_per_range": 32},
+        ),
         Index(
             "ix_delivery_attempts_message",
             "provider_message_id",
@@ -455,19 +463,17 @@ class ProviderCall(Base):
 
 
 class EmailStatus(Base):
-    """The timeline of an email: a line per visible change, with its reason."""
+    """The timeline of an email: a line per visible change, with its reason. Its beginning is the job's own row."""
 
     __tablename__ = "email_status"
 
+    email_job_id: Mapped[UUID] = mapped_column(primary_key=True)
     id: Mapped[Id]
-    email_job_id: Mapped[UUID] = mapped_column(ForeignKey("email_jobs.id", ondelete="CASCADE"))
     status: Mapped[str] = mapped_column(String(50))
     timestamp: Mapped[Stamp]
     reason: Mapped[str | None] = mapped_column(Text)
     attempt_id: Mapped[UUID | None]
     detail: Mapped[Json | None] = mapped_column(JSONB)
-
-    __table_args__ = (Index("ix_email_status_job", "email_job_id", "timestamp"),)
 
 
 class UpkeepDuty(Base):

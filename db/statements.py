@@ -3,14 +3,59 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from typing import Any, Final
+from collections import namedtuple
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, Final, cast
 from uuid import UUID
 
-from sqlalchemy import Connection, CursorResult
+import orjson
+import psycopg2
+from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError, MultipleResultsFound, NoResultFound
 
 _PARAMETER = re.compile(r"(?<!:):([a-z_]+)\b")
 _PREPARED: Final = "mailmux.prepared"  # in a connection's info: the names that it knows
+
+
+class Rows:
+    """What a statement returned: rows with its columns by name. `count`: rows returned or changed."""
+
+    __slots__ = ("_rows", "count")
+
+    def __init__(
+        self, rows: Sequence[Sequence[Any]], as_row: Callable[[Sequence[Any]], Any], count: int
+    ) -> None:
+        self._rows = [as_row(row) for row in rows]
+        self.count = count
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._rows)
+
+    def all(self) -> list[Any]:
+        return self._rows
+
+    def first(self) -> Any:
+        """The first row; None where there is none."""
+        return self._rows[0] if self._rows else None
+
+    def one(self) -> Any:
+        found = self.one_or_none()
+        if found is None:
+            raise NoResultFound("a row was expected")
+        return found
+
+    def one_or_none(self) -> Any:
+        if len(self._rows) > 1:
+            raise MultipleResultsFound("one row was expected")
+        return self.first()
+
+    def scalars(self) -> list[Any]:
+        """The first column."""
+        return [row[0] for row in self._rows]
+
+    def scalar(self) -> Any:
+        """The first column of the first row; None where there is no row."""
+        return self._rows[0][0] if self._rows else None
 
 
 class Prepared:
@@ -28,6 +73,7 @@ class Prepared:
         self._prepare = f"PREPARE {self.name}{signature} AS {body}".replace("%", "%%")
         self._execute = f"EXECUTE {self.name}{arguments}"
         self._takes = [(parameter, type_.endswith("[]")) for parameter, type_ in types.items()]
+        self._as_row: Callable[[Sequence[Any]], Any] | None = None
 
     def explain(self, connection: Connection) -> str:
         """SQL that shows the plan which the statement has on this connection."""
@@ -35,16 +81,56 @@ class Prepared:
         nulls = f" ({', '.join(['NULL'] * len(self._takes))})" if self._takes else ""
         return f"EXPLAIN EXECUTE {self.name}{nulls}"
 
-    def __call__(self, connection: Connection, **values: Any) -> CursorResult[Any]:
+    def __call__(self, connection: Connection, **values: Any) -> Rows:
+        """Execute it within the connection's transaction. Raises what SQLAlchemy raises for the same."""
         self._ensure(connection)
-        given = tuple(array(values[name]) if many else values[name] for name, many in self._takes)
-        return connection.exec_driver_sql(self._execute, given)
+        given = [array(values[name]) if many else values[name] for name, many in self._takes]
+        # Straight to the driver: what SQLAlchemy does for any statement costs as much as these themselves.
+        if not connection.in_transaction():
+            connection.begin()
+        cursor = connection.connection.cursor()
+        try:
+            cursor.execute(self._execute, given)
+            if not cursor.description:
+                return Rows((), tuple, cursor.rowcount)
+            if self._as_row is None:
+                columns = [column[0] for column in cursor.description]
+                row: Any = namedtuple(self.name, columns, rename=True)  # type: ignore[misc]
+                self._as_row = row._make
+            return Rows(cursor.fetchall(), self._as_row, cursor.rowcount)
+        except psycopg2.Error as error:
+            raise _as_sqlalchemys(connection, self._execute, error) from error
+        finally:
+            cursor.close()
 
     def _ensure(self, connection: Connection) -> None:
         known: set[str] = connection.info.setdefault(_PREPARED, set())
         if self.name not in known:
             connection.exec_driver_sql(self._prepare)
             known.add(self.name)
+
+
+def _as_sqlalchemys(connection: Connection, statement: str, error: psycopg2.Error) -> Exception:
+    """The error that SQLAlchemy makes of a driver's; a connection that it broke is done with."""
+    dialect = connection.dialect
+    broken = dialect.is_disconnect(error, connection.connection.dbapi_connection, None)
+    wrapped = DBAPIError.instance(
+        statement,
+        None,
+        error,
+        psycopg2.Error,
+        hide_parameters=True,
+        connection_invalidated=broken,
+        dialect=dialect,
+    )
+    if broken:
+        connection.invalidate(error)
+    return cast(Exception, wrapped)
+
+
+def json_text(value: Any) -> str:
+    """The JSON of a value, as PostgreSQL takes it."""
+    return orjson.dumps(value).decode()
 
 
 def array(values: Iterable[Any]) -> str:

@@ -7,11 +7,12 @@ from functools import cached_property
 from types import TracebackType
 from typing import Self
 
+import orjson
 from sqlalchemy import Connection, Engine, create_engine
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from db.deadlines import Watchdog
+from db.deadlines import Watchdog, check_at_checkout
 from db.repositories.accounts import Accounts
 from db.repositories.delivery import Delivery
 from db.repositories.emails import Emails
@@ -40,6 +41,7 @@ _OPTIONS: Mapping[str, str | int] = {
     "enable_seqscan": "off",
     "enable_hashjoin": "off",
     "enable_mergejoin": "off",
+    "enable_memoize": "off",
 }
 
 
@@ -52,12 +54,12 @@ def open_engine(
     still cannot, and then the connection is shut from here (db.deadlines).
     """
     options = {"statement_timeout": int((deadline - _SERVERS_TURN) * 1000), **_OPTIONS}
-    return create_engine(
+    engine = create_engine(
         url,
         pool_size=pool_size,
         max_overflow=0,
         pool_timeout=5,
-        pool_pre_ping=True,
+        json_deserializer=orjson.loads,
         hide_parameters=True,  # or an error's text would quote addresses and bodies into the log
         connect_args={
             "application_name": application,
@@ -70,6 +72,8 @@ def open_engine(
             **Watchdog(deadline).connect_args(),
         },
     )
+    check_at_checkout(engine)
+    return engine
 
 
 class SqlUnitOfWork:

@@ -6,11 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from typing import Final
 from uuid import UUID
 
 from domain.attempt import Attempt, Outcome
 from domain.lifecycle import Status
 from domain.message import OnUnknown, Submission
+
+MOST_BYTES: Final = 64 * 1024 * 1024
+"""Of the bodies that a process reads at once: a claim's emails may have 50 MB each."""
 
 
 class LeaseLost(Exception):

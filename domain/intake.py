@@ -123,11 +123,10 @@ class Memo:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """An email ready to be written: `status` is scheduled or queued, `note_id` names its first timeline line."""
+    """An email ready to be written: `status` is scheduled or queued."""
 
     submission: Submission
     status: Status
-    note_id: UUID
     api_key_id: UUID | None
 
 

@@ -14,6 +14,7 @@ from domain.attempt import SendResult
 from domain.capabilities import Capabilities
 from domain.checkup import Checkup
 from domain.delivery import (
+    MOST_BYTES,
     CallLine,
     Claim,
     Doubt,
@@ -188,7 +189,9 @@ class DeliveryStore(Protocol):
         """Take up to `limit` due rows, users in turn; rows whose earlier claims died come one at a time."""
         ...
 
-    def load(self, job_ids: Sequence[UUID]) -> Mapping[UUID, LoadedEmail]: ...
+    def load(self, job_ids: Sequence[UUID], most_bytes: int = MOST_BYTES) -> Mapping[UUID, LoadedEmail]:
+        """Read emails. Where their different bodies are more than `most_bytes` some are left out, never all."""
+        ...
 
     def fence(self, run: UUID) -> None:
         """Hold the run's lease to the end of the transaction. Raises LeaseLost where it has passed."""

@@ -55,12 +55,13 @@ def compose(submission: Submission, attempt_id: UUID, now: datetime) -> bytes:
         lines.append(_addresses("Reply-To", envelope.reply_to))
     lines.append(_text("Subject", message.subject))
     lines.append(f"Date: {_date(now.replace(microsecond=0))}")
-    lines.append(f"Message-ID: {message_id(submission, attempt_id)}")
+    attempt = str(attempt_id)
+    lines.append(f"Message-ID: <{attempt}@{envelope.sender.domain}>")
     for name, value in message.headers:
         if problem := header_problem(name, value):
             raise ValueError(problem)
         lines.append(_text(name, value))
-    lines += [f"X-Mailmux-Attempt: {attempt_id}", f"X-Mailmux-Email: {submission.id}", "MIME-Version: 1.0"]
+    lines += [f"X-Mailmux-Attempt: {attempt}", f"X-Mailmux-Email: {submission.id}", "MIME-Version: 1.0"]
     headers, body = _content(submission, attempt_id)
     end = b"" if body.endswith(b"\r\n") else b"\r\n"
     return "\r\n".join([*lines, *headers, "", ""]).encode("ascii") + body + end
@@ -77,14 +78,13 @@ def _date(now: datetime) -> str:
 def _content(submission: Submission, attempt_id: UUID) -> Part:
     """mixed( alternative( text, related( html, inline images )), attachments ), each level only where needed."""
     message = submission.message
-    boundaries = (
-        f"=_{attempt_id.hex}_{n}" for n in range(3)
-    )  # "=_" occurs in neither encoding; the id is not guessable
+    # "=_" occurs in neither encoding; the id is not guessable
+    boundaries = (f"=_{attempt_id.hex}_{n}" for n in range(3))
     embedded = [
         a for a in message.attachments
         if a.disposition is Disposition.INLINE and a.content_id and message.html is not None
     ]  # fmt: skip
-    attached = [a for a in message.attachments if a not in embedded]
+    attached = [a for a in message.attachments if a not in embedded] if message.attachments else ()
     versions: list[Part] = []
     if message.text is not None:
         versions.append(_text_part("plain", message.text))
@@ -162,6 +162,8 @@ def _base64_lines(raw: bytes) -> bytes:
 def _text(name: str, value: str) -> str:
     """An unstructured field. Encoded words (RFC 2047) where the value is not ASCII, or cannot be folded."""
     value = value.strip(" \t")
+    if value.isascii() and len(name) + 2 + len(value) <= _LINE:
+        return f"{name}: {value}"
     if value.isascii() and all(
         len(word) < _LONGEST_LINE - len(name) - 2 for word in re.split(r"[ \t]", value)
     ):

@@ -156,6 +156,7 @@ class SMTPProvider:
     def __init__(self, name: str, config: Config, credentials: Credentials, world: World) -> None:
         self.name = name
         self._config, self._world = config, world
+        self.capabilities = capabilities(config)
         self._account = Account(
             config.host,
             config.port,
@@ -170,10 +171,6 @@ class SMTPProvider:
         self._reports_password = credentials.reports_password
         self._kept: Kept[Session] = Kept(world.clock, MAX_IDLE, config.max_connections, Session.end)
         self._turns = threading.BoundedSemaphore(config.max_connections)
-
-    @property
-    def capabilities(self) -> Capabilities:
-        return capabilities(self._config)
 
     def send(self, submission: Submission, attempt_id: UUID) -> SendResult:
         for result in self.send_series([Letter(submission, attempt_id)], lambda: True):

@@ -47,8 +47,12 @@ class PlainSocket(socket.socket):
     deadline: Deadline | None = None
 
     def _arm(self) -> None:
+        """Setting a timeout is a system call: one that is a little shorter than it may be stays."""
         if self.deadline is not None:
-            self.settimeout(self.deadline.wait())
+            wait = self.deadline.wait()
+            now = self.gettimeout()
+            if now is None or not 0.9 * wait <= now <= wait:
+                self.settimeout(wait)
 
     def recv(self, bufsize: int, flags: int = 0, /) -> bytes:
         self._arm()

@@ -97,10 +97,13 @@ def before_sending(case: Case, now: datetime, patience: Patience) -> Finish | No
     return None
 
 
+ACCEPTED = Finish(Event.ACCEPTED)
+
+
 def after_attempt(case: Case, error: ProviderError | None, patience: Patience) -> Step:
     """What follows the end of one try. `case` already holds the try; `error` None: accepted."""
     if error is None:
-        return Finish(Event.ACCEPTED)
+        return ACCEPTED
     if error.outcome is Outcome.UNKNOWN:
         return Hold(hold_seconds(case.on_unknown, case.doubts, patience), str(error))
     if isinstance(error, Rejected):

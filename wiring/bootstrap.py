@@ -269,7 +269,8 @@ def build_worker(
         with units() as unit, suppress(redis.RedisError):  # told of elsewhere, when it is away
             report_clock(unit.connection, slow_client)
 
-    pool = ThreadPoolExecutor(knobs.window, thread_name_prefix="mailmux-send")
+    pool = ThreadPoolExecutor(knobs.in_flight, thread_name_prefix="mailmux-send")
+    crew = ThreadPoolExecutor(2, thread_name_prefix="mailmux-flight")
     tally = Tally(slow_client)
     sender = CountingSender(fleet.adapter, pool, clock, log)
     sender.count = tally
@@ -286,8 +287,16 @@ def build_worker(
         clock=clock,
         ids=new_id,
         sender=sender,
+        crew=crew,
         log=log,
-        knobs=Knobs(knobs.batch, knobs.window, knobs.claim_cap, knobs.drain_seconds, patience),
+        knobs=Knobs(
+            batch=knobs.batch,
+            window=knobs.window,
+            bulk_window=knobs.bulk_window,
+            claim_cap=knobs.claim_cap,
+            drain_seconds=knobs.drain_seconds,
+            patience=patience,
+        ),
         stopping=stopping,
         newsroom=newsroom,
     )
@@ -295,6 +304,7 @@ def build_worker(
     def close() -> None:
         heart.stop()
         newsroom.close()
+        crew.shutdown(wait=True)
         pool.shutdown(wait=True)
         fleet.close()
         tally.close()

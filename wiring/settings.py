@@ -138,12 +138,18 @@ class Delivery(_Group):
     )
     window: int = _env(
         "MAILMUX_WINDOW",
-        "Sends that may be in flight at once per process: what a kill -9 can leave unknown.",
+        "Emails that a process sends under one entry of the ledger: what a kill -9 can leave unknown.",
         25,
         ge=1,
         le=1000,
     )
-    batch: int = _env("MAILMUX_BATCH", "Emails claimed at once.", 100, ge=1, le=10_000)
+    bulk_window: int = _env(
+        "MAILMUX_BULK_WINDOW", "The same for the bulk lane: larger is faster.", 100, ge=1, le=1000
+    )
+    in_flight: int = _env(
+        "MAILMUX_IN_FLIGHT", "Sends of a process that may be under way at once.", 50, ge=1, le=1000
+    )
+    batch: int = _env("MAILMUX_BATCH", "Emails claimed at once.", 200, ge=1, le=10_000)
     claim_cap: int = _env(
         "MAILMUX_CLAIM_CAP",
         "Claims that may die with an email before it is failed and shown.",

@@ -12,6 +12,7 @@ from celery.signals import setup_logging, worker_process_init, worker_process_sh
 
 from wiring.alive import Pulse
 from wiring.bootstrap import Worker, build_worker
+from wiring.collector import spare_the_collector
 from wiring.logs import configure_logs
 from wiring.settings import Settings
 from workers.tasks import register_tasks
@@ -62,6 +63,7 @@ def _is_stopping() -> bool:
 
 def _start(**_: Any) -> None:
     process()
+    spare_the_collector()
 
 
 def _stop(**_: Any) -> None:

@@ -28,6 +28,7 @@ from wiring.bootstrap import (
     publishing_app,
     unit_factory,
 )
+from wiring.collector import spare_the_collector
 from wiring.logs import configure_logs
 from wiring.migrate import migrations_folder
 from wiring.settings import Settings
@@ -114,7 +115,9 @@ class LazyApp:
     def _build() -> WSGIApplication:
         settings = Settings.from_env(os.environ)
         configure_logs(settings.log_level)
-        return create_app(build_api(settings))
+        built = create_app(build_api(settings))
+        spare_the_collector()
+        return built
 
 
 app = LazyApp()

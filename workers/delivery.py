@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -16,7 +17,7 @@ from typing import Protocol
 from uuid import UUID
 
 from domain.attempt import Attempt, Outcome
-from domain.delivery import Claim, Close, Ending, LeaseLost, Move, Opening, Release
+from domain.delivery import MOST_BYTES, Claim, Close, Ending, LeaseLost, Move, Opening, Release
 from domain.errors import (
     ProviderError,
     RateLimited,
@@ -30,6 +31,7 @@ from routing.breaker import sign_of
 from routing.live import LiveState, Signal
 from routing.news import Newsroom, Silent
 from routing.policy import (
+    ACCEPTED,
     Case,
     Finish,
     Hold,
@@ -74,18 +76,30 @@ class Fleet(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Knobs:
-    """`batch`: emails per claim; `window`: attempts open at once; `claim_cap`: claims that may die; seconds else."""
+    """`batch`: emails per claim; `most_bytes`: of their bodies; `window` and `bulk_window`: attempts of a claim open
+    at once, which is what a kill -9 leaves in doubt; `claim_cap`: claims that may die; seconds else.
 
-    batch: int = 100
+    The bulk lane's window goes in two halves: one is on the wire while the other is recorded and the next opened.
+    """
+
+    batch: int = 200
     window: int = 25
+    bulk_window: int = 100
+    most_bytes: int = MOST_BYTES
     claim_cap: int = 5
     drain_seconds: float = 20.0
     patience: Patience = Patience()
 
+    def flights_of(self, lane: Lane) -> tuple[int, int]:
+        """How many emails go out at once, and how many such flights may be under way."""
+        return (-(-self.bulk_window // 2), 2) if lane is Lane.BULK else (self.window, 1)
+
 
 @dataclass(frozen=True, slots=True)
 class Dispatcher:
-    """What delivery works with. `stopping()`: the process is asked to end; what is not begun is given back."""
+    """What delivery works with. `crew` carries flights while the next is prepared. `stopping()`: the process is asked
+    to end; what is not begun is given back.
+    """
 
     units: Callable[[], AbstractContextManager[WorkerUnit]]
     fleet: Fleet
@@ -93,6 +107,7 @@ class Dispatcher:
     clock: Clock
     ids: Callable[[], UUID]
     sender: Sender
+    crew: Executor
     log: Log
     knobs: Knobs = Knobs()
     stopping: Callable[[], bool] = lambda: False
@@ -116,15 +131,32 @@ def drain(lane: Lane, run: Run, deps: Dispatcher) -> float | None:
             unit.commit()
         if not claim.jobs:
             break
-        Delivery(claim, run, deps, enough).deliver()
+        Delivery(claim, run, deps, deps.knobs.flights_of(lane), enough).deliver()
     with deps.units() as unit:
         return unit.delivery.next_due(lane)
 
 
-class Delivery:
-    """One claim's way through."""
+@dataclass(frozen=True, slots=True)
+class Flight:
+    """Emails that are in the ledger and on their way. `replies()` waits for how they ended."""
 
-    def __init__(self, claim: Claim, run: Run, deps: Dispatcher, enough: Callable[[], bool]) -> None:
+    opened: Sequence[tuple[UUID, Route]]
+    replies: Callable[[], list[Reply]]
+
+
+class Delivery:
+    """One claim's way through. `flights`: how many emails go out at once, and how many such flights at a time."""
+
+    def __init__(
+        self,
+        claim: Claim,
+        run: Run,
+        deps: Dispatcher,
+        flights: tuple[int, int],
+        enough: Callable[[], bool],
+    ) -> None:
+        self._seats, self._most_flights = flights
+        self._flights: deque[Flight] = deque()
         self._enough = enough
         self._claim = claim
         self._run = run
@@ -144,25 +176,34 @@ class Delivery:
         except Exception:
             self._save_what_is_known()
             raise
+        finally:
+            for flight in self._flights:  # nothing goes on the wire behind the back of whoever comes next
+                flight.replies()
 
     def _carry(self, waiting: deque[Parcel]) -> None:
         board = self._board()
-        while waiting or self._endings or self._moves:
+        while waiting or self._flights or self._endings or self._moves:
             if self._enough():
                 self._moves += [Release(p.submission.id, 0.0, p.case.round, p.case.held) for p in waiting]
                 waiting.clear()
-            window = [waiting.popleft() for _ in range(min(self._deps.knobs.window, len(waiting)))]
-            routes, board = self._decide(window, board)
-            opened, back = self._record(routes)
-            again = self._send(opened, board)  # before anything else: these are in the ledger
-            waiting.extendleft(reversed(again))
-            if back:
-                self._deps.fleet.outdate()
-                board = self._board()
-                waiting.extendleft(reversed(back))
+            if waiting or not self._flights:
+                window = [waiting.popleft() for _ in range(min(self._seats, len(waiting)))]
+                routes, board = self._decide(window, board)
+                opened, back = self._record(routes)
+                if opened:
+                    self._flights.append(self._start(opened))  # before anything else: these are in the ledger
+                if back:
+                    self._deps.fleet.outdate()
+                    board = self._board()
+                    waiting.extendleft(reversed(back))
+            if len(self._flights) == self._most_flights or (self._flights and not waiting):
+                waiting.extendleft(reversed(self._land(board)))
 
     def _save_what_is_known(self) -> None:
         """Record how emails ended before one broke the others' way. An end whose next step is not known stays open."""
+        while self._flights:
+            flight = self._flights.popleft()
+            self._note(flight.opened, flight.replies())
         moved = {move.attempt_id for move in self._moves}
         self._endings = [e for e in self._endings if e.outcome is Outcome.NOT_SENT or e.attempt_id in moved]
         if self._endings or self._moves:
@@ -181,10 +222,13 @@ class Delivery:
             self._moves.append(Close(job.job_id, advance(job.status, event), reason))
         jobs = [j for j in self._claim.jobs if j.claims <= cap]
         with self._deps.units() as unit:
-            emails = unit.delivery.load([j.job_id for j in jobs])
+            emails = unit.delivery.load([j.job_id for j in jobs], self._deps.knobs.most_bytes)
         parcels = []
         for job in jobs:
-            email = emails[job.job_id]
+            email = emails.get(job.job_id)
+            if email is None:  # too much at once: the next claim reads it
+                self._moves.append(Release(job.job_id, 0.0, job.round, job.held))
+                continue
             case = Case(
                 accepted_at=email.accepted_at,
                 round=job.round,
@@ -248,18 +292,27 @@ class Delivery:
         ]
         return going, back
 
-    def _send(self, opened: Sequence[tuple[UUID, Route]], board: Board) -> list[Parcel]:
-        """Send a window's emails at once; note how each ended. Returns those to be decided again now."""
+    def _start(self, opened: Sequence[tuple[UUID, Route]]) -> Flight:
+        """Send emails at once: here and now, or aside while the next flight is prepared."""
         letters = [_outgoing(attempt_id, route) for attempt_id, route in opened]
         report_begun(self._deps.newsroom, opened, self._now())
-        replies = self._deps.sender.send(letters, self._run.alive, self._calls) if letters else []
-        report_ended(self._deps.newsroom, opened, replies, self._now())
-        again: list[Parcel] = []
+        send, alive = self._deps.sender.send, self._run.alive
+        if self._most_flights == 1:
+            replies = send(letters, alive, self._calls)
+            return Flight(opened, lambda: replies)
+        return Flight(opened, self._deps.crew.submit(send, letters, alive, self._calls).result)
+
+    def _land(self, board: Board) -> list[Parcel]:
+        """Wait for the oldest flight and note how each email ended. Returns those to be decided again now."""
+        flight = self._flights[0]
+        replies = flight.replies()
+        self._flights.popleft()
+        report_ended(self._deps.newsroom, flight.opened, replies, self._now())
+        again = self._note(flight.opened, replies)
         signals: list[Signal] = []
-        for (attempt_id, route), reply in zip(opened, replies, strict=True):
-            self._endings.append(_ending(attempt_id, route, reply))
+        for (_, route), reply in zip(flight.opened, replies, strict=True):
             if reply.sent is None and reply.error is None:
-                continue  # the lease had passed: the fence will refuse this claim's records
+                continue  # the lease had passed
             signals.append(_signal(route, reply.error))
             if isinstance(reply.error, SenderNotVerified):
                 until = self._now() + _SENDER_RETRY
@@ -267,14 +320,26 @@ class Delivery:
                 board.refuse_sender(
                     route.candidate.provider_id, route.parcel.submission.envelope.sender.domain, until
                 )
+        if signals:
+            board.learn(signals, self._now())
+        return again
+
+    def _note(self, opened: Sequence[tuple[UUID, Route]], replies: Sequence[Reply]) -> list[Parcel]:
+        """Note endings and next steps. Returns the emails that are to be decided again now."""
+        again: list[Parcel] = []
+        for (attempt_id, route), reply in zip(opened, replies, strict=True):
+            self._endings.append(_ending(attempt_id, route, reply))
+            if reply.sent is None and reply.error is None:
+                continue  # the lease had passed: the fence will refuse this claim's records
+            if reply.error is None:
+                self._moves.append(self._move(route.parcel, ACCEPTED, attempt_id, route))
+                continue
             parcel = _after(attempt_id, route, reply.error)
             step = after_attempt(parcel.case, reply.error, self._deps.knobs.patience)
             if isinstance(step, TryNext):
                 again.append(parcel)
             else:
                 self._moves.append(self._move(parcel, step, attempt_id, route))
-        if signals:
-            board.learn(signals, self._now())
         return again
 
     def _move(
@@ -347,7 +412,7 @@ def _storable(text: str | None) -> str | None:
     return text and text.replace("\0", "").encode("utf-8", "replace").decode()
 
 
-def _after(attempt_id: UUID, route: Route, error: ProviderError | None) -> Parcel:
+def _after(attempt_id: UUID, route: Route, error: ProviderError) -> Parcel:
     """The email with this try in its history."""
     parcel, candidate = route.parcel, route.candidate
     attempt = Attempt(
@@ -356,8 +421,8 @@ def _after(attempt_id: UUID, route: Route, error: ProviderError | None) -> Parce
         provider_id=candidate.provider_id,
         provider=candidate.provider,
         round=parcel.case.round,
-        outcome=Outcome.ACCEPTED if error is None else error.outcome,
-        error=None if error is None else error.code,
+        outcome=error.outcome,
+        error=error.code,
     )
     return replace(parcel, case=replace(parcel.case, attempts=(*parcel.case.attempts, attempt), held=False))
 

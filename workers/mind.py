@@ -26,6 +26,7 @@ from routing.signs import End
 from routing.snapshot import ProviderSnapshot, Snapshot, Worths
 from routing.worths import Preference, worth_of
 
+FIRST_STRIDE, STRIDE_WEIGHT, SLACK = 0.02, 0.2, 3.0
 NEXT_MISSED = 0.25  # of the patience, until the next attempt of a silent window counts as missed
 LEAST_TRAFFIC = 1e-4  # emails per second, below which nothing is planned
 FORGOTTEN = 120.0  # seconds after which an attempt without an end is no longer waited for
@@ -40,6 +41,7 @@ class _Window:
     moved_at: float
     began_at: float
     open: deque[int]
+    size: int = 0
     missed: int = 0
 
 
@@ -53,6 +55,7 @@ class Mind:
     volumes: Mapping[UUID, float]
     paces: dict[UUID, Pace] = field(default_factory=dict)
     windows: list[_Window] = field(default_factory=list)
+    strides: dict[UUID, float] = field(default_factory=dict)  # seconds per email of a window, of late
     doings: dict[int, tuple[_Window, int]] = field(default_factory=dict)  # an attempt's window and kind
 
     def shape(self) -> tuple[object, ...]:
@@ -96,6 +99,7 @@ class Mind:
             self.learner.started(attempt, k, kind, news.at, probe=attempt in news.probes)
             self.doings[attempt] = window, kind
             window.open.append(attempt)
+        window.size = len(window.open)
         self.windows.append(window)
 
     def _ended(self, provider: UUID, attempt: int, end: End, seconds: float, at: float) -> None:
@@ -104,6 +108,10 @@ class Mind:
             return
         window, kind = doing
         window.moved_at, window.missed = at, 0
+        if attempt == window.open[-1]:
+            stride = max(0.0, at - window.began_at) / window.size
+            before = self.strides.get(provider, stride)
+            self.strides[provider] = before + STRIDE_WEIGHT * (stride - before)
         if end is End.TIMED_OUT and self._is_past(window, k):
             return
         pace = self.paces.setdefault(provider, Pace())
@@ -114,8 +122,8 @@ class Mind:
         self.learner.ended(attempt, k, kind, end, seconds, at)
 
     def watch(self, now: float) -> None:
-        """Count as a provisional failure what should have ended. Of one window one at a time, from its last sign on:
-        emails may be sent one after the other.
+        """Count as a provisional failure what should have ended. A window has as long as one of its
+        size usually takes, for its emails may go one after the other and are told of together.
         """
         left = []
         for window in self.windows:
@@ -132,8 +140,9 @@ class Mind:
             if k is None or window.missed >= len(window.open) or self._is_past(window, k):
                 continue
             patience = self.learner.patience(k, now)
-            if now > window.moved_at + patience:
-                window.moved_at = now - patience * (1 - NEXT_MISSED)
+            stride = self.strides.get(window.provider, FIRST_STRIDE)
+            if now > window.moved_at + patience + SLACK * stride * window.size:
+                window.moved_at += patience * NEXT_MISSED
                 window.missed += 1
                 self.learner.overdue(window.open[0], k, now)
                 window.open.rotate(-1)

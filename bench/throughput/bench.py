@@ -46,7 +46,7 @@ class Bench:
         folder.chmod(0o711)
         self._processes = Processes(folder)
         environ = {"MAILMUX_API_WORKERS": "2", "MAILMUX_API_THREADS": "32", "MAILMUX_LOG_LEVEL": "WARNING"}
-        environ["MAILMUX_WINDOW"] = str(window)
+        environ["MAILMUX_BULK_WINDOW"] = str(window)
         self._stack = Stack(folder / "data", "--no-sandbox", "--workers", "2", environ=environ)
 
     def start(self) -> None:

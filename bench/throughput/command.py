@@ -32,7 +32,7 @@ BASELINE = Path(__file__).with_name("baseline.json")
     type=click.IntRange(1, 1000),
     default=WINDOW,
     show_default=True,
-    help="Sends that each of our worker processes has in flight (MAILMUX_WINDOW).",
+    help="Emails that a worker process sends under one entry of the ledger (MAILMUX_BULK_WINDOW).",
 )
 @click.option("--markdown", is_flag=True, help="Print the tables as Markdown.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")

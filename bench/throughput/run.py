@@ -20,7 +20,8 @@ from bench.throughput.goals import BY_NAME, middle_ratio
 from bench.throughput.measure import Measured
 from wiring.settings import Delivery
 
-WINDOW: int = Delivery.model_fields["window"].default  # what one worker process has in flight
+WINDOW: int = Delivery.model_fields["bulk_window"].default
+IN_FLIGHT: int = Delivery.model_fields["in_flight"].default  # of one worker process, at most
 _PROCESSES = 2  # that serve the bulk lane
 
 # Each system with the share of --emails that is enough to measure it: the slow ones get fewer.
@@ -72,7 +73,7 @@ def run(
 ) -> Report:
     """Measure `only` these systems (none: all), interleaved, `rounds` times after a warm-up.
 
-    `window` is how many sends one of our worker processes has in flight (MAILMUX_WINDOW).
+    `window`: emails that a worker process of ours sends under one entry of the ledger (MAILMUX_BULK_WINDOW).
     """
     home = folder or Path(tempfile.mkdtemp(prefix="mailmux-throughput-"))
     bench = Bench(home, window)
@@ -118,7 +119,7 @@ def figures(found: Mapping[str, Sequence[Measured]], window: int = WINDOW) -> di
         ours, theirs = ([m.p99_ms or 0.0 for m in found[name]] for name in ("singles", "flask_row"))
         measured["accept-p99"] = middle_ratio(ours, theirs)
     if "slow_provider" in found:
-        bound = _PROCESSES * window / (LATENCY_MS / 1000)
+        bound = _PROCESSES * min(window, IN_FLIGHT) / (LATENCY_MS / 1000)
         measured["http-share"] = median(rates("slow_provider")) / bound
     if {"slow_provider", "celery_threads"} <= found.keys():
         measured["http-vs-celery-threads"] = middle_ratio(rates("slow_provider"), rates("celery_threads"))

@@ -18,6 +18,9 @@ from domain.message import Lane
 SUSPECT = (
     2  # claims that did not end in order, after which a row is claimed alone (as the partial index has it)
 )
+# Not `q.run = :run`: PostgreSQL would walk that index, with all rows that the run has let go of since the last vacuum,
+# and look for each among the given ones. So it takes the given ones in turn, each by its primary key.
+IS_HELD = "q.run IS NOT DISTINCT FROM :run AND q.token = :token"
 HELD = {"run": "uuid", "token": "bigint"}  # the parameters that name a claim
 _USERS_IN_TURN = 1000  # users that one claim looks at
 
@@ -94,15 +97,24 @@ _JOBS = Prepared(
     jobs="uuid[]",
 )
 
-# Apart from the emails: a campaign's content is read once for all of them.
+# Apart from the emails: a campaign's content is read once for all of them. Lengths are known without reading. Of
+# what is more than `:most` bytes together only the first is read, and the rest is known to be there.
 _CONTENTS = Prepared(
     "load_contents",
     """
-    SELECT c.user_id, c.hash, c.text, c.html FROM email_contents c
-    JOIN (SELECT DISTINCT user_id, content_hash FROM email_jobs WHERE id = ANY(:jobs)) used
-      ON c.user_id = used.user_id AND c.hash = used.content_hash
+    SELECT user_id, hash, fits, CASE WHEN fits THEN text END AS text, CASE WHEN fits THEN html END AS html
+    FROM (
+        SELECT c.user_id, c.hash, c.text, c.html,
+            sum(coalesce(octet_length(c.text), 0) + coalesce(octet_length(c.html), 0)) OVER given <= :most
+                OR row_number() OVER given = 1 AS fits
+        FROM email_contents c
+        JOIN (SELECT DISTINCT user_id, content_hash FROM email_jobs WHERE id = ANY(:jobs)) used
+          ON c.user_id = used.user_id AND c.hash = used.content_hash
+        WINDOW given AS (ORDER BY c.user_id, c.hash)
+    ) measured
     """,
     jobs="uuid[]",
+    most="bigint",
 )
 
 _HISTORY = Prepared(
@@ -134,7 +146,7 @@ def claim(
     return Claim(head.token, head.now, jobs)
 
 
-def load(connection: Connection, job_ids: Sequence[UUID]) -> Mapping[UUID, LoadedEmail]:
+def load(connection: Connection, job_ids: Sequence[UUID], most_bytes: int) -> Mapping[UUID, LoadedEmail]:
     """domain.ports.DeliveryStore.load."""
     ids = [str(j) for j in job_ids]
     history: dict[UUID, list[Attempt]] = defaultdict(list)
@@ -144,11 +156,13 @@ def load(connection: Connection, job_ids: Sequence[UUID]) -> Mapping[UUID, Loade
             Attempt(a.id, a.job_id, a.provider_id, a.provider, a.round, outcome, a.error)
         )
     contents = {
-        (row.user_id, bytes(row.hash)): (row.text, row.html) for row in _CONTENTS(connection, jobs=ids)
+        (row.user_id, bytes(row.hash)): row for row in _CONTENTS(connection, jobs=ids, most=most_bytes)
     }
     found = {}
-    for row in _JOBS(connection, jobs=ids).mappings():
-        text_, html = contents[row["user_id"], bytes(row["content_hash"])]
-        email = submission(dict(row), text_, html)
-        found[email.id] = LoadedEmail(email, row["created_at"], tuple(history.get(email.id, ())))
+    for row in _JOBS(connection, jobs=ids):
+        content = contents[row.user_id, bytes(row.content_hash)]
+        if not content.fits:
+            continue
+        email = submission(row._asdict(), content.text, content.html)
+        found[email.id] = LoadedEmail(email, row.created_at, tuple(history.get(email.id, ())))
     return found

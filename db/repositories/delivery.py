@@ -17,8 +17,8 @@ from sqlalchemy import Connection, text
 from db.repositories import calls, claims
 from db.repositories.quotas import Quotas
 from db.statements import Prepared
-from domain.attempt import Outcome
 from domain.delivery import (
+    MOST_BYTES,
     CallLine,
     Claim,
     Close,
@@ -40,13 +40,16 @@ _FENCE = Prepared(
 _SETTLE = Prepared(
     "settle",
     """
-    UPDATE delivery_attempts a SET
-        outcome = e.outcome, error = e.error, detail = e.detail, provider_message_id = e.message_id,
-        latency_ms = e.latency_ms, settled_at = mm_now()
-    FROM unnest(:ids, :outcomes, :errors, :details, :message_ids, :latencies)
-         AS e(id, outcome, error, detail, message_id, latency_ms)
-    WHERE a.id = e.id AND a.run = :run AND a.outcome IS NULL
-    RETURNING a.id, a.outcome
+    WITH settled AS (
+        UPDATE delivery_attempts a SET
+            outcome = e.outcome, error = e.error, detail = e.detail, provider_message_id = e.message_id,
+            latency_ms = e.latency_ms, settled_at = mm_now()
+        FROM unnest(:ids, :outcomes, :errors, :details, :message_ids, :latencies)
+             AS e(id, outcome, error, detail, message_id, latency_ms)
+        WHERE a.id = e.id AND a.run IS NOT DISTINCT FROM :run AND coalesce(a.outcome, '') = ''
+        RETURNING a.id, a.outcome
+    )
+    SELECT id FROM settled WHERE outcome = 'not_sent'
     """,
     run="uuid",
     ids="uuid[]",
@@ -96,16 +99,16 @@ def release_statement(name: str, held_by: str, **more: str) -> Prepared:
     )
 
 
-_RELEASE = release_statement("release", "q.run = :run AND q.token = :token", **claims.HELD)
+_RELEASE = release_statement("release", claims.IS_HELD, **claims.HELD)
 
 _CLOSE = Prepared(
     "close",
-    """
+    f"""
     WITH m AS (
         SELECT * FROM unnest(:ids, :jobs, :statuses, :reasons, :attempts, :providers)
             AS m(id, job_id, status, reason, attempt_id, provider_id)
     ), gone AS (
-        DELETE FROM email_queue q USING m WHERE q.job_id = m.job_id AND q.run = :run AND q.token = :token
+        DELETE FROM email_queue q USING m WHERE q.job_id = m.job_id AND {claims.IS_HELD}
         RETURNING m.*
     ), shown AS (
         UPDATE email_jobs j SET status = gone.status, status_reason = gone.reason,
@@ -115,7 +118,7 @@ _CLOSE = Prepared(
     )
     INSERT INTO email_status (id, email_job_id, status, reason, attempt_id)
     SELECT id, job_id, status, reason, attempt_id FROM gone
-    """,
+    """,  # noqa: S608  # constants of these modules only
     **claims.HELD,
     ids="uuid[]",
     jobs="uuid[]",
@@ -127,16 +130,15 @@ _CLOSE = Prepared(
 
 _OPEN = Prepared(
     "open",
-    """
+    f"""
     INSERT INTO delivery_attempts
         (id, job_id, provider_id, run, token, round, recipients, estimated_cost, currency, decision)
     SELECT o.id, o.job_id, o.provider_id, :run, :token, o.round, o.recipients, o.cost, o.currency,
            CAST(o.decision AS jsonb)
     FROM unnest(:ids, :jobs, :providers, :rounds, :recipients, :costs, :currencies, :decisions)
          AS o(id, job_id, provider_id, round, recipients, cost, currency, decision)
-    JOIN email_queue q ON q.job_id = o.job_id AND q.run = :run AND q.token = :token
-    RETURNING id
-    """,
+    JOIN email_queue q ON q.job_id = o.job_id AND {claims.IS_HELD}
+    """,  # noqa: S608  # as above
     **claims.HELD,
     ids="uuid[]",
     jobs="uuid[]",
@@ -147,6 +149,8 @@ _OPEN = Prepared(
     currencies="text[]",
     decisions="text[]",
 )
+
+_IN_LEDGER = Prepared("in_ledger", "SELECT id FROM delivery_attempts WHERE id = ANY(:ids)", ids="uuid[]")
 
 _REFUSED_SENDER = text("""
     INSERT INTO sender_domains (provider_id, domain, verified, detail, retry_at)
@@ -176,8 +180,8 @@ class Delivery:
     def claim(self, lane: Lane, run: UUID, limit: int, shuffle: Callable[[list[UUID]], None]) -> Claim:
         return claims.claim(self._connection, lane, run, limit, shuffle)
 
-    def load(self, job_ids: Sequence[UUID]) -> Mapping[UUID, LoadedEmail]:
-        return claims.load(self._connection, job_ids)
+    def load(self, job_ids: Sequence[UUID], most_bytes: int = MOST_BYTES) -> Mapping[UUID, LoadedEmail]:
+        return claims.load(self._connection, job_ids, most_bytes)
 
     def fence(self, run: UUID) -> None:
         if _FENCE(self._connection, run=str(run)).first() is None:
@@ -193,7 +197,7 @@ class Delivery:
             _CLOSE(self._connection, **claim, **_close_arrays(closes))
 
     def _settle(self, run: str, endings: Sequence[Ending]) -> None:
-        settled = _SETTLE(
+        not_sent = _SETTLE(
             self._connection,
             run=run,
             ids=[e.attempt_id for e in endings],
@@ -202,8 +206,8 @@ class Delivery:
             details=[e.detail for e in endings],
             message_ids=[e.provider_message_id for e in endings],
             latencies=[e.latency_ms for e in endings],
-        ).all()
-        self._quotas.refund(sorted(row.id for row in settled if row.outcome == Outcome.NOT_SENT.value))
+        ).scalars()
+        self._quotas.refund(sorted(not_sent))
         if refused := {e.refused_sender for e in endings if e.refused_sender is not None}:
             providers, domains = zip(*sorted(refused), strict=True)
             self._connection.execute(
@@ -229,7 +233,7 @@ class Delivery:
             if left is not None:
                 room[opening.provider_id] = left - opening.recipients
             fitting.append(opening)
-        opened = frozenset(self._insert(run, token, fitting))
+        opened = self._insert(run, token, fitting)
         used: dict[UUID, int] = defaultdict(int)
         for opening in fitting:
             if opening.provider_id in room and opening.attempt_id in opened:
@@ -237,26 +241,27 @@ class Delivery:
         self._quotas.add(used)
         return Opened(opened, frozenset(spent))
 
-    def _insert(self, run: UUID, token: int, openings: Sequence[Opening]) -> Sequence[UUID]:
-        if not openings:
-            return ()
-        return (
-            _OPEN(
-                self._connection,
-                run=str(run),
-                token=token,
-                ids=[o.attempt_id for o in openings],
-                jobs=[o.job_id for o in openings],
-                providers=[o.provider_id for o in openings],
-                rounds=[o.round for o in openings],
-                recipients=[o.recipients for o in openings],
-                costs=[o.cost for o in openings],
-                currencies=[o.currency for o in openings],
-                decisions=[o.decision for o in openings],
-            )
-            .scalars()
-            .all()
-        )
+    def _insert(self, run: UUID, token: int, openings: Sequence[Opening]) -> frozenset[UUID]:
+        """Write those whose email is held by this claim. Returns their ids."""
+        ids = [o.attempt_id for o in openings]
+        if not ids:
+            return frozenset()
+        written = _OPEN(
+            self._connection,
+            run=str(run),
+            token=token,
+            ids=ids,
+            jobs=[o.job_id for o in openings],
+            providers=[o.provider_id for o in openings],
+            rounds=[o.round for o in openings],
+            recipients=[o.recipients for o in openings],
+            costs=[o.cost for o in openings],
+            currencies=[o.currency for o in openings],
+            decisions=[o.decision for o in openings],
+        ).count
+        if written == len(ids):
+            return frozenset(ids)
+        return frozenset(_IN_LEDGER(self._connection, ids=ids).scalars())
 
     def note_calls(self, lines: Sequence[CallLine]) -> None:
         calls.note(self._connection, lines)

@@ -29,10 +29,17 @@ _COLUMNS = f"""
 
 _GET = text(f"{_COLUMNS} AND j.id = :id")
 
+# It begins with what the email was when it was accepted, which no line of its own tells.
 _TIMELINE = text("""
-    SELECT s.status, s.timestamp AS at, s.reason, s.attempt_id, s.detail->>'event' AS event FROM email_status s
+    SELECT CASE WHEN send_at IS NULL THEN 'queued' ELSE 'scheduled' END AS status, created_at AS at, NULL AS reason,
+        CAST(NULL AS uuid) AS attempt_id,
+        NULL AS event, CAST(NULL AS uuid) AS id
+    FROM email_jobs WHERE user_id = :user_id AND id = :id
+    UNION ALL
+    SELECT s.status, s.timestamp, s.reason, s.attempt_id, s.detail->>'event', s.id FROM email_status s
     JOIN email_jobs j ON j.id = s.email_job_id
-    WHERE j.user_id = :user_id AND j.id = :id ORDER BY s.timestamp, s.id
+    WHERE j.user_id = :user_id AND j.id = :id
+    ORDER BY at, id NULLS FIRST
 """)
 
 _ATTEMPTS = text("""

@@ -136,6 +136,7 @@ _APPLIED = Prepared(
     jobs="uuid[]",
 )
 
+# Not `a.outcome = 'unknown'`: all that are in doubt would be walked, as in db.repositories.claims.IS_HELD.
 _SETTLE = Prepared(
     "inbound_settle",
     """
@@ -143,7 +144,7 @@ _SETTLE = Prepared(
         error = CASE WHEN s.outcome = 'accepted' THEN NULL ELSE 'rejected' END, settled_at = mm_now(),
         provider_message_id = COALESCE(a.provider_message_id, s.message_id)
     FROM unnest(:ids, :outcomes, :messages) AS s(id, outcome, message_id)
-    WHERE a.id = s.id AND a.outcome = 'unknown'
+    WHERE a.id = s.id AND coalesce(a.outcome, '') = 'unknown'
     RETURNING a.id, a.outcome
     """,
     ids="uuid[]",
@@ -257,7 +258,7 @@ class Inbound:
             events=[json.dumps(event_row(e.event)) for _, e in events],
             attempts=[e.event.attempt_id for _, e in events],
             messages=[e.event.provider_message_id for _, e in events],
-        ).rowcount
+        ).count
 
     def use_nonce(self, provider_id: UUID, nonce: str, body_hash: bytes) -> None:
         """Raises NonceReused where it came before with another body."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Sequence
 from typing import Any
 from uuid import UUID
@@ -11,7 +10,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import OperationalError
 
 from db.mapping import content_hash, job_row
-from db.statements import Prepared, array
+from db.statements import Prepared, array, json_text
 from domain.intake import Accepted, Entry, KeyInFlight, KeyTaken, Memo, Sender, Surroundings, TypeTerms
 from domain.lifecycle import Status
 from domain.message import Lane, OnUnknown
@@ -105,7 +104,6 @@ _COLUMNS = {
     "status": "text[]",
     "send_at": "timestamptz[]",
     "expires_at": "timestamptz[]",
-    "note_id": "uuid[]",
 }
 _NAMES = ", ".join(_COLUMNS)
 _ADD = Prepared(
@@ -120,11 +118,9 @@ _ADD = Prepared(
             lane, on_unknown, CAST(options AS jsonb), CAST(tags AS text[]), CAST(metadata AS jsonb), status,
             send_at, expires_at
         FROM e
-    ), queue AS (
-        INSERT INTO email_queue (job_id, user_id, lane, due_at)
-        SELECT id, user_id, lane, coalesce(send_at, mm_now()) FROM e
     )
-    INSERT INTO email_status (id, email_job_id, status) SELECT note_id, id, status FROM e
+    INSERT INTO email_queue (job_id, user_id, lane, due_at)
+    SELECT id, user_id, lane, coalesce(send_at, mm_now()) FROM e
     """,  # noqa: S608  # constants of this module only
     **_COLUMNS,
 )
@@ -219,8 +215,8 @@ class Intake:
 def _row(entry: Entry) -> dict[str, Any]:
     job = job_row(entry.submission, entry.api_key_id, entry.status.value)
     for name in ("envelope", "options", "metadata"):
-        job[name] = json.dumps(job[name], ensure_ascii=False)
-    job |= {"tags": array(job["tags"]), "content_hash": _bytea(job["content_hash"]), "note_id": entry.note_id}
+        job[name] = json_text(job[name])
+    job |= {"tags": array(job["tags"]), "content_hash": _bytea(job["content_hash"])}
     for name in ("send_at", "expires_at"):
         job[name] = job[name] and job[name].isoformat()
     return job
@@ -240,6 +236,4 @@ def _bytea(raw: bytes) -> str:
 
 
 def _answer_json(answer: Sequence[Accepted]) -> str:
-    return json.dumps(
-        {"emails": [{"id": str(e.id), "status": e.status.value, "item": e.item} for e in answer]}
-    )
+    return json_text({"emails": [{"id": e.id, "status": e.status.value, "item": e.item} for e in answer]})

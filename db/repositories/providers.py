@@ -79,6 +79,14 @@ _LOCK_SHARED = text("""
 """)
 
 
+_EVERY = text("""
+    SELECT p.id, p.user_id, p.name, p.kind, p.config, p.api_key AS sealed, p.webhook, p.status,
+        u.email AS owner_email, u.id IS NULL OR u.role = 'operator' AS trusted
+    FROM providers p LEFT JOIN users u ON u.id = p.user_id
+    WHERE p.deleted_at IS NULL ORDER BY p.name, p.id
+""")
+
+
 class NameTaken(Exception):
     """Another provider of the same owner has this name."""
 
@@ -116,6 +124,10 @@ class Providers:
         """Up to `limit` of those that the user sees, newest first, below the id `before`."""
         values = {"user_id": user_id, "before": before, "limit": limit}
         return self._connection.execute(_LIST, values).mappings().all()
+
+    def every(self) -> Sequence[RowMapping]:
+        """All accounts, for the operator of the machine."""
+        return self._connection.execute(_EVERY).mappings().all()
 
     def get(self, user_id: UUID, id: UUID) -> RowMapping | None:
         return self._connection.execute(_GET, {"user_id": user_id, "id": id}).mappings().one_or_none()

@@ -34,6 +34,13 @@ def _by_id(table: str, job: str, and_also: str = "true") -> str:
     """  # noqa: S608  # constants of this module only
 
 
+_TIMELINE = f"""
+    DELETE FROM email_status WHERE (email_job_id, id) IN (
+        SELECT t.email_job_id, t.id FROM email_status t
+        WHERE t.email_job_id < {_BOUND} AND t.id < {_BOUND} AND {_at_rest("t.email_job_id")}
+        ORDER BY t.email_job_id, t.id LIMIT :rows FOR UPDATE SKIP LOCKED)
+"""  # noqa: S608  # constants of this module only
+
 # A body belongs to the emails of one day, so after two more days by the clock of whoever took them it has no new ones.
 _BODIES = f"""
     DELETE FROM email_contents WHERE (user_id, hash) IN (
@@ -58,6 +65,16 @@ _PERFORMANCE = """
         WHERE slot < mm_now() - :days * interval '1 day' LIMIT :rows)
 """
 
+# Nothing in the database ties the ledger to the emails, so that a line costs no look-up when it is written.
+_EMAILS = f"""
+    WITH gone AS ({_by_id("email_jobs", "t.id")} RETURNING id), lines AS (
+        DELETE FROM delivery_attempts WHERE job_id IN (SELECT id FROM gone)
+    ), timelines AS (
+        DELETE FROM email_status WHERE email_job_id IN (SELECT id FROM gone)
+    )
+    SELECT id FROM gone
+"""  # noqa: S608  # as above
+
 _EVENTS = f"""
     DELETE FROM inbound_events WHERE id IN (
         SELECT t.id FROM inbound_events t
@@ -76,7 +93,7 @@ _NONCE_DAYS: Final = 25 / 24
 
 _PURGES: Final[Mapping[str, tuple[Callable[[Retention], float | None], str]]] = {
     "bodies": (lambda r: r.bodies, _BODIES),
-    "timeline": (lambda r: r.timeline, _by_id("email_status", "t.email_job_id")),
+    "timeline": (lambda r: r.timeline, _TIMELINE),
     "attempts": (
         lambda r: r.attempts,
         _by_id("delivery_attempts", "t.job_id", "t.outcome IS NOT NULL"),
@@ -85,7 +102,7 @@ _PURGES: Final[Mapping[str, tuple[Callable[[Retention], float | None], str]]] = 
     "events": (lambda r: r.events, _EVENTS),
     "nonces": (lambda _: _NONCE_DAYS, _NONCES),
     "performance": (lambda r: r.performance, _PERFORMANCE),
-    "emails": (lambda r: r.emails, _by_id("email_jobs", "t.id")),
+    "emails": (lambda r: r.emails, _EMAILS),
 }
 
 

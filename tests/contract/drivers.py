@@ -6,6 +6,7 @@ import json
 from base64 import b64decode
 from collections.abc import Callable
 from email.header import decode_header, make_header
+from importlib.metadata import entry_points
 from typing import ClassVar
 
 from domain.ports import Provider
@@ -246,4 +247,6 @@ DRIVERS: dict[str, Callable[[Authority], Driver]] = {
     "smtp-implicit": ImplicitTLSDriver,
     "smtp-pipelined": PipelinedDriver,
     "memory": MemoryDriver,
+    # Other packages' providers pass the same suite.
+    **{entry.name: entry.load() for entry in entry_points(group="mailmux.contract_drivers")},
 }

@@ -12,10 +12,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
+import psycopg2
 import pytest
 from sqlalchemy import Engine, text
 
 from api.app import create_app
+from db.deadlines import TICK
 from db.uow import SqlUnitOfWork, open_engine
 from domain.errors import StorageUnavailable
 from tests.builders import new_id
@@ -74,10 +76,21 @@ def test_a_backend_that_stands_still_is_given_up_at_the_deadline(engine: Engine,
 def test_a_connection_that_stood_still_while_nobody_used_it_is_replaced_sooner(engine: Engine):
     with SqlUnitOfWork(engine) as unit:
         pid = backend(unit)
+    time.sleep(3 * TICK)  # one that was used a moment ago is not asked
     began = time.monotonic()
     with still(pid), SqlUnitOfWork(engine) as unit:
         assert backend(unit) != pid
     assert time.monotonic() - began < DEADLINE + 0.9
+
+
+def test_a_connection_that_the_server_ended_while_nobody_used_it_is_replaced_at_once(engine: Engine):
+    with SqlUnitOfWork(engine) as unit:
+        pid = backend(unit)
+    with psycopg2.connect(engine.url.set(drivername="postgresql").render_as_string(False)) as other:
+        other.cursor().execute("SELECT pg_terminate_backend(%s)", [pid])
+    time.sleep(0.1)
+    with SqlUnitOfWork(engine) as unit:
+        assert backend(unit) != pid
 
 
 def test_a_statement_that_merely_takes_long_is_ended_by_the_server_and_costs_no_connection(engine: Engine):

@@ -55,7 +55,7 @@ MUTATIONS = [
     Mutation(
         "the token fences the ledger",
         "db/repositories/delivery.py",
-        "JOIN email_queue q ON q.job_id = o.job_id AND q.run = :run AND q.token = :token",
+        "JOIN email_queue q ON q.job_id = o.job_id AND {claims.IS_HELD}",
         "JOIN email_queue q ON q.job_id = o.job_id",
         DEATH + "test_a_write_with_an_old_token_is_refused",
     ),
@@ -70,8 +70,8 @@ MUTATIONS = [
     Mutation(
         "no socket is opened past the lease",
         "workers/delivery.py",
-        "self._deps.sender.send(letters, self._run.alive, self._calls)",
-        "self._deps.sender.send(letters, lambda: True, self._calls)",
+        "send, alive = self._deps.sender.send, self._run.alive",
+        "send, alive = self._deps.sender.send, lambda: True",
         DEATH + "test_a_lease_that_passes_after_the_ledger_leaves_a_doubt_but_opens_no_socket",
     ),
     Mutation(
@@ -162,8 +162,8 @@ MUTATIONS = [
     Mutation(
         "an attempt is settled once",
         "db/repositories/delivery.py",
-        "WHERE a.id = e.id AND a.run = :run AND a.outcome IS NULL",
-        "WHERE a.id = e.id AND a.run = :run",
+        "WHERE a.id = e.id AND a.run IS NOT DISTINCT FROM :run AND coalesce(a.outcome, '') = ''",
+        "WHERE a.id = e.id AND a.run IS NOT DISTINCT FROM :run",
         DEATH + "test_an_attempt_that_is_settled_is_not_settled_again",
     ),
     Mutation(

@@ -75,6 +75,7 @@ class House:
             clock=self.clock,
             ids=new_id,
             sender=Sender(fleet.adapter, self.pool, self.clock, log),
+            crew=self.pool,
             log=log,
             knobs=Knobs(patience=self.patience),
         )

@@ -283,7 +283,7 @@ def test_emails_go_with_everything_where_that_is_asked_for(house: House):
 
 def test_a_purge_that_leaves_something_is_due_again_at_once(house: House):
     house.provider("only")
-    (job,) = house.accept()
+    (job,) = house.accept(a_submission(id=day_id(1)))
     house.drain()
     with house.engine.begin() as connection:
         connection.execute(

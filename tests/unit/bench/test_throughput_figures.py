@@ -54,7 +54,7 @@ def test_figures_are_told_of_what_was_measured_only() -> None:
     assert found == {
         "batch-vs-celery-postgres": pytest.approx(20),
         "batch-cpu": pytest.approx(100),
-        "http-share": pytest.approx(0.5),
+        "http-share": pytest.approx(0.25),  # of 2 × 50 in flight at 50 ms
     }
 
 

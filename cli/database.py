@@ -1,0 +1,36 @@
+"""The database, as commands that work on it directly reach it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import click
+
+from db.uow import SqlUnitOfWork, open_engine
+from domain.errors import StorageUnavailable
+from wiring.settings import Settings, SettingsError
+
+
+def read_settings() -> Settings:
+    """Raises ClickException with everything that is wrong."""
+    try:
+        return Settings.from_env(os.environ)
+    except SettingsError as error:
+        raise click.ClickException(str(error)) from error
+
+
+@contextmanager
+def open_unit() -> Iterator[SqlUnitOfWork]:
+    """A unit of work. Raises ClickException where the database cannot be reached."""
+    settings = read_settings()
+    try:
+        engine = open_engine(settings.database_url.reveal(), pool_size=1, application="mailmux-cli")
+        try:
+            with SqlUnitOfWork(engine) as unit:
+                yield unit
+        finally:
+            engine.dispose()
+    except StorageUnavailable as error:
+        raise click.ClickException(f"The database does not answer: {error}") from error

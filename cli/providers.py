@@ -1,0 +1,203 @@
+"""`mailmux providers`: looks at accounts at providers, tests them, and says how their webhooks are set up."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterable, Mapping
+from typing import Any
+from urllib.parse import quote, urlsplit, urlunsplit
+
+import click
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+from sqlalchemy import RowMapping
+
+from cli.database import open_unit, read_settings
+from db.sealing import Hook, SealBroken, UnknownKey, open_hook, seal_hook
+from domain.checkup import Checkup
+from domain.errors import ProviderError
+from providers import registry
+from providers.webhook_steps import STEPS
+from providers.webhooks import BasicAuthSecret
+from wiring.bootstrap import Foundry, SystemClock, build_sealer
+
+
+@click.group()
+def providers() -> None:
+    """Look at accounts at providers, test them, set up their webhooks."""
+
+
+@providers.command("list")
+def list_providers() -> None:
+    """Show the accounts, whoever they belong to; never their credentials."""
+    with open_unit() as unit:
+        found = unit.providers.every()
+    table = Table("id", "name", "kind", "owner", "state", "webhook", box=None)
+    for row in found:
+        table.add_row(
+            str(row["id"]),
+            escape(row["name"]),
+            row["kind"],
+            "shared" if row["owner_email"] is None else escape(row["owner_email"]),
+            "active" if row["status"] else "paused",
+            "–" if row["webhook"] is None else "set up",
+        )
+    Console().print(table)
+
+
+@providers.command()
+@click.argument("provider")
+def test(provider: str) -> None:
+    """Connect and sign in, sending nothing. PROVIDER is a name or an id.
+
+    Says whether the credentials are right, which senders the provider knows as verified, and what is left of its own
+    quota, where it tells. Ends with 1 where sending would fail.
+    """
+    settings = read_settings()
+    with open_unit() as unit:
+        row = _find(unit.providers.every(), provider)
+    clock = SystemClock()
+    began = clock.monotonic()
+    try:
+        credentials = build_sealer(settings).open(
+            row["sealed"], owner=row["user_id"], kind=row["kind"], row=row["id"]
+        )
+        built = Foundry(settings, clock).build(
+            row["kind"], row["name"], row["config"], credentials, trusted=row["trusted"]
+        )
+        try:
+            told = built.check()
+        finally:
+            built.close()
+    except ProviderError as error:
+        raise click.ClickException(f"{error.code}: {error.detail}") from error
+    except (registry.InvalidSettings, registry.UnknownKind, SealBroken, UnknownKey) as error:
+        raise click.ClickException(str(error)) from error
+    click.echo(f"{row['name']} ({row['kind']}): the credentials are right, {clock.monotonic() - began:.2f} s")
+    for line in _told(told):
+        click.echo(line)
+
+
+def _told(told: Checkup) -> Iterable[str]:
+    if told.identities is None:
+        yield "senders: the provider does not tell"
+    for identity in told.identities or ():
+        yield f"sender {identity.name}: {'verified' if identity.verified else 'NOT verified'}"
+    if told.allowance is None:
+        yield "quota: the provider does not tell"
+    elif told.allowance.limit is None:
+        yield f"quota: without a limit; used {told.allowance.used} in {told.allowance.hours} h"
+    else:
+        yield f"quota: {told.allowance.left} left of {told.allowance.limit} in {told.allowance.hours} h"
+    if told.rate_per_second is not None:
+        yield f"rate: {told.rate_per_second:g} a second"
+    yield from (f"note: {note}" for note in told.notes)
+
+
+@providers.command()
+@click.argument("provider")
+@click.option(
+    "--secret",
+    "given",
+    multiple=True,
+    metavar="FIELD=VALUE",
+    help="What proves the calls, as the provider shows it. Several fields make one secret.",
+)
+@click.option(
+    "--rotate", is_flag=True, help="Keep the newest old secret beside the new one, while you change it there."
+)
+@click.option(
+    "--new-address", is_flag=True, help="Give it another address: the old one is refused from then on."
+)
+def webhook(provider: str, given: tuple[str, ...], rotate: bool, new_address: bool) -> None:
+    """Print where PROVIDER (a name or an id) is to send its events, what proves its calls, and the steps to set it up.
+
+    Where the secret is ours to choose, one is made; else --secret takes what the provider shows. Until there is one,
+    all calls are refused.
+    """
+    settings = read_settings()
+    sealer = build_sealer(settings)
+    with open_unit() as unit:
+        row = _find(unit.providers.every(), provider)
+        kind = registry.kind(row["kind"])
+        if kind.WebhookSecret is None:
+            raise click.ClickException(_without_webhook(row))
+        place: dict[str, Any] = {"owner": row["user_id"], "kind": row["kind"], "row": row["id"]}
+        try:
+            old = None if row["webhook"] is None else open_hook(sealer, row["webhook"], **place)
+        except (SealBroken, UnknownKey) as error:
+            raise click.ClickException(f"What proves its calls cannot be read: {error}") from error
+        ours = issubclass(kind.WebhookSecret, BasicAuthSecret)
+        fresh = _secret(row["kind"], given)
+        chosen = row["kind"] != "sendgrid" and ours  # there, the public key of its signature is better
+        if fresh is None and chosen and (old is None or rotate or not old.secrets):
+            fresh = {"username": row["kind"], "password": secrets.token_urlsafe(24)}
+        hook = _changed(old, fresh, rotate, new_address)
+        if hook != old:
+            unit.inbound.set_webhook(row["id"], seal_hook(sealer, hook, **place))
+            unit.commit()
+    base = str(settings.public_url or "").rstrip("/")
+    _print(row, base, hook, ours)
+
+
+def _changed(old: Hook | None, fresh: Mapping[str, str] | None, rotate: bool, new_address: bool) -> Hook:
+    """The hook with the new secret; the old ones go, but for one while it rotates. Nothing new: as it was."""
+    token = secrets.token_urlsafe(24) if old is None or new_address else old.token
+    known = [] if old is None else [dict(s) for s in old.secrets]
+    if fresh is not None and dict(fresh) not in known[:1]:
+        known = [dict(fresh), *(known[:1] if rotate else [])]
+    return Hook(token, known)
+
+
+def _secret(kind: str, given: tuple[str, ...]) -> dict[str, str] | None:
+    """What was given, checked. None: nothing was, and what there is stays."""
+    if not given:
+        return None
+    fields = dict(text.partition("=")[::2] for text in given)
+    try:
+        registry.webhook_secrets(kind, [fields])
+    except registry.InvalidSettings as wrong:
+        lines = "; ".join(f"{p.path.removeprefix('secrets.0.')}: {p.message}" for p in wrong.problems)
+        raise click.BadParameter(lines, param_hint="--secret") from wrong
+    return fields
+
+
+def _print(row: RowMapping, base: str, hook: Hook, ours: bool) -> None:
+    address = f"{base or 'https://YOUR-PUBLIC-ADDRESS'}/hooks/{row['kind']}/{row['id']}/{hook.token}"
+    secret = hook.secrets[0] if hook.secrets else {}
+    for number, step in enumerate(STEPS.get(row["kind"], ("Give the provider the address below.",)), start=1):
+        click.echo(f"{number}. {step}")
+    click.echo(f"\naddress: {address}")
+    if ours and "username" in secret and "password" in secret:
+        click.echo(f"user: {secret['username']}\npassword: {secret['password']}")
+        parts = urlsplit(address)
+        both = f"{quote(secret['username'], safe='')}:{quote(secret['password'], safe='')}@{parts.netloc}"
+        click.echo(f"both in one: {urlunsplit(parts._replace(netloc=both))}")
+    elif secret:
+        click.echo(f"secret: {', '.join(secret)}, {len(hook.secrets)} in use")
+    else:
+        click.echo("secret: none yet; until you give it with --secret, all calls are refused")
+    if not base:
+        click.echo(
+            "\nSet MAILMUX_PUBLIC_URL to the address under which providers reach this service.", err=True
+        )
+
+
+def _without_webhook(row: RowMapping) -> str:
+    if "reports" in registry.kind(row["kind"]).Config.model_fields:
+        return (
+            f"{row['name']} ({row['kind']}) calls nobody back: it sends bounces as emails. Set config.reports to the "
+            "mailbox that they come into (docs/howto/receive-events.md)."
+        )
+    return f"{row['name']} ({row['kind']}) tells nothing later."
+
+
+def _find(rows: Iterable[RowMapping], wanted: str) -> RowMapping:
+    found = [row for row in rows if wanted in (row["name"], str(row["id"]))]
+    if not found:
+        raise click.ClickException(f"There is no provider {wanted}. `mailmux providers list` shows them all.")
+    if len(found) > 1:
+        ids = ", ".join(str(row["id"]) for row in found)
+        raise click.ClickException(f"Several accounts have the name {wanted}: say which by its id: {ids}")
+    return found[0]

@@ -51,7 +51,7 @@ class Heard:
 
 @dataclass(frozen=True, slots=True)
 class Healed:
-    """An operator says that a provider is well: what was held against it goes."""
+    """An operator says that a provider (EVERYBODY: that all) is well: what was held against it goes."""
 
     provider: UUID
 
@@ -75,6 +75,7 @@ class View:
     worths: Worths = field(default_factory=dict)
 
 
+EVERYBODY = UUID(int=0)
 NO_VIEW = View(0, 0.0)
 
 

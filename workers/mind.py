@@ -18,7 +18,7 @@ from routing.forecasting import horizon
 from routing.kinds import Roster
 from routing.learner import Learner
 from routing.mailbox_groups import GROUPS
-from routing.news import Began, Ended, Healed, Heard, News, View
+from routing.news import EVERYBODY, Began, Ended, Healed, Heard, News, View
 from routing.pacing import Pace
 from routing.planner import Prices, Supply, plan
 from routing.pricing import PriceList, flat
@@ -83,9 +83,10 @@ class Mind:
                 if k is not None and group < len(GROUPS):
                     self.learner.event(attempt, k, group, delivered, accepted_at, at)
             case Healed(provider):
-                if provider in self.roster.number:
-                    self.learner.forget_trouble(self.roster.number[provider])
-                    self.paces.pop(provider, None)
+                for p, k in self.roster.number.items():
+                    if provider in (p, EVERYBODY):
+                        self.learner.forget_trouble(k)
+                        self.paces.pop(p, None)
 
     def _began(self, news: Began) -> None:
         k = self.roster.number.get(news.provider)

@@ -18,6 +18,7 @@ from db.repositories.delivery import Delivery
 from db.repositories.emails import Emails
 from db.repositories.inbound import Inbound
 from db.repositories.intake import Intake
+from db.repositories.learning import Learning
 from db.repositories.providers import Providers
 from db.repositories.quotas import Quotas
 from db.repositories.recovery import Recovery
@@ -131,6 +132,10 @@ class SqlUnitOfWork:
     @cached_property
     def intake(self) -> Intake:
         return Intake(self.connection)
+
+    @cached_property
+    def learning(self) -> Learning:
+        return Learning(self.connection)
 
     @cached_property
     def emails(self) -> Emails:

@@ -41,6 +41,7 @@ from domain.attempt import Outcome
 from domain.events import DeliveryEvent
 from domain.intake import Objection
 from domain.lifecycle import Status, fold
+from routing.explanation import tell
 
 blueprint = APIBlueprint("emails", __name__, url_prefix="/v1/emails", abp_tags=[Tag(name="emails")])
 CREATE = "POST /v1/emails"
@@ -155,7 +156,7 @@ def _email(record: EmailRecord) -> EmailOut:
         | {"recipients": _fates(record, [(row["attempt_id"], e) for row, e in events])},
         on_unknown=record.email["on_unknown"],
         timeline=[TimelineEntry(**row) for row in record.timeline],
-        attempts=[AttemptOut(**row) for row in record.attempts],
+        attempts=[AttemptOut(**{**row, "decision": tell(row["decision"])}) for row in record.attempts],
         events=[_event(row, event) for row, event in events],
     )
 

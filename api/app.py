@@ -21,7 +21,7 @@ from api.routes import metrics as metrics_route
 from api.routes.documents import register_documents
 from api.routes.email_types import TypeOut, TypePage
 from api.routes.webhooks import WebhookOut
-from api.schemas import EmailAccepted, EmailOut, EmailPage
+from api.schemas import CancelledMany, EmailAccepted, EmailOut, EmailPage
 from api.template_schemas import (
     RenderedOut,
     TemplateOut,
@@ -54,6 +54,7 @@ _ANSWERS = [
         RenderedOut,
         TypeOut,
         TypePage,
+        CancelledMany,
     ),
     *(health.Alive, health.Readiness),
 ]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -206,3 +208,47 @@ def test_a_failed_send_is_told_and_counted(school: School):
     school.study(2)
     school.house.clock.move(0.3)
     assert school.room.view().standings[school.id("cheap")].share == 0
+
+
+def test_eight_processes_are_granted_exactly_a_quota_of_5000_also_when_redis_is_emptied(
+    school: School, database_url: str
+):
+    school.house.provider("only", quota={"daily_quota": 5000})
+    argv = [
+        sys.executable,
+        "-m",
+        "tests.integration.delivery.quota_racer",
+        database_url,
+        str(school.id("only")),
+    ]
+    racers = [subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) for _ in range(8)]
+    while school.house.one("SELECT used_today AS used FROM provider_quota").used == 0:
+        assert any(r.poll() is None for r in racers), "nobody got anything"
+    school.house.redis.flushall()
+    granted = [int(r.communicate(timeout=60)[0]) for r in racers]
+    assert sum(granted) == 5000
+    assert school.house.one("SELECT used_today AS used FROM provider_quota").used == 5000
+
+
+def test_a_window_reserves_all_its_rates_in_one_round_trip(school: School):
+    school.house.provider("slow", "0.0001", quota={"rate_per_second": 5})
+    school.house.provider("dear", "0.0009", quota={"rate_per_second": 100})
+    school.house.accept(*(a_submission() for _ in range(25)))
+    live = school.house.dispatcher.live
+    asked = []
+
+    class Counted:
+        """The live state, and how often its rates were asked for."""
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(live, name)
+
+        def reserve(self, wishes: Any) -> Any:
+            asked.append({p: w.count for p, w in wishes.items()})
+            return live.reserve(wishes)
+
+    school.house.dispatcher = replace(school.house.dispatcher, live=Counted())
+    school.house.drain()
+    assert asked[0] == {school.id("slow"): 25}  # once for all of the window, then for those that got nothing
+    assert asked[1].keys() == {school.id("dear")}
+    assert len(asked) <= 4

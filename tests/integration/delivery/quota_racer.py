@@ -1,4 +1,4 @@
-"""One of several processes that race for a quota: it reserves in batches until nothing is left, and says what it got."""
+"""One of several processes that race for a quota: it reserves in batches until nothing is left, and says how much."""
 
 from __future__ import annotations
 

@@ -12,6 +12,8 @@ import pytest
 import structlog
 
 from db.news import RedisNewsroom
+from domain.events import DeliveryEvent, EventType, RejectReason
+from domain.inbound import Match
 from providers.memory import Answer
 from routing.explanation import tell
 from routing.mailbox_groups import GROUPS
@@ -19,6 +21,7 @@ from routing.news import Began, Ended, Healed, Heard
 from routing.signs import End
 from tests.builders import USER, a_submission, new_id
 from tests.integration.delivery.conftest import House
+from workers.inbound import hear
 from workers.learner import LearningProcess
 from workers.mind import forecast
 
@@ -252,3 +255,20 @@ def test_a_window_reserves_all_its_rates_in_one_round_trip(school: School):
     assert asked[0] == {school.id("slow"): 25}  # once for all of the window, then for those that got nothing
     assert asked[1].keys() == {school.id("dear")}
     assert len(asked) <= 4
+
+
+@pytest.mark.parametrize(
+    ("event", "learned"),
+    [
+        (DeliveryEvent(EventType.DELIVERED, recipient="ada@gmail.com"), True),
+        (DeliveryEvent(EventType.BOUNCED, reject_reason=RejectReason.BLOCKED), False),
+        (DeliveryEvent(EventType.BOUNCED, reject_reason=RejectReason.INVALID), None),
+        (DeliveryEvent(EventType.BOUNCED, status_code="5.1.1"), None),
+        (DeliveryEvent(EventType.OPENED), None),
+    ],
+)
+def test_what_an_event_teaches(event: DeliveryEvent, learned: bool | None):
+    match = Match(new_id(), new_id(), False, new_id(), 100.0, 120.0)
+    heard = hear(["ada@gmail.com"], match, event)
+    told = None if heard is None else (heard.delivered, heard.group)
+    assert told == (None if learned is None else (learned, GOOGLE))

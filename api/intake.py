@@ -122,7 +122,7 @@ def _kept_long_enough(once: Once, drafts: Sequence[Draft], now: datetime) -> Onc
 
 
 def _object(draft: Draft, user_id: UUID, around: Surroundings) -> list[Objection]:
-    found: list[Objection] = []
+    found = list(draft.objections)
     item, now, send_at, expires_at = draft.item, around.now, draft.send_at, draft.expires_at
     if around.terms(user_id, draft.email_type) is None:
         found.append(

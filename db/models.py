@@ -291,6 +291,8 @@ class EmailType(Base):
 
 
 class EmailTemplate(Base):
+    """`template_body`: that of the published version, whose parts are in `email_template_versions`."""
+
     __tablename__ = "email_templates"
 
     id: Mapped[Id]
@@ -298,8 +300,26 @@ class EmailTemplate(Base):
     template_name: Mapped[Name]
     template_body: Mapped[str] = mapped_column(Text)
     created_at: Mapped[Stamp]
+    published_version: Mapped[int | None]
+    updated_at: Mapped[Stamp]
 
-    __table_args__ = (Index("ix_email_templates_user", "user_id"),)
+    __table_args__ = (Index("uq_email_templates_user_name", "user_id", "template_name", unique=True),)
+
+
+class EmailTemplateVersion(Base):
+    """What a template said at some time. Written once, never changed."""
+
+    __tablename__ = "email_template_versions"
+
+    template_id: Mapped[UUID] = mapped_column(
+        ForeignKey("email_templates.id", ondelete="CASCADE"), primary_key=True
+    )
+    version: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    subject: Mapped[str] = mapped_column(Text)
+    text: Mapped[str | None] = mapped_column(Text)
+    html: Mapped[str | None] = mapped_column(Text)
+    mjml: Mapped[str | None] = mapped_column(Text)
+    created_at: Mapped[Stamp]
 
 
 class EmailContent(Base):

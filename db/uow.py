@@ -24,6 +24,7 @@ from db.repositories.quotas import Quotas
 from db.repositories.recovery import Recovery
 from db.repositories.routes import Routes
 from db.repositories.rules import Rules
+from db.repositories.templates import Templates
 from db.repositories.upkeep import Runs, Upkeep
 from domain.errors import StorageUnavailable
 
@@ -155,6 +156,10 @@ class SqlUnitOfWork:
     @cached_property
     def rules(self) -> Rules:
         return Rules(self.connection)
+
+    @cached_property
+    def templates(self) -> Templates:
+        return Templates(self.connection)
 
 
 def _words(error: Exception) -> str:

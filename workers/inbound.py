@@ -109,13 +109,13 @@ def _round(unit: WorkerUnit) -> tuple[Applied, set[Lane], list[News]]:
     store.record(notes, changes)
     store.postpone(later)
     store.leave(strangers)
-    news: list[News] = [
+    lessons: list[News] = [
         heard
         for job_id, told in ready.items()
         for w, match in told
         if (heard := hear(dossiers[job_id].recipients, match, w.event)) is not None
     ]
-    return Applied(len(notes), len(later), len(strangers)), lanes, news
+    return Applied(len(notes), len(later), len(strangers)), lanes, lessons
 
 
 def hear(recipients: Sequence[str], match: Match, event: DeliveryEvent) -> Heard | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
@@ -16,7 +15,7 @@ from providers import registry
 from providers.world import Timeouts, World
 from tests.builders import a_submission
 from tests.integration.delivery.conftest import House
-from tests.integration.sandbox_driver import Driver, running
+from tests.integration.sandbox_driver import Driver, running_accounts
 from workers.inbound import apply_events
 from workers.repeats import repeat_calls
 
@@ -28,21 +27,17 @@ log = structlog.get_logger("test")
 
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Driver]:
-    folder = tmp_path_factory.mktemp("sandbox")
-    accounts = folder / "wanted.json"
-    accounts.write_text(
-        json.dumps([{"name": n, "dialect": n} for n in sorted({*BATCHING, *REPEATABLE, *SHARING})])
-    )
-    with running(folder / "data", accounts_file=accounts) as driver:
+    with running_accounts(
+        tmp_path_factory.mktemp("sandbox"), *sorted({*BATCHING, *REPEATABLE, *SHARING})
+    ) as driver:
         yield driver
 
 
 @pytest.fixture
 def sandbox(shared: Driver) -> Iterator[Driver]:
-    shared.control("DELETE", "/messages")
+    shared.clear()
     yield shared
-    for account in shared.known["accounts"]:
-        shared.heal(account["name"])
+    shared.heal_all()
 
 
 def connect(house: House, sandbox: Driver, kind: str, **config: Any) -> None:

@@ -16,9 +16,10 @@ from api.documents import DESCRIPTION, ProblemOut
 from api.errors import register_errors
 from api.hooks import register_hooks
 from api.provider_schemas import KindList, ProviderOut, ProviderPage, ProviderTest, RuleOut, RulePage
-from api.routes import batches, emails, health, providers, rules, templates, webhooks
+from api.routes import batches, email_types, emails, health, providers, rules, templates, webhooks
 from api.routes import metrics as metrics_route
 from api.routes.documents import register_documents
+from api.routes.email_types import TypeOut, TypePage
 from api.routes.webhooks import WebhookOut
 from api.schemas import EmailAccepted, EmailOut, EmailPage
 from api.template_schemas import (
@@ -51,6 +52,8 @@ _ANSWERS = [
         VersionAdded,
         VersionList,
         RenderedOut,
+        TypeOut,
+        TypePage,
     ),
     *(health.Alive, health.Readiness),
 ]
@@ -77,7 +80,17 @@ def create_app(deps: Dependencies) -> Flask:
     guard(app, deps)
     register_errors(app)
     register_hooks(app, deps)
-    for routes in (batches, emails, providers, webhooks, rules, templates, health, metrics_route):
+    for routes in (
+        batches,
+        emails,
+        providers,
+        webhooks,
+        rules,
+        templates,
+        email_types,
+        health,
+        metrics_route,
+    ):
         app.register_api(routes.blueprint)
     register_documents(app, app.api_doc)
     _refuse_unguarded(app)

@@ -24,6 +24,8 @@ SCOPES = (
     "rules:write",
     "templates:read",
     "templates:write",
+    "types:read",
+    "types:write",
 )
 _DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _ID_LENGTH = 12

@@ -15,6 +15,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from db.deadlines import Watchdog, check_at_checkout
 from db.repositories.accounts import Accounts
 from db.repositories.delivery import Delivery
+from db.repositories.email_types import EmailTypes
 from db.repositories.emails import Emails
 from db.repositories.inbound import Inbound
 from db.repositories.intake import Intake
@@ -160,6 +161,10 @@ class SqlUnitOfWork:
     @cached_property
     def templates(self) -> Templates:
         return Templates(self.connection)
+
+    @cached_property
+    def email_types(self) -> EmailTypes:
+        return EmailTypes(self.connection)
 
 
 def _words(error: Exception) -> str:

@@ -59,6 +59,7 @@ class TypeTerms:
 
     lane: Lane
     on_unknown: OnUnknown
+    marketing: bool = False
 
 
 @dataclass(frozen=True, slots=True)

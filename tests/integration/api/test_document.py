@@ -90,6 +90,7 @@ def test_the_examples_of_the_document_are_accepted(
         ("routing-rules", "RuleCreate"),
         ("emails", "EmailCreate"),
         ("templates", "TemplateCreate"),
+        ("email-types", "TypeCreate"),
     ):
         for example in document["components"]["schemas"][name]["examples"]:
             answer = member.post(f"/v1/{path}", example)
@@ -128,7 +129,7 @@ def test_generated_requests_get_only_answers_that_the_document_names(
 ) -> None:
     owner = world.user()
     ids: dict[str, Any] = dict(
-        zip(("email_id", "provider_id", "rule_id", "template_id"), things(owner), strict=True)
+        zip(("email_id", "provider_id", "rule_id", "template_id", "type_id"), things(owner), strict=True)
     )
     ids |= {"version": 1}
     schema = schemathesis.openapi.from_wsgi("/openapi.json", world.app)

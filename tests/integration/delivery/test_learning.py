@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -10,6 +12,8 @@ import pytest
 import structlog
 
 from db.news import RedisNewsroom
+from domain.events import DeliveryEvent, EventType, RejectReason
+from domain.inbound import Match
 from providers.memory import Answer
 from routing.explanation import tell
 from routing.mailbox_groups import GROUPS
@@ -17,6 +21,7 @@ from routing.news import Began, Ended, Healed, Heard
 from routing.signs import End
 from tests.builders import USER, a_submission, new_id
 from tests.integration.delivery.conftest import House
+from workers.inbound import hear
 from workers.learner import LearningProcess
 from workers.mind import forecast
 
@@ -206,3 +211,64 @@ def test_a_failed_send_is_told_and_counted(school: School):
     school.study(2)
     school.house.clock.move(0.3)
     assert school.room.view().standings[school.id("cheap")].share == 0
+
+
+def test_eight_processes_are_granted_exactly_a_quota_of_5000_also_when_redis_is_emptied(
+    school: School, database_url: str
+):
+    school.house.provider("only", quota={"daily_quota": 5000})
+    argv = [
+        sys.executable,
+        "-m",
+        "tests.integration.delivery.quota_racer",
+        database_url,
+        str(school.id("only")),
+    ]
+    racers = [subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) for _ in range(8)]
+    while school.house.one("SELECT used_today AS used FROM provider_quota").used == 0:
+        assert any(r.poll() is None for r in racers), "nobody got anything"
+    school.house.redis.flushall()
+    granted = [int(r.communicate(timeout=60)[0]) for r in racers]
+    assert sum(granted) == 5000
+    assert school.house.one("SELECT used_today AS used FROM provider_quota").used == 5000
+
+
+def test_a_window_reserves_all_its_rates_in_one_round_trip(school: School):
+    school.house.provider("slow", "0.0001", quota={"rate_per_second": 5})
+    school.house.provider("dear", "0.0009", quota={"rate_per_second": 100})
+    school.house.accept(*(a_submission() for _ in range(25)))
+    live = school.house.dispatcher.live
+    asked = []
+
+    class Counted:
+        """The live state, and how often its rates were asked for."""
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(live, name)
+
+        def reserve(self, wishes: Any) -> Any:
+            asked.append({p: w.count for p, w in wishes.items()})
+            return live.reserve(wishes)
+
+    school.house.dispatcher = replace(school.house.dispatcher, live=Counted())
+    school.house.drain()
+    assert asked[0] == {school.id("slow"): 25}  # once for all of the window, then for those that got nothing
+    assert asked[1].keys() == {school.id("dear")}
+    assert len(asked) <= 4
+
+
+@pytest.mark.parametrize(
+    ("event", "learned"),
+    [
+        (DeliveryEvent(EventType.DELIVERED, recipient="ada@gmail.com"), True),
+        (DeliveryEvent(EventType.BOUNCED, reject_reason=RejectReason.BLOCKED), False),
+        (DeliveryEvent(EventType.BOUNCED, reject_reason=RejectReason.INVALID), None),
+        (DeliveryEvent(EventType.BOUNCED, status_code="5.1.1"), None),
+        (DeliveryEvent(EventType.OPENED), None),
+    ],
+)
+def test_what_an_event_teaches(event: DeliveryEvent, learned: bool | None):
+    match = Match(new_id(), new_id(), False, new_id(), 100.0, 120.0)
+    heard = hear(["ada@gmail.com"], match, event)
+    told = None if heard is None else (heard.delivered, heard.group)
+    assert told == (None if learned is None else (learned, GOOGLE))

@@ -6,6 +6,7 @@ only ts_epoch, in milliseconds, is in UTC; where it is missing the others are no
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -74,9 +75,11 @@ def _custom(value: object) -> dict[str, str]:
 
 def _moment(value: object) -> datetime | None:
     """Milliseconds; in some of the document's examples seconds, as no event is from before 1973."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    text = word(value) or ""
+    if not re.fullmatch(r"\d{1,16}(\.\d+)?", text):
         return None
-    return instant(value / 1000 if value > _SECONDS_END else value)
+    stamp = float(text)
+    return instant(stamp / 1000 if stamp > _SECONDS_END else stamp)
 
 
 def webhook(_name: str, _config: Any, secrets: Sequence[CredentialsSecret], _world: World) -> Webhook:

@@ -17,7 +17,7 @@ from providers.webhook_proofs import (
     SigningKey,
     SigningSecret,
 )
-from providers.webhooks import attempt_of, enhanced_code, instant, word, words
+from providers.webhooks import attempt_of, enhanced_code, instant, mapping, word, words
 from providers.world import World
 
 _Meaning = tuple[EventType, RejectReason | None, BounceClass | None]
@@ -52,9 +52,9 @@ class Webhook(SignedBodyWebhook):
     def read(self, item: Mapping[str, Any], request: WebhookRequest) -> Iterable[DeliveryEvent]:  # noqa: ARG002
         if item.get("type") == "webhook.test":
             return
-        data = _object(item.get("data"))
-        email = _object(data.get("email"))
-        more = _object(data.get("meta")) or _object(data.get("morph"))
+        data = mapping(item.get("data"))
+        email = mapping(data.get("email"))
+        more = mapping(data.get("meta")) or mapping(data.get("morph"))
         kind, reason, bounce = _EVENTS.get(word(data.get("type")), (EventType.UNKNOWN, None, None))
         tags = words(data.get("tags") or email.get("tags"))
         said = next((w for name in _SAID if (w := word(more.get(name)))), None)
@@ -64,9 +64,9 @@ class Webhook(SignedBodyWebhook):
             bounce=bounce,
             event_id=word(data.get("id")),
             occurred_at=instant(data.get("created_at")) or instant(item.get("created_at")),
-            recipient=word(data.get("recipient")) or word(_object(email.get("recipient")).get("email")),
+            recipient=word(data.get("recipient")) or word(mapping(email.get("recipient")).get("email")),
             attempt_id=_ours(tags),
-            provider_message_id=word(data.get("message_id")) or word(_object(email.get("message")).get("id")),
+            provider_message_id=word(data.get("message_id")) or word(mapping(email.get("message")).get("id")),
             status_code=enhanced_code(word(more.get("bounce_code")), said),
             description=said,
             mta_response=word(more.get("bounce_code")),
@@ -84,10 +84,6 @@ _SAID = (
 def _ours(tags: Iterable[str]) -> UUID | None:
     """The attempt's id among the tags."""
     return attempt_of(dict(t.split(":", 1) for t in tags if t.startswith(f"{ATTEMPT}:")))
-
-
-def _object(value: object) -> Mapping[str, Any]:
-    return value if isinstance(value, dict) else {}
 
 
 def webhook(_name: str, _config: Any, secrets: Sequence[SigningSecret], _world: World) -> Webhook:

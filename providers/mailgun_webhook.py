@@ -36,6 +36,7 @@ from providers.webhooks import (
     instant,
     lately,
     loads,
+    mapping,
     texts,
     word,
     words,
@@ -103,9 +104,8 @@ class Webhook(JSONWebhook[WebhookSecret]):
 
     def read(self, item: Mapping[str, Any], request: WebhookRequest) -> Iterable[DeliveryEvent]:  # noqa: ARG002
         data, signature = item["event-data"], item["signature"]
-        status = data.get("delivery-status") or {}
-        headers = (data.get("message") or {}).get("headers") or {}
-        reject = data.get("reject") or {}
+        status, reject = mapping(data.get("delivery-status")), mapping(data.get("reject"))
+        headers = mapping(mapping(data.get("message")).get("headers"))
         kind, reason, bounce = _meaning(data, status)
         said, answered = word(status.get("description")), word(status.get("message"))
         message_id = word(headers.get("message-id"))
@@ -123,7 +123,7 @@ class Webhook(JSONWebhook[WebhookSecret]):
             description=said or word(reject.get("reason")) or word(reject.get("description")),
             mta_response=answered,
             click_url=word(data.get("url")),
-            user_agent=word((data.get("client-info") or {}).get("user-agent")),
+            user_agent=word(mapping(data.get("client-info")).get("user-agent")),
             tags=words(data.get("tags")),
             metadata={name: value for name, value in variables.items() if name not in (ATTEMPT, EMAIL)},
         )

@@ -32,6 +32,7 @@ from providers.webhooks import (
     enhanced_code,
     instant,
     lately,
+    mapping,
     same,
     texts,
     word,
@@ -94,14 +95,16 @@ class Webhook(JSONWebhook[WebhookSecret]):
 
     def read(self, item: Mapping[str, Any], request: WebhookRequest) -> Iterable[DeliveryEvent]:
         data = item.get("data") or {}
+        if not isinstance(data, dict):
+            raise TypeError("nothing is said of the email")
         kind = _KINDS.get(word(item.get("type")) or "", EventType.UNKNOWN)
-        bounce = data.get("bounce") or data.get("suppressed") or {}
-        about = data.get("click") or data.get("open") or {}
+        bounce = mapping(data.get("bounce") or data.get("suppressed"))
+        about = mapping(data.get("click") or data.get("open"))
         found = _tags(data.get("tags"))
         everyone = [address for field in ("to", "cc", "bcc") for address in words(data.get(field))]
         answers = words(bounce.get("diagnosticCode"))  # one for each recipient
         answered = answers[0] if len(answers) == 1 else None
-        said = word(bounce.get("message")) or word((data.get("failed") or {}).get("reason"))
+        said = word(bounce.get("message")) or word(mapping(data.get("failed")).get("reason"))
         yield DeliveryEvent(
             type=kind,
             event_id=word(request.headers.get("svix-id")),

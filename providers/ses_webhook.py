@@ -43,6 +43,7 @@ from providers.webhooks import (
     inbound,
     instant,
     loads,
+    mapping,
     word,
     words,
 )
@@ -188,12 +189,15 @@ class Webhook(SignedWebhook[WebhookSecret]):
 
 def _read(kind: str, event: Mapping[str, Any], envelope: Mapping[str, Any]) -> Iterable[DeliveryEvent]:
     mail = event["mail"]
+    if not isinstance(mail, dict):
+        raise TypeError("nothing is said of the email")
     part, field = _ABOUT.get(kind, ("", ""))
-    about = event.get(part or _part_of(kind)) or {}
+    about = mapping(event.get(part or _part_of(kind)))
     destination = words(mail.get("destination"))
     recipients: list[Any]
     if part:
-        recipients = list(about.get(field) or [])
+        named = about.get(field)
+        recipients = named if isinstance(named, list) and named else [None]  # an event of nobody is no event
     elif kind in ("Open", "Click") and len(destination) > 1:
         recipients = [None]  # SES does not say who
     else:

@@ -23,12 +23,23 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
-from domain.events import DeliveryEvent, Forged, InboundEvent, Notice, Unreadable, Verified, WebhookRequest
+from domain.events import (
+    DeliveryEvent,
+    EventType,
+    Forged,
+    InboundEvent,
+    Notice,
+    Unreadable,
+    Verified,
+    WebhookRequest,
+)
 from providers.fields import ATTEMPT, EMAIL
 
 SKEW = timedelta(minutes=5)  # how far a provider's clock may be before ours
 _ENHANCED = re.compile(r"(?<![\d.])([245]\.\d{1,3}\.\d{1,3})(?![\d.])")
 _LONGEST_KEY = 200  # characters
+
+_WRONG = (ValueError, TypeError, LookupError, AttributeError)
 
 Secret = TypeVar("Secret", bound=BaseModel)
 
@@ -81,11 +92,24 @@ class JSONWebhook(SignedWebhook[Secret]):
     """A webhook whose body is JSON: one event, or a list of events."""
 
     def parse(self, request: WebhookRequest) -> Notice:
+        """One item that cannot be read spoils no other: it is kept as an event that we have no word for."""
+        found: list[InboundEvent] = []
+        failure: Exception | None = None
         try:
-            items = self.items(request)
-            return Notice(tuple(e for item in items for e in self._inbound(item, request)))
-        except (ValueError, TypeError, LookupError, AttributeError) as reason:
+            items = list(self.items(request))
+        except _WRONG as reason:
             raise Unreadable(f"not in the documented form: {type(reason).__name__}") from reason
+        for item in items:
+            try:
+                found += self._inbound(item, request)
+            except _WRONG as reason:
+                if len(items) == 1:
+                    raise Unreadable(f"not in the documented form: {type(reason).__name__}") from reason
+                failure = reason
+                found += inbound([DeliveryEvent(EventType.UNKNOWN)], canonical(item))
+        if failure is not None and all(event.event.type is EventType.UNKNOWN for event in found):
+            raise Unreadable(f"not in the documented form: {type(failure).__name__}") from failure
+        return Notice(tuple(found))
 
     def items(self, request: WebhookRequest) -> Iterable[Mapping[str, Any]]:
         """The events as the provider wrote them. Raise ValueError, TypeError or LookupError where it is none."""
@@ -187,6 +211,11 @@ def words(value: object) -> tuple[str, ...]:
     """A list of texts; one text is a list of one."""
     found = value if isinstance(value, list) else [value]
     return tuple(w for w in map(word, found) if w is not None)
+
+
+def mapping(value: object) -> Mapping[str, Any]:
+    """An object; the empty one for everything else."""
+    return value if isinstance(value, dict) else {}
 
 
 def texts(value: object) -> dict[str, str]:

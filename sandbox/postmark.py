@@ -28,6 +28,8 @@ _FIELDS: dict[str, type | tuple[type, ...]] = {
 }  # fmt: skip
 _ATTACHMENT = {"Name", "Content", "ContentType", "ContentID"}
 _MOST_BATCHED = 500
+# Postmark's document leaves these out of a refused email's result, and its own SDK demands them.
+_EMPTY = {"To": "", "SubmittedAt": "0001-01-01T00:00:00Z", "MessageID": str(uuid.UUID(int=0))}
 _REFUSALS = {
     "unavailable": (503, 100, "Service unavailable: maintenance"),
     "ratelimit": (429, 429, "Rate limit exceeded"),
@@ -83,7 +85,7 @@ class Postmark(Dialect):
             try:
                 message = self._message(entry, len(json.dumps(entry)))
             except Refused as refused:
-                answers.append(json.loads(refused.answer.body))
+                answers.append({**_EMPTY, **json.loads(refused.answer.body)})
             else:
                 messages.append(message)
                 answers.append(_accepted(message))

@@ -254,7 +254,7 @@ def test_which_of_several_recipients_resend_means_is_not_known(more: dict[str, l
     assert found.recipient is None
 
 
-@pytest.mark.parametrize("body", [b"", b"5", b"[5]", b'{"data":[5]}', b'{"data":{"bounce":5}}', b"{"])
+@pytest.mark.parametrize("body", [b"", b"5", b"[5]", b'{"data":[5]}', b"{"])
 def test_what_is_no_event_of_resends_is_unreadable(body: bytes) -> None:
     with pytest.raises(Unreadable):
         resend().parse(WebhookRequest("https://m.example", {}, body))

@@ -16,11 +16,20 @@ from api.documents import DESCRIPTION, ProblemOut
 from api.errors import register_errors
 from api.hooks import register_hooks
 from api.provider_schemas import KindList, ProviderOut, ProviderPage, ProviderTest, RuleOut, RulePage
-from api.routes import batches, emails, health, providers, rules, webhooks
+from api.routes import batches, email_types, emails, health, providers, rules, templates, webhooks
 from api.routes import metrics as metrics_route
 from api.routes.documents import register_documents
+from api.routes.email_types import TypeOut, TypePage
 from api.routes.webhooks import WebhookOut
 from api.schemas import EmailAccepted, EmailOut, EmailPage
+from api.template_schemas import (
+    RenderedOut,
+    TemplateOut,
+    TemplatePage,
+    VersionAdded,
+    VersionList,
+    VersionOut,
+)
 
 VERSION = "0.1.0"
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}\Z")
@@ -37,6 +46,14 @@ _ANSWERS = [
         RuleOut,
         RulePage,
         WebhookOut,
+        TemplateOut,
+        TemplatePage,
+        VersionOut,
+        VersionAdded,
+        VersionList,
+        RenderedOut,
+        TypeOut,
+        TypePage,
     ),
     *(health.Alive, health.Readiness),
 ]
@@ -63,7 +80,17 @@ def create_app(deps: Dependencies) -> Flask:
     guard(app, deps)
     register_errors(app)
     register_hooks(app, deps)
-    for routes in (batches, emails, providers, webhooks, rules, health, metrics_route):
+    for routes in (
+        batches,
+        emails,
+        providers,
+        webhooks,
+        rules,
+        templates,
+        email_types,
+        health,
+        metrics_route,
+    ):
         app.register_api(routes.blueprint)
     register_documents(app, app.api_doc)
     _refuse_unguarded(app)

@@ -14,6 +14,7 @@ from api.posts import Posts
 from db.sealing import Sealer
 from db.uow import SqlUnitOfWork
 from domain.ports import Clock, Provider, WebhookReceiver
+from domain.templates import Renderer
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +86,7 @@ class Dependencies:
     posts: Posts
     build_receiver: BuildReceiver
     confirm: Confirm
+    renderer: Renderer
     ready: Callable[[], list[Check]]
     limits: Limits = field(default_factory=Limits)
     public_url: str | None = None

@@ -54,6 +54,8 @@ _HEADERS: dict[str, dict[str, Any]] = {
         },
     },
     "providers_create": {"Location": {"schema": {"type": "string"}}},
+    "email_types_create": {"Location": {"schema": {"type": "string"}}},
+    "templates_create": {"Location": {"schema": {"type": "string"}}},
     "routing_rules_create": {"Location": {"schema": {"type": "string"}}},
 }
 

@@ -14,6 +14,7 @@ from flask import Flask, Response, g, has_request_context
 from werkzeug.exceptions import HTTPException
 
 from domain.errors import StorageUnavailable
+from domain.templates import RenderingUnavailable
 
 log = structlog.get_logger(__name__)
 
@@ -113,6 +114,7 @@ def register_errors(app: Flask) -> None:
     app.register_error_handler(Problem, answer_problem)
     app.register_error_handler(HTTPException, _answer_http)
     app.register_error_handler(StorageUnavailable, _answer_storage)
+    app.register_error_handler(RenderingUnavailable, _answer_rendering)
     app.register_error_handler(Exception, _answer_unforeseen)
 
 
@@ -159,6 +161,17 @@ def _answer_storage(error: StorageUnavailable) -> Response:
             503,
             "The database does not answer. Nothing was accepted, as far as is known: ask again, with the same "
             "Idempotency-Key where emails are sent",
+            headers={"Retry-After": str(RETRY_STORAGE)},
+        )
+    )
+
+
+def _answer_rendering(error: RenderingUnavailable) -> Response:
+    log.warning("rendering unavailable", request_id=g.get("request_id"), reason=str(error))
+    return answer_problem(
+        Problem(
+            503,
+            "Templates cannot be rendered now; nothing was accepted: ask again, with the same Idempotency-Key",
             headers={"Retry-After": str(RETRY_STORAGE)},
         )
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -23,7 +23,7 @@ from domain.intake import (
     Surroundings,
 )
 from domain.lifecycle import Status
-from domain.message import Lane, Submission
+from domain.message import Lane, RecipientKind, Submission
 from domain.ports import DeliveryQueue, IntakeWork
 
 HORIZON = timedelta(days=366)  # how far ahead an email may be scheduled: a year, leap years included
@@ -122,14 +122,17 @@ def _kept_long_enough(once: Once, drafts: Sequence[Draft], now: datetime) -> Onc
 
 
 def _object(draft: Draft, user_id: UUID, around: Surroundings) -> list[Objection]:
-    found: list[Objection] = []
+    found = list(draft.objections)
     item, now, send_at, expires_at = draft.item, around.now, draft.send_at, draft.expires_at
-    if around.terms(user_id, draft.email_type) is None:
+    terms = around.terms(user_id, draft.email_type)
+    if terms is None:
         found.append(
             Objection(
                 item, ("email_type",), "undeclared_type", f"no email type {draft.email_type!r} is declared"
             )
         )
+    elif terms.marketing and len(draft.envelope.recipients) > 1:
+        found.extend(_one_recipient(draft))
     if send_at is not None and send_at <= now:
         found.append(Objection(item, ("send_at",), "in_the_past", "send_at lies in the past"))
     if send_at is not None and send_at > now + HORIZON:
@@ -143,6 +146,18 @@ def _object(draft: Draft, user_id: UUID, around: Surroundings) -> list[Objection
             if not around.has_provider(user_id, name)
         )
     return found
+
+
+def _one_recipient(draft: Draft) -> Iterator[Objection]:
+    """Each recipient of marketing may leave by a link of their own, and sees nobody else's address."""
+    for kind in RecipientKind:
+        if len(draft.envelope.of(kind)) > (kind is RecipientKind.TO):
+            yield Objection(
+                draft.item,
+                (kind.value,),
+                "one_recipient",
+                "marketing goes to one recipient each: make a batch of it",
+            )
 
 
 def _submission(draft: Draft, id: UUID, sender: Sender, around: Surroundings) -> Submission:

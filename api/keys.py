@@ -22,6 +22,10 @@ SCOPES = (
     "providers:write",
     "rules:read",
     "rules:write",
+    "templates:read",
+    "templates:write",
+    "types:read",
+    "types:write",
 )
 _DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _ID_LENGTH = 12

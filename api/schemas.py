@@ -39,6 +39,7 @@ from domain.message import (
     RoutingWishes,
     Tracking,
 )
+from domain.templates import Wanted
 
 MAX_HEADERS = 50
 MAX_TAGS = 10
@@ -99,7 +100,8 @@ _ANY_ROUTE, _AS_SET = Routing(), Track()
 
 
 class EmailCreate(Body):
-    """One email that all of `to`, `cc` and `bcc` receive. At least one of `text` and `html` is given.
+    """One email that all of `to`, `cc` and `bcc` receive. At least one of `text` and `html` is given,
+    or a `template`.
 
     An address is "ada@example.com", "Ada Lovelace <ada@example.com>" or {"email": …, "name": …}. Nobody may be
     named twice among the recipients.
@@ -123,7 +125,22 @@ class EmailCreate(Body):
     cc: list[Mailbox] = Field(default_factory=list)
     bcc: list[Mailbox] = Field(default_factory=list)
     reply_to: list[SenderMailbox] = Field(default_factory=list, max_length=25)
-    subject: SingleLine = Field(min_length=1, max_length=998)
+    template: Text | None = Field(
+        default=None,
+        min_length=1,
+        max_length=100,
+        description="Name or id of a template that gives subject, text and html; leave those out then.",
+    )
+    template_version: int | None = Field(
+        default=None, ge=1, le=2**31 - 1, strict=True, description="Left out: the published one."
+    )
+    variables: dict[str, Any] | None = Field(
+        default=None,
+        description="What the template is rendered with. Those it needs and misses are all named.",
+    )
+    subject: Annotated[SingleLine, Field(min_length=1, max_length=998)] | None = Field(
+        default=None, validate_default=True
+    )
     text: Text | None = Field(default=None, min_length=1)
     html: Text | None = Field(default=None, min_length=1, validate_default=True)
     headers: dict[HeaderName, SingleLine] = Field(
@@ -169,10 +186,33 @@ class EmailCreate(Body):
             seen.add(address.email.lower())
         return given
 
+    @field_validator("template_version", "variables")
+    @classmethod
+    def _of_a_template(cls, given: Any, info: ValidationInfo) -> Any:
+        if given is not None and "template" in info.data and info.data["template"] is None:
+            raise PydanticCustomError("conflict", "this is of use with a template only")
+        return given
+
+    @field_validator("subject")
+    @classmethod
+    def _some_subject(cls, subject: str | None, info: ValidationInfo) -> str | None:
+        data = info.data
+        if subject is None and "template" in data and data["template"] is None:
+            raise PydanticCustomError("missing", "Field required")
+        return subject
+
+    @field_validator("subject", "text", "html")
+    @classmethod
+    def _not_beside_a_template(cls, given: str | None, info: ValidationInfo) -> str | None:
+        if given is not None and info.data.get("template") is not None:
+            raise PydanticCustomError("conflict", "the template gives it: leave it out")
+        return given
+
     @field_validator("html")
     @classmethod
     def _some_body(cls, html: str | None, info: ValidationInfo) -> str | None:
-        if html is None and "text" in info.data and info.data["text"] is None:
+        data = info.data
+        if html is None and "text" in data and data["text"] is None and data.get("template", "") is None:
             raise PydanticCustomError("missing", "give text, html or both")
         return html
 
@@ -210,7 +250,7 @@ class EmailCreate(Body):
             for address in addresses
         ]
         return Draft(
-            message=Message(self.subject, self.text, self.html, tuple(self.headers.items())),
+            message=Message(self.subject or "", self.text, self.html, tuple(self.headers.items())),
             envelope=Envelope(self.sender, tuple(recipients), tuple(self.reply_to)),
             email_type=self.email_type,
             on_unknown=None if self.on_unknown is None else OnUnknown(self.on_unknown),
@@ -221,6 +261,9 @@ class EmailCreate(Body):
             send_at=self.send_at,
             expires_at=self.expires_at,
             item=item,
+            template=None
+            if self.template is None
+            else Wanted(self.template, self.template_version, self.variables or {}),
         )
 
 

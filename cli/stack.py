@@ -74,7 +74,7 @@ class Stack:
         accounts = None if sandbox_port is None else self._endpoint.with_name("accounts.json")
         provision.prepare(settings, accounts, _url(given.api_host, port))
         supervisor.check()
-        supervisor.launch(self._api(port), *self._workers(workers), self._beat())
+        supervisor.launch(self._api(port), *self._workers(workers), self._beat(), self._learner())
         supervisor.wait()
         flower_url = None
         if flower_port is not None:
@@ -190,6 +190,9 @@ class Stack:
 
     def _beat(self) -> Program:
         return self._program("beat", _here(commands.beat()))
+
+    def _learner(self) -> Program:
+        return self._program("learner", _here(commands.learner()[2:]))
 
     def _flower(self, port: int) -> Program:
         """Started when all else is ready, since importing it keeps a core busy for seconds."""

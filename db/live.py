@@ -19,26 +19,32 @@ import structlog
 
 from domain.ports import Clock
 from routing.breaker import CLOSED, Admission, Breaker
-from routing.live import Grant, Signal
+from routing.live import Grant, Signal, Wish
 
 _PAUSE = 5.0  # seconds without Redis after it failed
+_PROBE_MS = 1000  # for which one probe keeps others from being sent
 _KEPT = 3600  # seconds that an untouched breaker lives
 _RETRIES = 5
 _SLOWEST = 0.001  # emails per second: a smaller rate is no rate that could be counted
 
 # Generic cell rate algorithm (ITU-T I.371) on Redis's own clock: `tat` is the theoretical arrival time of the
-# next email, in seconds. Grants at most `count`, and says when a full burst is free again.
+# next email, in seconds. Grants at most `count` for each key, and says when a full burst is free again.
 _GCRA = """
 local now = redis.call('TIME')
 now = now[1] + now[2] / 1000000
-local interval, burst, count = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
-local tat = math.max(tonumber(redis.call('GET', KEYS[1]) or 0), now)
-local granted = math.min(count, math.floor((now - tat) / interval + burst + 0.000001))
-if granted > 0 then
-  tat = tat + granted * interval
-  redis.call('SET', KEYS[1], string.format('%.6f', tat), 'EX', math.ceil(tat - now) + 60)
+local found = {}
+for i, key in ipairs(KEYS) do
+  local interval, burst, count = tonumber(ARGV[3 * i - 2]), tonumber(ARGV[3 * i - 1]), tonumber(ARGV[3 * i])
+  local tat = math.max(tonumber(redis.call('GET', key) or 0), now)
+  local granted = math.min(count, math.floor((now - tat) / interval + burst + 0.000001))
+  if granted > 0 then
+    tat = tat + granted * interval
+    redis.call('SET', key, string.format('%.6f', tat), 'EX', math.ceil(tat - now) + 60)
+  end
+  found[2 * i - 1] = math.max(granted, 0)
+  found[2 * i] = string.format('%.6f', math.max(0, tat - now))
 end
-return {math.max(granted, 0), string.format('%.6f', math.max(0, tat - now))}
+return found
 """
 
 log = structlog.get_logger(__name__)
@@ -95,34 +101,48 @@ class RedisLiveState:
 
     def take_probe(self, provider: UUID, now: datetime) -> bool:
         taken = False
+        if self._up():
+            try:
+                if not self._redis.set(self._key("probe", provider), 1, nx=True, px=_PROBE_MS):
+                    return False
+            except redis.RedisError as error:
+                self._lost(error)
 
         def probing(breaker: Breaker) -> Breaker:
             nonlocal taken
-            taken = breaker.admission(now) is Admission.PROBE
-            return breaker.probing(now) if taken else breaker
+            admission = breaker.admission(now)
+            taken = admission is not Admission.SHUT
+            return breaker.probing(now) if admission is Admission.PROBE else breaker
 
         self._update(provider, probing)
         return taken
 
     def reserve_rate(self, provider: UUID, per_second: float, count: int) -> Grant:
-        interval, burst = cells(per_second)
-        if self._up():
+        return self.reserve({provider: Wish(per_second, count)})[provider]
+
+    def reserve(self, wishes: Mapping[UUID, Wish]) -> Mapping[UUID, Grant]:
+        shapes = {p: cells(wish.per_second) for p, wish in wishes.items()}
+        if wishes and self._up():
+            arguments = [value for p, wish in wishes.items() for value in (*shapes[p], wish.count)]
             try:
-                granted, ahead = self._gcra([self._key("rate", provider)], [interval, burst, count])
+                found = self._gcra([self._key("rate", p) for p in wishes], arguments)
             except redis.RedisError as error:
                 self._lost(error)
             else:
-                return self._grant(int(granted), float(ahead), interval)
+                pairs = zip(found[::2], found[1::2], strict=True)
+                return {
+                    p: _grant(int(granted), float(ahead), *shapes[p])
+                    for p, (granted, ahead) in zip(wishes, pairs, strict=True)
+                }
         with self._lock:
-            now = self._clock.monotonic()
-            tat = max(self._local_tat.get(provider, now), now)
-            granted = max(0, min(count, int((now - tat) / interval + burst + 1e-6)))
-            self._local_tat[provider] = tat = tat + granted * interval
-        return self._grant(granted, tat - now, interval)
+            return {p: self._reserve_here(p, wish.count, *shapes[p]) for p, wish in wishes.items()}
 
-    @staticmethod
-    def _grant(granted: int, ahead: float, interval: float) -> Grant:
-        return Grant(granted, max(ahead, interval))
+    def _reserve_here(self, provider: UUID, count: int, interval: float, burst: int) -> Grant:
+        now = self._clock.monotonic()
+        tat = max(self._local_tat.get(provider, now), now)
+        granted = max(0, min(count, int((now - tat) / interval + burst + 1e-6)))
+        self._local_tat[provider] = tat = tat + granted * interval
+        return _grant(granted, tat - now, interval, burst)
 
     def _update(self, provider: UUID, change: Any) -> None:
         """Replace the breaker by `change(breaker)`, as one step for all workers."""
@@ -163,6 +183,10 @@ class RedisLiveState:
     def _lost(self, error: redis.RedisError) -> None:
         self._down_until = self._clock.monotonic() + _PAUSE
         log.warning("live_state_unavailable", error=type(error).__name__, pause_seconds=_PAUSE)
+
+
+def _grant(granted: int, ahead: float, interval: float, burst: int) -> Grant:
+    return Grant(granted, max(ahead, interval), max(0.0, 1.0 - ahead / (interval * burst)))
 
 
 def _dump(breaker: Breaker) -> str:

@@ -172,6 +172,7 @@ class ProviderPerformance(Base):
     latency_p95: Mapped[float | None]
     latency_p99: Mapped[float | None]
     last_updated: Mapped[Stamp]
+    learned: Mapped[Json | None] = mapped_column(JSONB)
 
 
 class ProviderPerformanceHistory(Base):
@@ -191,6 +192,37 @@ class ProviderPerformanceHistory(Base):
     latencies: Mapped[Json]
 
     __table_args__ = (Index("ix_provider_performance_history_slot", "slot"),)
+
+
+class ProviderPrice(Base):
+    """What a provider charges from a day on. `tiers`: pairs of the last recipient of a tier (null: without end) and
+    its price per 1,000; they count from the period's first recipient, `included` ones are covered by the fee.
+    """
+
+    __tablename__ = "provider_prices"
+
+    provider_id: Mapped[ProviderRef] = mapped_column(primary_key=True)
+    valid_from: Mapped[Instant] = mapped_column(primary_key=True)
+    currency: Mapped[str] = mapped_column(String(3))
+    monthly_fee: Mapped[Money] = mapped_column(server_default=text("0"))
+    included: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
+    per_gigabyte: Mapped[Money] = mapped_column(server_default=text("0"))
+    tiers: Mapped[Json]
+
+
+class Learner(Base):
+    """The one process that learns: its lease, fenced by a number that grows with every holder, and its notes."""
+
+    __tablename__ = "learner"
+
+    id: Mapped[int] = mapped_column(SmallInteger, primary_key=True, autoincrement=False)
+    holder: Mapped[UUID]
+    fence: Mapped[int] = mapped_column(BigInteger)
+    lease_until: Mapped[Instant]
+    position: Mapped[str] = mapped_column(Text, server_default="0-0")
+    notes: Mapped[Json] = mapped_column(JSONB, server_default=text("'{}'"))
+
+    __table_args__ = (CheckConstraint("id = 1", name="single"),)
 
 
 class SenderDomain(Base):
@@ -242,6 +274,8 @@ class EmailType(Base):
     category: Mapped[str] = mapped_column(String(20))
     lane: Mapped[str] = mapped_column(String(20))
     on_unknown: Mapped[str] = mapped_column(String(10), server_default="hold")
+    policy: Mapped[str] = mapped_column(String(20), server_default="balanced")
+    urgent: Mapped[bool] = mapped_column(server_default=text("false"))
     created_at: Mapped[Stamp]
 
     __table_args__ = (
@@ -252,10 +286,13 @@ class EmailType(Base):
             postgresql_where=text("user_id IS NULL"),
         ),
         Index("uq_email_types_user", "user_id", "name", unique=True),
+        CheckConstraint("policy IN ('cheapest', 'balanced', 'most_reliable')", name="policy"),
     )
 
 
 class EmailTemplate(Base):
+    """`template_body`: that of the published version, whose parts are in `email_template_versions`."""
+
     __tablename__ = "email_templates"
 
     id: Mapped[Id]
@@ -263,8 +300,26 @@ class EmailTemplate(Base):
     template_name: Mapped[Name]
     template_body: Mapped[str] = mapped_column(Text)
     created_at: Mapped[Stamp]
+    published_version: Mapped[int | None]
+    updated_at: Mapped[Stamp]
 
-    __table_args__ = (Index("ix_email_templates_user", "user_id"),)
+    __table_args__ = (Index("uq_email_templates_user_name", "user_id", "template_name", unique=True),)
+
+
+class EmailTemplateVersion(Base):
+    """What a template said at some time. Written once, never changed."""
+
+    __tablename__ = "email_template_versions"
+
+    template_id: Mapped[UUID] = mapped_column(
+        ForeignKey("email_templates.id", ondelete="CASCADE"), primary_key=True
+    )
+    version: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    subject: Mapped[str] = mapped_column(Text)
+    text: Mapped[str | None] = mapped_column(Text)
+    html: Mapped[str | None] = mapped_column(Text)
+    mjml: Mapped[str | None] = mapped_column(Text)
+    created_at: Mapped[Stamp]
 
 
 class EmailContent(Base):

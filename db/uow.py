@@ -15,14 +15,17 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from db.deadlines import Watchdog, check_at_checkout
 from db.repositories.accounts import Accounts
 from db.repositories.delivery import Delivery
+from db.repositories.email_types import EmailTypes
 from db.repositories.emails import Emails
 from db.repositories.inbound import Inbound
 from db.repositories.intake import Intake
+from db.repositories.learning import Learning
 from db.repositories.providers import Providers
 from db.repositories.quotas import Quotas
 from db.repositories.recovery import Recovery
 from db.repositories.routes import Routes
 from db.repositories.rules import Rules
+from db.repositories.templates import Templates
 from db.repositories.upkeep import Runs, Upkeep
 from domain.errors import StorageUnavailable
 
@@ -132,6 +135,10 @@ class SqlUnitOfWork:
         return Intake(self.connection)
 
     @cached_property
+    def learning(self) -> Learning:
+        return Learning(self.connection)
+
+    @cached_property
     def emails(self) -> Emails:
         return Emails(self.connection)
 
@@ -150,6 +157,14 @@ class SqlUnitOfWork:
     @cached_property
     def rules(self) -> Rules:
         return Rules(self.connection)
+
+    @cached_property
+    def templates(self) -> Templates:
+        return Templates(self.connection)
+
+    @cached_property
+    def email_types(self) -> EmailTypes:
+        return EmailTypes(self.connection)
 
 
 def _words(error: Exception) -> str:

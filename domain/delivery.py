@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
 from domain.attempt import Attempt, Outcome
@@ -50,7 +50,7 @@ class LoadedEmail:
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """A line of the ledger to be opened. `cost` is an estimate for all recipients."""
+    """A line of the ledger to be opened. `cost` is an estimate for all recipients; `decision` is JSON text."""
 
     attempt_id: UUID
     job_id: UUID
@@ -59,7 +59,7 @@ class Opening:
     recipients: int
     cost: Decimal
     currency: str
-    decision: Mapping[str, Any]
+    decision: str = "{}"
 
 
 @dataclass(frozen=True, slots=True)

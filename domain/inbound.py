@@ -25,11 +25,17 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """The attempt that an event is of. `open`: the ledger does not say yet how it ended."""
+    """The attempt that an event is of. `open`: the ledger does not say yet how it ended.
+
+    `settled_at`: when it ended, and `received_at`: when the event came, in seconds of the database's clock.
+    """
 
     attempt_id: UUID
     job_id: UUID
     open: bool
+    provider_id: UUID
+    settled_at: float | None
+    received_at: float
 
 
 @dataclass(frozen=True, slots=True)

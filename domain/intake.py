@@ -17,13 +17,25 @@ from domain.message import (
     Submission,
     Tracking,
 )
+from domain.templates import Wanted
+
+
+@dataclass(frozen=True, slots=True)
+class Objection:
+    """What is wrong with one field of the draft at `item`; `path` leads to the field."""
+
+    item: int
+    path: tuple[str | int, ...]
+    code: str
+    detail: str
 
 
 @dataclass(frozen=True, slots=True)
 class Draft:
     """An email as it was asked for. `on_unknown` None: as its type says; the lane is the type's alone.
 
-    `item` is its place in the request.
+    `item` is its place in the request; `objections`: what is wrong with it already, where its content could not be
+    made; intake refuses it then, unless the request was answered before. `template`: what its content is made of.
     """
 
     message: Message
@@ -37,6 +49,8 @@ class Draft:
     send_at: datetime | None = None
     expires_at: datetime | None = None
     item: int = 0
+    objections: tuple[Objection, ...] = ()
+    template: Wanted | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +59,7 @@ class TypeTerms:
 
     lane: Lane
     on_unknown: OnUnknown
+    marketing: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,16 +143,6 @@ class Entry:
     submission: Submission
     status: Status
     api_key_id: UUID | None
-
-
-@dataclass(frozen=True, slots=True)
-class Objection:
-    """What is wrong with one field of the draft at `item`; `path` leads to the field."""
-
-    item: int
-    path: tuple[str | int, ...]
-    code: str
-    detail: str
 
 
 class Refused(Exception):

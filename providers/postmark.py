@@ -163,8 +163,8 @@ class PostmarkProvider(BatchProvider):
     def parse(self, response: Response) -> SendResult:
         """The ErrorCode is left out where Postmark took the email and will be late."""
         answer = dict(self.json(response))
-        code = answer.get("ErrorCode", 0)
-        if type(code) is int and code != 0:
+        code = _code(answer.get("ErrorCode", 0))
+        if code:
             raise self._meaning(code, f"{response.status}: ErrorCode {code}", response)
         message_id = answer["MessageID"]
         if code != 0 or not isinstance(message_id, str) or not message_id:
@@ -198,8 +198,10 @@ class PostmarkProvider(BatchProvider):
         if response.status != 422:
             return None
         try:
-            code = int(self.json(response)["ErrorCode"])
-        except (ValueError, TypeError, LookupError):
+            code = _code(self.json(response)["ErrorCode"])
+        except (TypeError, LookupError, ValueError):
+            return None
+        if code is None:
             return None
         return self._meaning(code, f"{response.status}: {said}", response)
 
@@ -208,6 +210,12 @@ class PostmarkProvider(BatchProvider):
         if issubclass(meaning, RateLimited):
             return RateLimited(self.name, detail, self.retry_after(response))
         return meaning(self.name, detail)
+
+
+def _code(value: object) -> int | None:
+    """A number, or one as text; None for what is neither."""
+    text = word(value) or ""
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= 9 else None
 
 
 def _metadata(found: Mapping[str, str]) -> dict[str, str]:

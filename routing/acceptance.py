@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from routing.fading import Fading
@@ -63,6 +63,23 @@ class Acceptance:
         self._failures = Fading(HUNG_HALF_LIFE, 0.0, 0.0)  # of all kinds, timed out
         self._any_failures = Fading(HUNG_HALF_LIFE, 0.0, 0.0)  # those while it is down as well
         self._streak = 0.0  # attempts since the last acceptance
+
+    def kept(self) -> dict[str, list[float]]:
+        """What is worth remembering beyond this process."""
+        return {name: fading.kept() for name, fading in self._lasting().items()}
+
+    def recall(self, kept: Mapping[str, Sequence[float]]) -> None:
+        for name, fading in self._lasting().items():
+            fading.recall(kept.get(name, ()))
+
+    def _lasting(self) -> dict[str, Fading]:
+        return {
+            "counts": self._counts,
+            "seconds": self._seconds,
+            "latency": self._latency,
+            "taken": self._taken,
+            "failures": self._failures,
+        }
 
     def ended(self, attempt: int, end: End, seconds: float, now: float, *, counts: bool = True) -> None:
         """`counts` False: the provider is known to be down, and this says nothing of how it is when it is up."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -46,6 +47,14 @@ class DelayCurve:
         if ripe:
             sums = np.cumsum(self._counts.sums)
             self._cumulated = sums / sums[-1] if sums[-1] >= ENOUGH else None
+
+    def kept(self) -> list[float]:
+        return self._counts.kept()
+
+    def recall(self, kept: Sequence[float]) -> None:
+        self._counts.recall(kept)
+        sums = np.cumsum(self._counts.sums)
+        self._cumulated = sums / sums[-1] if sums[-1] >= ENOUGH else None
 
     @property
     def known(self) -> bool:

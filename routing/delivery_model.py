@@ -51,6 +51,19 @@ class DeliveryModel:
         cell.add(now, 1.0, float(delivered))
         self._recent[provider].add(now, 1.0, self._settled[provider][group], float(delivered))
 
+    def kept(self, provider: int) -> list[list[float]]:
+        """What is worth remembering of a provider, per group."""
+        return [cell.kept() for cell in self._cells[provider]]
+
+    def recall(self, provider: int, kept: Sequence[Sequence[float]]) -> None:
+        """Go on from what was kept. It shows with the next refresh."""
+        for cell, sums in zip(self._cells[provider], kept, strict=False):
+            cell.recall(sums)
+
+    def adopt(self, provider: int, other: DeliveryModel, there: int) -> None:
+        """Take over a provider from another model of the same groups."""
+        self._cells[provider], self._recent[provider] = other._cells[there], other._recent[there]
+
     def of(self, provider: int, group: int) -> Delivery:
         return self._believed[provider][group]
 

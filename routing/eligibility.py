@@ -54,10 +54,11 @@ class Exclusion:
     def hopeless(self) -> bool:
         return self.because in _OF_THE_EMAIL
 
-
-def visible(providers: Iterable[ProviderSnapshot], user_id: UUID) -> list[ProviderSnapshot]:
-    """The shared providers and the user's own. Nobody hears of another user's."""
-    return [p for p in providers if p.owner is None or p.owner == user_id]
+    @classmethod
+    def while_down(cls, provider: ProviderSnapshot, now: datetime) -> Exclusion:
+        """It is being looked after with probes, and this email is none."""
+        until = now + _PROBE_TIME
+        return cls(provider.id, provider.name, Because.BREAKER_OPEN, "not well; a probe is awaited", until)
 
 
 def matching_rule(rules: Iterable[RuleSnapshot], submission: Submission) -> RuleSnapshot | None:
@@ -72,22 +73,25 @@ def matching_rule(rules: Iterable[RuleSnapshot], submission: Submission) -> Rule
 Reason = tuple[Because, str, datetime | None]
 
 
-def exclusion(
-    provider: ProviderSnapshot,
-    submission: Submission,
-    rule: RuleSnapshot | None,
-    tried: Mapping[UUID, bool],
-    now: datetime,
+def lasting(
+    provider: ProviderSnapshot, submission: Submission, rule: RuleSnapshot | None
 ) -> Exclusion | None:
-    """The first reason, in the order of `Because`, that keeps the provider from carrying the email now.
+    """The first reason, in the order of `Because`, that does not pass with time."""
+    reason = _configuration(provider, rule) or _email(provider, submission)
+    return None if reason is None else Exclusion(provider.id, provider.name, *reason)
+
+
+def at_the_moment(
+    provider: ProviderSnapshot, submission: Submission, tried: Mapping[UUID, bool], now: datetime
+) -> Exclusion | None:
+    """The first reason that keeps the provider from carrying the email now.
 
     `tried`: the providers that have not taken it in this round; true where theirs could not express it.
     """
-    reason = (
-        _configuration(provider, rule)
-        or _email(provider, submission, tried)
-        or _moment(provider, submission, tried, now)
-    )
+    if tried.get(provider.id):
+        reason: Reason | None = (Because.UNSUPPORTED, "its adapter could not express the email", None)
+    else:
+        reason = _moment(provider, submission, tried, now)
     return None if reason is None else Exclusion(provider.id, provider.name, *reason)
 
 
@@ -102,7 +106,7 @@ def _configuration(provider: ProviderSnapshot, rule: RuleSnapshot | None) -> Rea
     return None
 
 
-def _email(provider: ProviderSnapshot, submission: Submission, tried: Mapping[UUID, bool]) -> Reason | None:
+def _email(provider: ProviderSnapshot, submission: Submission) -> Reason | None:
     """What the email itself rules out, for good."""
     wishes = submission.wishes
     if wishes.pinned and provider.name not in wishes.pinned:
@@ -114,8 +118,6 @@ def _email(provider: ProviderSnapshot, submission: Submission, tried: Mapping[UU
         return Because.MAX_COST, dear, None
     if lacking := unsupported(provider.capabilities, submission):
         return Because.UNSUPPORTED, "; ".join(lacking), None
-    if tried.get(provider.id):
-        return Because.UNSUPPORTED, "its adapter could not express the email", None
     return None
 
 

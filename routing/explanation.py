@@ -1,16 +1,27 @@
-"""A choice in figures and words: what every provider would have cost, and why it was not compared."""
+"""Why a provider was chosen: kept in figures while emails go out, told in words when somebody reads it.
+
+What is kept of a decision is JSON text: names, numbers and the reasons of exclusions. Rows of equal emails are equal,
+so their text is made once; everything that only a reader needs follows from the numbers.
+"""
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from routing.index import Worth
-from routing.outlook import Choice, Outlook, Reason, Why
+from routing.outlook import Score, Standing, Why
+
+FORM = 2  # of what is kept; what has no number is older, and was kept as it is told
 
 _SAYS = {
-    "LOWEST_EXPECTED_COST": "the lowest expected cost",
+    "LOWEST_COST": "the lowest cost of those that can carry it",
+    "LOWEST_EXPECTED_COST": "the lowest expected cost of those that can carry it",
+    "RULE": "the routing rule's first choice of those that can carry it",
+    "FAILOVER": "the next one after a provider that did not take it",
+    "HOME": "where this sender's emails to this mailbox host go, for steadiness",
     "BREAKER_OPEN": "the lowest expected cost, while a better one does not answer",
     "RAMPING": "the lowest expected cost, while a better one is only coming back",
     "RATE_LIMITED": "the lowest expected cost, while the rate of a better one is spent",
@@ -20,73 +31,123 @@ _SAYS = {
     "EXPLORE": "chosen to learn, for what is known of it leaves room for better",
     "PANIC": "none is well; it still takes some",
 }
+_ROW = (
+    "provider", "price", "shadow", "work", "lost", "time", "delivered", "accepted", "sample", "alarmed", "well",
+    "state", "index",
+)  # fmt: skip
 
 
-def explain(
-    choice: Choice, outlook: Outlook, worth: Worth, group: int, names: Sequence[str]
-) -> dict[str, Any]:
-    """What is stored with the attempt and shown by the API. Money in $ per 1,000 emails."""
-    rows = [_row(outlook, worth, group, names, *score) for score in choice.scores]
-    others = [
-        (score, k)
-        for k, score, why in choice.scores
-        if k != choice.provider and why in (Why.COMPARED, Why.HOPEFUL)
+def words_of(reason: str) -> str:
+    return _SAYS.get(reason) or _SAYS[reason.partition("_")[0]]
+
+
+def row_text(name: str, standing: Standing, worth: Worth, group: int) -> str:
+    """A provider's figures, all but how it was seen and its index: the beginning of a JSON array."""
+    s, c = standing, standing.coefficients
+    well = None
+    if s.healthy is not None:
+        h = s.healthy
+        well = round(h.price + h.work + worth.value * h.loss[group] + worth.wait * h.time, 6)
+    values = [
+        name, round(c.price, 6), round(c.shadow, 6), round(c.work, 6), round(worth.value * s.loss[group], 6),
+        round(worth.wait * s.time, 6), round(s.delivered[group], 5), round(s.accepted, 5), round(s.sample[group]),
+        group in s.alarmed, well,
+    ]  # fmt: skip
+    return json.dumps(values, ensure_ascii=False)[:-1]
+
+
+def seen_text(scores: Sequence[Score], rows: Sequence[str]) -> str:
+    """The rows of those that were looked at, as a JSON array. `rows` in the candidates' order (`row_text`)."""
+    parts = [
+        f'{rows[k]},"{why}",{"null" if index == math.inf else round(index, 6)}]' for k, index, why in scores
     ]
-    next_score, runner_up = min(others, default=(None, None))
-    reason = _reason(choice, outlook, worth, group)
-    return {
-        "chosen": names[choice.provider],
-        "reason": reason,
-        "explanation": f"{names[choice.provider]}: {_SAYS[reason]}.",
-        "runner_up": None if runner_up is None else names[runner_up],
-        "margin": None if next_score is None else round(next_score - choice.score, 6),
-        "snapshot": outlook.version,
-        "providers": rows,
-    }
+    return f"[{','.join(parts)}]"
 
 
-def _reason(choice: Choice, outlook: Outlook, worth: Worth, group: int) -> str:
-    """Why not the one that would be best if it were well and nothing were scarce; else the choice's own reason."""
-    if choice.reason is not Reason.LOWEST_EXPECTED_COST:
-        return choice.reason.value
+def tell(kept: Mapping[str, Any]) -> dict[str, Any]:
+    """What the API shows of what was kept. Money in $ per 1,000 emails, but `cost`: of this email."""
+    if kept.get("form") != FORM:
+        return dict(kept)
+    chosen, reason = kept["chosen"], kept["reason"]
+    rows = [dict(zip(_ROW, row, strict=True)) for row in kept.get("seen", ())]
+    excluded = [
+        {"provider": p, "because": because, "detail": detail, "until": until}
+        for p, because, detail, until in kept["excluded"]
+    ]
+    told: dict[str, Any] = {"chosen": chosen, "reason": reason, "rule": kept["rule"]}
+    if rows:
+        told |= _compared(chosen, reason, rows)
+        told |= {"snapshot": kept["view"], "worth": kept["worth"], "mailbox_group": kept["group"]}
+        told["candidates"] = [_shown(row) for row in sorted(rows, key=_order(chosen))]
+    else:
+        told["candidates"] = [{"provider": p, "cost": c, "currency": u} for p, c, u in kept["costs"]]
+        told["runner_up"] = told["candidates"][1]["provider"] if len(told["candidates"]) > 1 else None
+    told["excluded"] = excluded
+    told["explanation"] = in_words(
+        chosen, told["reason"], told["runner_up"], [(e["provider"], e["detail"]) for e in excluded]
+    )
+    return told
 
-    def plain(k: int) -> float:
-        s = outlook.standings[k]
-        c = s.healthy or s.coefficients
-        return c.price + c.work + worth.value * c.loss[group] + worth.wait * c.time
 
-    why_of = {k: why for k, _, why in choice.scores}
-    best = min(why_of, key=plain)
-    s = outlook.standings[best]
-    if best == choice.provider or plain(best) >= plain(choice.provider):
-        return choice.reason.value
-    if why_of[best] not in (Why.COMPARED, Why.HOPEFUL):
-        return why_of[best].value
-    if group in s.alarmed:
+def in_words(
+    chosen: str | None, reason: str, runner_up: str | None, excluded: Sequence[tuple[str, str]]
+) -> str:
+    """A decision in one or two sentences."""
+    if chosen is None:
+        said = "No provider can carry it now."
+    else:
+        said = f"{chosen}: {words_of(reason)}."
+        if runner_up is not None:
+            said += f" Next would be {runner_up}."
+    if excluded:
+        said += " Not " + "; not ".join(f"{name} ({detail})" for name, detail in excluded) + "."
+    return said
+
+
+def _order(chosen: str) -> Any:
+    return lambda row: (
+        row["provider"] != chosen,
+        row["state"] not in (Why.COMPARED, Why.HOPEFUL),
+        math.inf if row["index"] is None else row["index"],
+    )
+
+
+def _compared(chosen: str, reason: str, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The runner-up, by how much it is dearer, and why the better one, if there is one, was passed over."""
+    by_name = {row["provider"]: row for row in rows}
+    others = [
+        (row["index"], row["provider"])
+        for row in rows
+        if row["provider"] != chosen and row["state"] in (Why.COMPARED, Why.HOPEFUL)
+    ]
+    index, runner_up = min(others, default=(None, None))
+    own = by_name[chosen]["index"]
+    margin = None if index is None or own is None else round(index - own, 6)
+    if reason == "LOWEST_EXPECTED_COST":
+        reason = _passed_over(by_name, chosen) or reason
+    return {"reason": reason, "runner_up": runner_up, "margin": margin}
+
+
+def _passed_over(by_name: Mapping[str, Mapping[str, Any]], chosen: str) -> str | None:
+    """Why not the one that would be best if it were well and nothing were scarce."""
+
+    def plain(row: Mapping[str, Any]) -> float:
+        if row["well"] is not None:
+            return float(row["well"])
+        return float(row["price"] + row["work"] + row["lost"] + row["time"])
+
+    best = min(by_name.values(), key=plain)
+    if best["provider"] == chosen or plain(best) >= plain(by_name[chosen]):
+        return None
+    if best["state"] not in (Why.COMPARED, Why.HOPEFUL):
+        return str(best["state"])
+    if best["alarmed"]:
         return "DOMAIN_ALARM"
-    return "QUOTA_PRESERVED" if s.coefficients.shadow > 0 else Why.RATE_LIMITED.value
+    return "QUOTA_PRESERVED" if best["shadow"] > 0 else Why.RATE_LIMITED.value
 
 
-def _row(
-    outlook: Outlook, worth: Worth, group: int, names: Sequence[str], provider: int, index: float, why: Why
-) -> dict[str, Any]:
-    s = outlook.standings[provider]
-    c = s.coefficients
-    lost = worth.value * (s.hopeful if why is Why.HOPEFUL else s.loss)[group]
-    waited = worth.wait * s.time
-    known = index != math.inf
-    return {
-        "provider": names[provider],
-        "price": round(c.price, 6),
-        "shadow": round(c.shadow, 6),
-        "work": round(c.work, 6),
-        "lost": round(lost, 6),
-        "time": round(waited, 6),
-        "congestion": round(index - s.fixed - lost - waited, 6) if known else None,
-        "index": round(index, 6) if known else None,
-        "delivered": round(s.delivered[group], 5),
-        "accepted": round(s.accepted, 5),
-        "sample": round(s.sample[group]),
-        "alarmed": group in s.alarmed,
-        "state": why.value,
-    }
+def _shown(row: Mapping[str, Any]) -> dict[str, Any]:
+    known = row["index"] is not None
+    parts = row["price"] + row["shadow"] + row["work"] + row["lost"] + row["time"]
+    congestion = round(row["index"] - parts, 6) if known else None
+    return {name: row[name] for name in _ROW if name != "well"} | {"congestion": congestion}

@@ -6,8 +6,9 @@ One process learns for all: it is told of starts, ends and events, and publishes
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from domain.message import OnUnknown
 from routing.acceptance import Acceptance, Ends
@@ -27,6 +28,7 @@ MUCH = 8  # ends and events that are much news
 PROBE_WAIT = (2.0, 30.0)  # seconds between probes of a provider that is down
 HOPE = 2.0  # standard deviations that exploring gives a provider the benefit of
 TRAFFIC_HALF_LIFE = 300.0
+ANY = 1e6  # $ per 1,000: a value that no email has
 
 
 @dataclass(slots=True)
@@ -124,14 +126,55 @@ class Learner:
         self._plan = plan
         self._dirty = True
 
+    # What outlives it.
+
+    def adopt(self, provider: int, other: Learner, there: int) -> None:
+        """Take over all that another learner of the same groups knows of a provider."""
+        own, known = self._providers[provider], other._providers[there]
+        own.acceptance, own.health, own.vigil = known.acceptance, known.health, known.vigil
+        self.delivery.adopt(provider, other.delivery, there)
+        self.delay = other.delay
+        self._outlook = Outlook(max(self._outlook.version, other._outlook.version), ())
+        self._dirty = True
+
+    def kept(self, provider: int) -> dict[str, Any]:
+        """What is worth remembering of a provider, as JSON: counts and sums, no state of alarm."""
+        p = self._providers[provider]
+        return {
+            "acceptance": p.acceptance.kept(),
+            "delivery": self.delivery.kept(provider),
+            "usual": p.vigil.kept(),
+        }
+
+    def recall(self, provider: int, kept: Mapping[str, Any]) -> None:
+        p = self._providers[provider]
+        p.acceptance.recall(kept.get("acceptance", {}))
+        self.delivery.recall(provider, kept.get("delivery", ()))
+        p.vigil.recall(kept.get("usual", ()))
+        self._made_at, self._dirty = -math.inf, True
+
+    def forget_trouble(self, provider: int) -> None:
+        """An operator says that it is well: what was held against it goes."""
+        p = self._providers[provider]
+        p.acceptance, p.health, p.vigil = Acceptance(), Health(), Vigil(self._groups)
+        self._dirty = True
+
     # What follows from it.
 
     def patience(self, provider: int, now: float) -> float:
         return self._providers[provider].acceptance.patience(now)
 
+    def well_since(self, provider: int) -> float:
+        """When a provider was last found well again after trouble."""
+        return self._providers[provider].health.reopened_at
+
     def feeds_down(self) -> list[int]:
         """The providers whose events have stopped: to be alerted, and looked after by hand."""
         return [k for k, p in enumerate(self._providers) if p.vigil.feed.down]
+
+    def traffic(self, now: float) -> list[float]:
+        """Emails per second of late, by kind."""
+        return [n * math.log(2) / TRAFFIC_HALF_LIFE for n in self._traffic.fade(now)]
 
     def belief(self, provider: int, now: float) -> tuple[Ends, tuple[float, ...]]:
         """What the planner is told of a provider."""
@@ -160,6 +203,7 @@ class Learner:
             self._weighed_at = now
             self._traffic.add(now, *self._seen)
             self._seen = [0.0] * len(self._demands)
+            self._find_least()
             self._weigh_probes(now)
 
     def _delivered(self, provider: int) -> tuple[float, ...]:
@@ -199,6 +243,16 @@ class Learner:
         self, ends: Ends, price: float, shadow: float, delivered: Sequence[float]
     ) -> Coefficients:
         return coefficients(ends, price, shadow, delivered, self._on_unknown)
+
+    def _find_least(self) -> None:
+        """The least valuable emails that each provider may carry, of those that there have been lately: only such
+        can be its probes. Where there have been none, any will do.
+        """
+        lately = [(d, n) for d, n in zip(self._demands, self._traffic.sums, strict=True) if n >= 0.5]
+        for k, p in enumerate(self._providers):
+            least = min((d.worth.value for d, _ in lately if d.allowed[k]), default=ANY)
+            self._dirty |= least != p.least
+            p.least = least
 
     def _weigh_probes(self, now: float) -> None:
         """How rarely a provider that is down may be probed, by what a probe costs and a recovery gains."""

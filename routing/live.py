@@ -24,10 +24,19 @@ class Signal:
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """`granted` emails may go now; more after `retry_after` seconds."""
+    """`granted` emails may go now; more after `retry_after` seconds. `room`: the part of the burst that is left."""
 
     granted: int
     retry_after: float
+    room: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """`count` emails at a provider whose rate is `per_second`."""
+
+    per_second: float
+    count: int
 
 
 class LiveState(Protocol):
@@ -41,4 +50,6 @@ class LiveState(Protocol):
         """Whether this caller alone may send the probe that is due."""
         ...
 
-    def reserve_rate(self, provider: UUID, per_second: float, count: int) -> Grant: ...
+    def reserve(self, wishes: Mapping[UUID, Wish]) -> Mapping[UUID, Grant]:
+        """Take of several providers' rates at once, in one round trip."""
+        ...

@@ -6,6 +6,7 @@ The great hosts' own domains are known; of every other domain its MX host tells 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Final
 
 OTHER: Final = "other"
@@ -39,6 +40,7 @@ _MX_SUFFIXES: Final = {
 }
 GROUPS: Final = (*sorted({*_DOMAINS, *_MX_SUFFIXES}), OTHER)
 _GROUP_OF_DOMAIN: Final = {domain: group for group, domains in _DOMAINS.items() for domain in domains}
+_NUMBER: Final = {name: number for number, name in enumerate(GROUPS)}
 
 
 def group_of(domain: str, mx_hosts: Sequence[str] = ()) -> str:
@@ -52,6 +54,12 @@ def group_of(domain: str, mx_hosts: Sequence[str] = ()) -> str:
             if any(name == s or name.endswith(f".{s}") for s in suffixes):
                 return group
     return OTHER
+
+
+@lru_cache(maxsize=65_536)
+def group_number(domain: str) -> int:
+    """The place of a recipient domain's group in GROUPS."""
+    return _NUMBER[group_of(domain)]
 
 
 def needs_mx(domain: str) -> bool:

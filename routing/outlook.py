@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -62,6 +62,32 @@ class Outlook:
     standings: Sequence[Standing]
 
 
+def blended(outlook: Outlook, groups: Sequence[int]) -> Outlook:
+    """As an email sees it whose recipients are in several groups: the mean over them, in trouble where one is."""
+
+    def mean(values: Sequence[float]) -> tuple[float, ...]:
+        return (sum(values[g] for g in groups) / len(groups),) * len(values)
+
+    def blend(c: Coefficients) -> Coefficients:
+        return Coefficients(c.price, c.shadow, c.work, mean(c.loss), c.time)
+
+    found = []
+    for s in outlook.standings:
+        everywhere = frozenset(range(len(s.loss)))
+        found.append(
+            replace(
+                s,
+                coefficients=blend(s.coefficients),
+                delivered=mean(s.delivered),
+                hopeful=mean(s.hopeful),
+                healthy=s.healthy and blend(s.healthy),
+                alarmed=everywhere if s.alarmed & set(groups) else frozenset(),
+                probe_groups=everywhere if s.probe_groups & set(groups) else frozenset(),
+            )
+        )
+    return Outlook(outlook.version, found)
+
+
 class Why(StrEnum):
     """What kept a candidate out of the comparison, or what it was compared as."""
 
@@ -102,6 +128,8 @@ def choose(
     chance: random.Random,
     *,
     explores: bool = True,
+    probes: bool = True,
+    taken: Sequence[int] = (),
 ) -> Choice | None:
     """The candidate with the lowest index. None: every one is shut, or its rate is spent.
 
@@ -134,7 +162,7 @@ def choose(
         if score < lowest:
             best, lowest = k, score
     if troubled:
-        return _with_care(standings, worth, group, best, lowest, scores)
+        return _with_care(standings, worth, group, best, lowest, scores, spared=not probes, taken=taken)
     if best < 0:
         return None
     reason = Reason.EXPLORE if seen_as is Why.HOPEFUL else Reason.LOWEST_EXPECTED_COST
@@ -142,9 +170,20 @@ def choose(
 
 
 def _with_care(
-    standings: Sequence[Standing], worth: Worth, group: int, best: int, lowest: float, scores: list[Score]
+    standings: Sequence[Standing],
+    worth: Worth,
+    group: int,
+    best: int,
+    lowest: float,
+    scores: list[Score],
+    *,
+    spared: bool,
+    taken: Sequence[int],
 ) -> Choice | None:
-    """The choice where some candidates are in trouble: a due probe, the best of the others, or the least bad."""
+    """The choice where some candidates are in trouble: a due probe, the best of the others, or the least bad.
+
+    What is `spared` is no probe while anybody else can carry it. Of those whose probe is `taken` another one is out.
+    """
     value, wait = worth.value, worth.wait
     reason = Reason.LOWEST_EXPECTED_COST
     if best < 0:
@@ -156,9 +195,9 @@ def _with_care(
         ]
         reason = Reason.LOWEST_EXPECTED_COST if ramping else Reason.PANIC
         lowest, best = min(ramping or panic, default=(math.inf, -1))
-    for k, score, _ in scores:
+    for k, score, _ in () if spared and best >= 0 else scores:
         s = standings[k]
-        if s.healthy is None or value > s.least or score == math.inf:
+        if s.healthy is None or k in taken or value > s.least or score == math.inf:
             continue
         if s.probe_due or group in s.probe_groups:
             well = s.healthy.fixed + value * s.healthy.loss[group] + wait * s.healthy.time

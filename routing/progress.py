@@ -69,6 +69,15 @@ class ProgressWatch:
             if self._delivered[group, at] + self._bounced[group, at] < self._sent[group, at]:
                 counts[group, at] += 1
 
+    def kept(self) -> list[list[float]]:
+        """What came in the end when all was well, per group."""
+        return [usual.kept() for usual in self._usual]
+
+    def recall(self, kept: Sequence[Sequence[float]]) -> None:
+        for usual, sums in zip(self._usual, kept, strict=False):
+            usual.recall(sums)
+        self._good = None
+
     def idle(self) -> bool:
         """Nothing that could be judged has been sent of late."""
         return not self._sent.any()

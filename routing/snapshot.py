@@ -6,12 +6,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
+from typing import Any
 from uuid import UUID
 
 from domain.capabilities import Capabilities
 from routing.breaker import CLOSED, Breaker
 from routing.index import Worth
 from routing.outlook import Standing
+
+Worths = Mapping[tuple[UUID | None, str], Worth]
+"""By the owner of an email type (None: everybody's) and its name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +41,8 @@ class ProviderSnapshot:
     is per recipient. `reliability` in 0..1. `refused_senders`: sender domains that the provider refused
     as not verified, each with the time before which it is not asked again. `rate_free_at`: when the
     configured rate per second admits the next email, where it is spent now. `standing`: what was learned of it,
-    per mailbox group in the order of routing.mailbox_groups.GROUPS; None: nothing yet.
+    per mailbox group in the order of routing.mailbox_groups.GROUPS; None: nothing yet. `room`: the part of its rate's
+    burst that is free. `calm`: nothing of the moment stands in the way of any email.
     """
 
     id: UUID
@@ -56,6 +61,19 @@ class ProviderSnapshot:
     probe_taken: bool = False
     refused_senders: Mapping[str, datetime] = field(default_factory=dict)
     standing: Standing | None = None
+    room: float = 1.0
+    calm: bool = field(init=False)
+
+    def __post_init__(self) -> None:
+        calm = (
+            self.quota.today is None
+            and self.quota.this_month is None
+            and self.quota.rolling is None
+            and self.rate_free_at is None
+            and self.breaker == CLOSED
+            and not self.refused_senders
+        )
+        object.__setattr__(self, "calm", calm)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +93,17 @@ class RuleSnapshot:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """`worths`: what an email of a type is worth. Types without one are ranked by their list price."""
+    """`worths`: what an email of a type is worth. Types without one are ranked by their list price.
+
+    `version` of what was learned. `settled` is a memory of the router's own, for what no moment changes; a snapshot
+    made from another one may go on with it as long as only limits and states of the moment are different.
+    """
 
     providers: tuple[ProviderSnapshot, ...]
     rules: tuple[RuleSnapshot, ...] = ()
-    worths: Mapping[str, Worth] = field(default_factory=dict)
+    worths: Worths = field(default_factory=dict)
+    version: int = 0
+    settled: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
+
+    def worth(self, user: UUID, email_type: str) -> Worth | None:
+        return self.worths.get((user, email_type)) or self.worths.get((None, email_type))

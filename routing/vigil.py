@@ -45,6 +45,12 @@ class Vigil:
         begin, end = self._void[group]
         return not begin <= accepted_at < end
 
+    def kept(self) -> list[list[float]]:
+        return self._progress.kept()
+
+    def recall(self, kept: Sequence[Sequence[float]]) -> None:
+        self._progress.recall(kept)
+
     def left(self, group: int) -> float:
         suspicion = self._suspicions[group]
         return 1.0 if suspicion is None else suspicion.left

@@ -16,7 +16,7 @@ from dataclasses import replace
 from posixpath import splitext
 
 from sandbox.accounts import Account
-from sandbox.dialect import Answer, Call, Dialect, Purpose, Refused, Taken, json_answer
+from sandbox.dialect import Answer, Call, Dialect, Refused, Taken, json_answer
 from sandbox.json_calls import (
     Json,
     Wrong,
@@ -62,6 +62,7 @@ _REFUSALS = {
 class Brevo(Dialect):
     name = "brevo"
     max_body = 27 << 20  # 20 MB of email, its files in base64
+    methods = _METHODS
     accepted = 201
     server = "cloudflare"
 
@@ -69,14 +70,6 @@ class Brevo(Dialect):
         super().__init__(account)
         self._lock = threading.Lock()
         self._keys: set[str] = set()
-
-    def purpose(self, call: Call) -> Purpose:
-        method = _METHODS.get(call.path)
-        if method is None:
-            return Purpose.UNKNOWN
-        if call.method != method:
-            return Purpose.WRONG_METHOD
-        return Purpose.SENDING if method == "POST" else Purpose.ASKING
 
     def check(self, call: Call) -> Answer | None:
         given = (call.headers.get("api-key") or "").encode("utf-8", "replace")

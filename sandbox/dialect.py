@@ -5,7 +5,7 @@ The exchange itself, with its faults, is the same for all of them (`sandbox.http
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from email.message import Message
 from enum import Enum
@@ -78,12 +78,19 @@ class Dialect(ABC):
     accepted: ClassVar[int] = 200
     """The status of the answer to a message that was taken."""
     server: ClassVar[str] = "nginx"
+    methods: ClassVar[Mapping[str, str]] = {}
+    """The method of each address: POST hands over messages, GET asks something."""
 
     def __init__(self, account: Account) -> None:
         self.account = account
 
-    @abstractmethod
-    def purpose(self, call: Call) -> Purpose: ...
+    def purpose(self, call: Call) -> Purpose:
+        method = self.methods.get(call.path)
+        if method is None:
+            return Purpose.UNKNOWN
+        if call.method != method:
+            return Purpose.WRONG_METHOD
+        return Purpose.SENDING if method == "POST" else Purpose.ASKING
 
     @abstractmethod
     def check(self, call: Call) -> Answer | None:

@@ -10,7 +10,7 @@ import secrets
 from posixpath import splitext
 from typing import Any
 
-from sandbox.dialect import Answer, Call, Dialect, Purpose, Refused, Taken, json_answer
+from sandbox.dialect import Answer, Call, Dialect, Refused, Taken, json_answer
 from sandbox.json_calls import Json, Wrong, file, headers, mailbox, mailboxes, only_known, read_object
 from sandbox.json_events import event_body, with_signature
 from sandbox.messages import Envelope, Received, ReceivedAttachment
@@ -42,16 +42,9 @@ _REFUSALS = {
 class MailerSend(Dialect):
     name = "mailersend"
     max_body = 35 << 20  # 25 MB of files, in base64
+    methods = _METHODS
     accepted = 202
     server = "cloudflare"
-
-    def purpose(self, call: Call) -> Purpose:
-        method = _METHODS.get(call.path)
-        if method is None:
-            return Purpose.UNKNOWN
-        if call.method != method:
-            return Purpose.WRONG_METHOD
-        return Purpose.SENDING if method == "POST" else Purpose.ASKING
 
     def check(self, call: Call) -> Answer | None:
         scheme, _, token = (call.headers.get("Authorization") or "").partition(" ")

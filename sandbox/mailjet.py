@@ -10,7 +10,7 @@ import uuid
 from base64 import b64encode
 from typing import Any
 
-from sandbox.dialect import Answer, Call, Dialect, Purpose, Refused, Taken, json_answer
+from sandbox.dialect import Answer, Call, Dialect, Refused, Taken, json_answer
 from sandbox.json_calls import (
     Json,
     Wrong,
@@ -63,14 +63,7 @@ _CODES = {
 class Mailjet(Dialect):
     name = "mailjet"
     max_body = 21 << 20  # 15 MB of email, its files in base64
-
-    def purpose(self, call: Call) -> Purpose:
-        method = _METHODS.get(call.path)
-        if method is None:
-            return Purpose.UNKNOWN
-        if call.method != method:
-            return Purpose.WRONG_METHOD
-        return Purpose.SENDING if method == "POST" else Purpose.ASKING
+    methods = _METHODS
 
     def check(self, call: Call) -> Answer | None:
         known = self.account.credentials

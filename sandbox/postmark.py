@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
-from sandbox.dialect import Answer, Call, Dialect, Purpose, Refused, Taken, json_answer
+from sandbox.dialect import Answer, Call, Dialect, Refused, Taken, json_answer
 from sandbox.mailboxes import read_mailbox, read_mailboxes
 from sandbox.messages import Envelope, Mailbox, Received, ReceivedAttachment
 from sandbox.stories import Happening, Signed
@@ -50,15 +50,8 @@ _REFUSALS = {
 class Postmark(Dialect):
     name = "postmark"
     max_body = 50 << 20
+    methods = _METHODS
     server = "nginx"
-
-    def purpose(self, call: Call) -> Purpose:
-        method = _METHODS.get(call.path)
-        if method is None:
-            return Purpose.UNKNOWN
-        if call.method != method:
-            return Purpose.WRONG_METHOD
-        return Purpose.SENDING if method == "POST" else Purpose.ASKING
 
     def check(self, call: Call) -> Answer | None:
         given = (call.headers.get("X-Postmark-Server-Token") or "").strip()

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from sandbox.accounts import Account
-from sandbox.dialect import Answer, Call, Dialect, Purpose, Refused, Taken, json_answer
+from sandbox.dialect import Answer, Call, Dialect, Refused, Taken, json_answer
 from sandbox.mailboxes import read_mailbox
 from sandbox.messages import Envelope, Mailbox, Received, ReceivedAttachment
 from sandbox.resend_events import event_body, sign
@@ -55,20 +55,13 @@ _REFUSALS = {
 class Resend(Dialect):
     name = "resend"
     max_body = 40 << 20  # "40MB per email, after Base64 encoding of the attachments"
+    methods = _METHODS
     server = "cloudflare"
 
     def __init__(self, account: Account) -> None:
         super().__init__(account)
         self._lock = threading.Lock()
         self._kept: dict[str, tuple[bytes, Answer]] = {}
-
-    def purpose(self, call: Call) -> Purpose:
-        method = _METHODS.get(call.path)
-        if method is None:
-            return Purpose.UNKNOWN
-        if call.method != method:
-            return Purpose.WRONG_METHOD
-        return Purpose.SENDING if method == "POST" else Purpose.ASKING
 
     def check(self, call: Call) -> Answer | None:
         scheme, _, key = (call.headers.get("Authorization") or "").partition(" ")

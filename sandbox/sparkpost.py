@@ -51,15 +51,11 @@ _REFUSALS = {
 class SparkPost(Dialect):
     name = "sparkpost"
     max_body = 21 << 20
+    methods = _METHODS
     server = "msys-http"
 
     def purpose(self, call: Call) -> Purpose:
-        method = _METHODS.get(call.path.rstrip("/"))
-        if method is None:
-            return Purpose.UNKNOWN
-        if call.method != method:
-            return Purpose.WRONG_METHOD
-        return Purpose.SENDING if method == "POST" else Purpose.ASKING
+        return super().purpose(replace(call, path=call.path.rstrip("/")))
 
     def check(self, call: Call) -> Answer | None:
         given = (call.headers.get("Authorization") or "").encode("utf-8", "replace")

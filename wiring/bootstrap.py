@@ -21,6 +21,7 @@ from celery import Celery
 from sqlalchemy import Engine
 
 from db.live import RedisLiveState
+from db.news import RedisNewsroom
 from db.repositories.routes import ProviderRow
 from db.sealing import Sealer
 from db.tally import Tally
@@ -290,6 +291,7 @@ def build_worker(
         lease=knobs.lease_seconds, beat=knobs.heartbeat_seconds, patience=patience,
         look_round=look_round,
     )  # fmt: skip
+    newsroom = RedisNewsroom(slow_client, clock)
     dispatcher = Dispatcher(
         units=units,
         fleet=fleet,
@@ -308,10 +310,12 @@ def build_worker(
             patience=patience,
         ),
         stopping=stopping,
+        newsroom=newsroom,
     )
 
     def close() -> None:
         heart.stop()
+        newsroom.close()
         crew.shutdown(wait=True)
         pool.shutdown(wait=True)
         fleet.close()

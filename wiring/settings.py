@@ -311,6 +311,13 @@ class StartSettings(_FromEnvironment):
     api_threads: int = _env(
         "MAILMUX_API_THREADS", "Requests that one API process serves at once.", 16, ge=1, le=256
     )
+    renderers: int = _env(
+        "MAILMUX_RENDERERS",
+        "Processes that render templates, of one API process; they start when they are needed.",
+        2,
+        ge=1,
+        le=32,
+    )
     public_url: HttpUrl | None = _env(
         "MAILMUX_PUBLIC_URL", "The address under which the world reaches this service.", None
     )

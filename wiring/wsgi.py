@@ -31,6 +31,7 @@ from wiring.bootstrap import (
 from wiring.collector import spare_the_collector
 from wiring.logs import configure_logs
 from wiring.migrate import migrations_folder
+from wiring.rendering.pool import RendererPool
 from wiring.settings import Settings
 from wiring.watching import build_watch
 
@@ -62,6 +63,7 @@ def build_api(settings: Settings) -> Dependencies:
         posts=Posts(units, queue),
         build_receiver=foundry.receiver,
         confirm=foundry.confirm,
+        renderer=RendererPool(settings.renderers),
         ready=_readiness(engine, settings.redis_url.reveal()),
         watch=build_watch(settings, units, clock),
         limits=Limits(

@@ -29,6 +29,7 @@ from domain.message import Lane
 from domain.ports import Clock, Letter, Log, WorkerUnit
 from routing.breaker import sign_of
 from routing.live import LiveState, Signal
+from routing.news import Newsroom, Silent
 from routing.policy import (
     ACCEPTED,
     Case,
@@ -41,6 +42,7 @@ from routing.policy import (
 )
 from routing.snapshot import Snapshot
 from workers.planning import Board, Parcel, Plan, Route, plan
+from workers.reporting import report_begun, report_ended
 from workers.sending import Outgoing, Packed, Reply, Sender
 
 NOT_ATTEMPTED = "not_attempted"  # the ledger's word for an attempt that never reached the wire
@@ -109,6 +111,7 @@ class Dispatcher:
     log: Log
     knobs: Knobs = Knobs()
     stopping: Callable[[], bool] = lambda: False
+    newsroom: Newsroom = Silent()
 
 
 def drain(lane: Lane, run: Run, deps: Dispatcher) -> float | None:
@@ -207,7 +210,7 @@ class Delivery:
             self._record([])
 
     def _board(self) -> Board:
-        return Board(self._deps.fleet.snapshot(), self._deps.live)
+        return Board(self._deps.fleet.snapshot(), self._deps.live, self._deps.newsroom.view())
 
     def _load(self) -> list[Parcel]:
         """Read the claimed emails; those whose claims keep dying are ended before their content is touched."""
@@ -292,6 +295,7 @@ class Delivery:
     def _start(self, opened: Sequence[tuple[UUID, Route]]) -> Flight:
         """Send emails at once: here and now, or aside while the next flight is prepared."""
         letters = [_outgoing(attempt_id, route) for attempt_id, route in opened]
+        report_begun(self._deps.newsroom, opened, self._now())
         send, alive = self._deps.sender.send, self._run.alive
         if self._most_flights == 1:
             replies = send(letters, alive, self._calls)
@@ -303,6 +307,7 @@ class Delivery:
         flight = self._flights[0]
         replies = flight.replies()
         self._flights.popleft()
+        report_ended(self._deps.newsroom, flight.opened, replies, self._now())
         again = self._note(flight.opened, replies)
         signals: list[Signal] = []
         for (_, route), reply in zip(flight.opened, replies, strict=True):
@@ -379,7 +384,7 @@ def _opening(attempt_id: UUID, route: Route) -> Opening:
         recipients=submission.recipient_count,
         cost=min(candidate.cost, _HIGHEST_COST),
         currency=candidate.currency,
-        decision=route.decision.as_json(),
+        decision=route.decision.kept(),
     )
 
 

@@ -12,12 +12,16 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from domain.attempt import Outcome
-from domain.events import DeliveryEvent
+from domain.events import DeliveryEvent, EventType, RejectReason
 from domain.inbound import Change, Dossier, Match, Note, Waiting
 from domain.lifecycle import Event, Standing, Status, advance, fold, refused_by_list
 from domain.message import Lane
 from domain.ports import Clock, DeliveryQueue, Log, WorkerUnit
+from routing.mailbox_groups import group_number
+from routing.news import Heard, News, Newsroom, Silent, number_of
 from workers.upkeep import Units
+
+SILENT = Silent()
 
 _BATCH = 200  # events per transaction
 _BUSY_WAITS = (
@@ -46,14 +50,20 @@ class Applied:
 
 
 def apply_events(
-    units: Units, queue: DeliveryQueue, clock: Clock, log: Log, seconds: float = 20.0
+    units: Units,
+    queue: DeliveryQueue,
+    clock: Clock,
+    log: Log,
+    seconds: float = 20.0,
+    newsroom: Newsroom = SILENT,
 ) -> float | None:
     """Apply the events that are due, for at most `seconds`. Returns the seconds until more are due; None: none wait."""
     end = clock.monotonic() + seconds
     while clock.monotonic() < end:
         with units() as unit:
-            done, lanes = _round(unit)
+            done, lanes, news = _round(unit)
             unit.commit()
+        newsroom.tell(news)
         for lane in lanes:
             queue.ring(lane)
         if done.unmatched:
@@ -64,11 +74,11 @@ def apply_events(
         return unit.inbound.next_due()
 
 
-def _round(unit: WorkerUnit) -> tuple[Applied, set[Lane]]:
+def _round(unit: WorkerUnit) -> tuple[Applied, set[Lane], list[News]]:
     store = unit.inbound
     waiting = store.take(_BATCH)
     if not waiting:
-        return Applied(), set()
+        return Applied(), set(), []
     matches = store.match([w.id for w in waiting])
     settled = {w.id: matches[w.id] for w in waiting if w.id in matches and not matches[w.id].open}
     dossiers = store.hold(sorted({m.job_id for m in settled.values()}))
@@ -99,7 +109,28 @@ def _round(unit: WorkerUnit) -> tuple[Applied, set[Lane]]:
     store.record(notes, changes)
     store.postpone(later)
     store.leave(strangers)
-    return Applied(len(notes), len(later), len(strangers)), lanes
+    lessons: list[News] = [
+        heard
+        for job_id, told in ready.items()
+        for w, match in told
+        if (heard := hear(dossiers[job_id].recipients, match, w.event)) is not None
+    ]
+    return Applied(len(notes), len(later), len(strangers)), lanes, lessons
+
+
+def hear(recipients: Sequence[str], match: Match, event: DeliveryEvent) -> Heard | None:
+    """What an event teaches of the provider, if anything: whether a mailbox host took what the provider had accepted.
+
+    That an address does not exist is the address's matter.
+    """
+    delivered = event.type is EventType.DELIVERED
+    unknown_user = event.reject_reason is RejectReason.INVALID or (event.status_code or "").startswith("5.1.")
+    if match.settled_at is None or not (delivered or (event.type is EventType.BOUNCED and not unknown_user)):
+        return None
+    recipient = event.recipient or recipients[0]
+    group = group_number(recipient.rpartition("@")[2].lower())
+    number = number_of(match.attempt_id)
+    return Heard(match.provider_id, match.received_at, number, group, delivered, match.settled_at)
 
 
 def weigh(dossier: Dossier, news: Sequence[tuple[UUID, DeliveryEvent]]) -> Change:

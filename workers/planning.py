@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
 from uuid import UUID
 
 from domain.lifecycle import Status
 from domain.message import Submission
 from domain.ports import Clock
-from routing.breaker import CLOSED, Sign
-from routing.live import LiveState, Signal
+from routing.breaker import CLOSED, Breaker, Sign
+from routing.live import LiveState, Signal, Wish
+from routing.news import NO_VIEW, View
 from routing.policy import (
     Case,
     Finish,
@@ -21,7 +24,7 @@ from routing.policy import (
     without_route,
 )
 from routing.router import Candidate, Decision, decide
-from routing.snapshot import Snapshot
+from routing.snapshot import ProviderSnapshot, Snapshot
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,18 +54,41 @@ class Plan:
 
 
 class Board:
-    """The snapshot of one claim, kept true while emails are given to providers."""
+    """The snapshot of one claim, kept true while emails are given to providers. `view`: what was learned of them."""
 
-    def __init__(self, snapshot: Snapshot, live: LiveState) -> None:
+    def __init__(self, snapshot: Snapshot, live: LiveState, view: View = NO_VIEW) -> None:
         self._live = live
         self._rules = snapshot.rules
+        self._view = view
         known = live.breakers([p.id for p in snapshot.providers])
-        self._providers = {p.id: replace(p, breaker=known[p.id]) for p in snapshot.providers}
+        self._providers = {p.id: self._seen(p, breaker=known[p.id]) for p in snapshot.providers}
         self._snapshot: Snapshot | None = None
+        self._settled: dict[Any, Any] = {}
+
+    def _seen(self, provider: ProviderSnapshot, breaker: Breaker) -> ProviderSnapshot:
+        standing = self._view.standings.get(provider.id)
+        taught = self._view.rates.get(provider.id)
+        price = self._view.prices.get(provider.id)
+        rate = provider.rate_per_second
+        if taught is not None:
+            rate = taught if rate is None else min(rate, taught)
+        return replace(
+            provider,
+            breaker=breaker,
+            standing=standing,
+            rate_per_second=rate,
+            base_cost=provider.base_cost if price is None else Decimal(str(round(price, 5))) / 1000,
+        )
 
     def snapshot(self) -> Snapshot:
         if self._snapshot is None:
-            self._snapshot = Snapshot(tuple(self._providers.values()), self._rules)
+            self._snapshot = Snapshot(
+                tuple(self._providers.values()),
+                self._rules,
+                self._view.worths,
+                self._view.version,
+                self._settled,
+            )
         return self._snapshot
 
     def learn(self, signals: Sequence[Signal], now: datetime) -> None:
@@ -78,22 +104,42 @@ class Board:
         self._change(provider_id, refused_senders=refused)
 
     def give(self, candidate: Candidate, recipients: int, now: datetime) -> bool:
-        """Count an email for a provider. False: its probe or its rate has just gone to someone else."""
+        """Count an email for a provider, but for its rate. False: its probe has just gone to someone else."""
         provider = self._providers[candidate.provider_id]
         if candidate.probe:
             self._change(provider.id, probe_taken=True)
             if not self._live.take_probe(provider.id, now):
                 return False
-        if provider.rate_per_second is not None:
-            grant = self._live.reserve_rate(provider.id, provider.rate_per_second, 1)
-            if not grant.granted:
-                self._change(provider.id, rate_free_at=now + timedelta(seconds=grant.retry_after))
-                return False
-        quota = provider.quota
+        self._count(provider.id, recipients)
+        return True
+
+    def reserve(self, routes: Sequence[Route], now: datetime) -> list[Route]:
+        """Take of the providers' rates what these routes need, in one round trip; returns those that got nothing."""
+        wanted: dict[UUID, list[Route]] = {}
+        for route in routes:
+            if self._providers[route.candidate.provider_id].rate_per_second is not None:
+                wanted.setdefault(route.candidate.provider_id, []).append(route)
+        if not wanted:
+            return []
+        rates = {p: self._providers[p].rate_per_second or 0.0 for p in wanted}
+        grants = self._live.reserve({p: Wish(rates[p], len(own)) for p, own in wanted.items()})
+        left: list[Route] = []
+        for provider_id, own in wanted.items():
+            grant = grants[provider_id]
+            self._change(provider_id, room=grant.room)
+            if grant.granted < len(own):
+                self._change(provider_id, rate_free_at=now + timedelta(seconds=grant.retry_after))
+                for route in own[grant.granted :]:
+                    self._count(provider_id, -route.parcel.submission.recipient_count)
+                    left.append(route)
+        return left
+
+    def _count(self, provider_id: UUID, recipients: int) -> None:
+        quota = self._providers[provider_id].quota
         if quota.today is None and quota.this_month is None and quota.rolling is None:
-            return True
+            return
         self._change(
-            provider.id,
+            provider_id,
             quota=replace(
                 quota,
                 today=None if quota.today is None else quota.today - recipients,
@@ -101,7 +147,6 @@ class Board:
                 rolling=None if quota.rolling is None else quota.rolling - recipients,
             ),
         )
-        return True
 
     def _change(self, provider_id: UUID, **changes: object) -> None:
         self._providers[provider_id] = replace(self._providers[provider_id], **changes)  # type: ignore[arg-type]
@@ -109,20 +154,28 @@ class Board:
 
 
 def plan(parcels: Iterable[Parcel], board: Board, now: datetime, patience: Patience, clock: Clock) -> Plan:
-    """Find a provider for each email, in turn."""
-    routes: list[Route] = []
+    """Find a provider for each email, in turn; what a rate has no room for is decided again."""
+    found: dict[UUID, Route] = {}
     others: list[tuple[Parcel, Postpone | Finish]] = []
-    for parcel in parcels:
-        end = before_sending(parcel.case, now, patience)
-        if end is not None:
-            others.append((parcel, end))
-            continue
-        decision, candidate = _route(parcel, board, now, clock)
-        if candidate is None:
-            others.append((parcel, without_route(parcel.case, decision, now, patience, clock.chance)))
-        else:
-            routes.append(Route(parcel, candidate, decision))
-    return Plan(routes, others)
+    waiting = list(parcels)
+    order = [p.submission.id for p in waiting]
+    while waiting:
+        routes: list[Route] = []
+        for parcel in waiting:
+            end = before_sending(parcel.case, now, patience)
+            if end is not None:
+                others.append((parcel, end))
+                continue
+            decision, candidate = _route(parcel, board, now, clock)
+            if candidate is None:
+                others.append((parcel, without_route(parcel.case, decision, now, patience, clock.chance)))
+            else:
+                routes.append(Route(parcel, candidate, decision))
+        left = board.reserve(routes, now)
+        refused = {r.parcel.submission.id for r in left}
+        found.update((r.parcel.submission.id, r) for r in routes if r.parcel.submission.id not in refused)
+        waiting = [r.parcel for r in left]
+    return Plan([found[i] for i in order if i in found], others)
 
 
 def _route(parcel: Parcel, board: Board, now: datetime, clock: Clock) -> tuple[Decision, Candidate | None]:

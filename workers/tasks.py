@@ -89,7 +89,9 @@ def register_tasks(app: Celery, deps: LazyDeps) -> None:
 
 def apply_and_wake(deps: WorkerDeps) -> None:
     """Apply the events that are due, and see that the rest is looked at when it is."""
-    due_in = inbound.apply_events(deps.units, deps.queue, deps.dispatcher.clock, log)
+    due_in = inbound.apply_events(
+        deps.units, deps.queue, deps.dispatcher.clock, log, newsroom=deps.dispatcher.newsroom
+    )
     if due_in is not None:
         deps.heart.wake_events(due_in)
 

@@ -16,6 +16,7 @@ from api.errors import FieldError, invalid
 from api.requests import answer, dependencies, scoped
 from api.schemas import SendHeaders
 from api.sending import hand_over, once, replayed
+from api.templating import fill
 from domain.intake import Draft, Objection, Once, Receipt
 
 blueprint = APIBlueprint("batches", __name__, url_prefix="/v1/emails/batch", abp_tags=[Tag(name="emails")])
@@ -37,11 +38,12 @@ def create(header: SendHeaders, body: BatchCreate) -> Response:
     """
     reading = batches.read(body, dependencies().limits)
     wrong: Wrong = dict(reading.errors)
+    drafts = fill(reading.drafts)
     asked = once(CREATE, header)
     if body.mode == "strict":
-        receipt = _all_or_none(body, reading.drafts, wrong, asked)
+        receipt = _all_or_none(body, drafts, wrong, asked)
     else:
-        receipt = _those_that_are_right(body, reading.drafts, wrong, asked)
+        receipt = _those_that_are_right(body, drafts, wrong, asked)
     return answer(_results(body, receipt, wrong), 202, replayed(receipt))
 
 

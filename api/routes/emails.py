@@ -34,12 +34,14 @@ from api.schemas import (
     TimelineEntry,
 )
 from api.sending import hand_over, once, replayed
+from api.templating import fill
 from db.mapping import event_value
 from db.repositories.emails import EmailQuery, EmailRecord, NotCancellable
 from domain.attempt import Outcome
 from domain.events import DeliveryEvent
 from domain.intake import Objection
 from domain.lifecycle import Status, fold
+from routing.explanation import tell
 
 blueprint = APIBlueprint("emails", __name__, url_prefix="/v1/emails", abp_tags=[Tag(name="emails")])
 CREATE = "POST /v1/emails"
@@ -47,17 +49,22 @@ CREATE = "POST /v1/emails"
 
 def _review(body: dict[str, Any], wrong: frozenset[str]) -> list[FieldError]:
     """What intake would object to in those fields of a wrong email that are right in themselves."""
-    whole = ("email_type", "send_at", "expires_at", "routing")
+    whole = ("email_type", "send_at", "expires_at", "routing", "template", "template_version", "variables")
     right = {
         name: body[name]
         for name in whole
         if name in body and not any(f"{found}/".startswith(f"/{name}/") for found in wrong)
     }
-    email = EmailCreate.model_validate(
-        {"from": "a@example.com", "to": ["b@example.com"], "subject": "-", "text": "-", **right}
-    )
+    content = {}
+    if not right.get("template"):
+        content = {"subject": "-", "text": "-"}
+        right = {
+            name: value for name, value in right.items() if name not in ("template_version", "variables")
+        }
+    email = EmailCreate.model_validate({"from": "a@example.com", "to": ["b@example.com"], **content, **right})
+    drafts = fill([email.draft()])
     with dependencies().units() as unit:
-        return _named(intake.review(unit, caller().sender, [email.draft()]))
+        return _named(intake.review(unit, caller().sender, drafts))
 
 
 def _named(objections: Iterable[Objection]) -> list[FieldError]:
@@ -72,7 +79,7 @@ def create(header: SendHeaders, body: EmailCreate) -> Response:
     With an Idempotency-Key the request may be repeated: the same body gets the same answer, marked
     `Idempotent-Replayed: true`, and nothing is sent twice.
     """
-    receipt = hand_over([body.draft()], once(CREATE, header), _named)
+    receipt = hand_over(fill([body.draft()]), once(CREATE, header), _named)
     (email,) = receipt.emails
     headers = {"Location": f"/v1/emails/{email.id}"} | replayed(receipt)
     return answer(EmailAccepted(id=email.id, status=email.status), 202, headers)
@@ -149,7 +156,7 @@ def _email(record: EmailRecord) -> EmailOut:
         | {"recipients": _fates(record, [(row["attempt_id"], e) for row, e in events])},
         on_unknown=record.email["on_unknown"],
         timeline=[TimelineEntry(**row) for row in record.timeline],
-        attempts=[AttemptOut(**row) for row in record.attempts],
+        attempts=[AttemptOut(**{**row, "decision": tell(row["decision"])}) for row in record.attempts],
         events=[_event(row, event) for row, event in events],
     )
 

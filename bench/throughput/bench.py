@@ -34,7 +34,7 @@ CREATE TABLE IF NOT EXISTS peer.emails (
 """
 _WAIT = 180.0
 _PROGRAMS = Path(__file__).parent / "programs"
-_OURS = ("postgres", "valkey", "api", "transactional", "all-lanes", "all-lanes-2", "beat")
+_OURS = ("postgres", "valkey", "api", "transactional", "all-lanes", "all-lanes-2", "beat", "learner")
 _CELERY = [sys.executable, "-W", "ignore", "-m", "celery", "-q", "-A", "bench.throughput.programs.peer"]
 
 

@@ -16,7 +16,7 @@ from sqlalchemy import Connection, text
 
 from db.repositories import calls, claims
 from db.repositories.quotas import Quotas
-from db.statements import Prepared, json_text
+from db.statements import Prepared
 from domain.delivery import (
     MOST_BYTES,
     CallLine,
@@ -257,7 +257,7 @@ class Delivery:
             recipients=[o.recipients for o in openings],
             costs=[o.cost for o in openings],
             currencies=[o.currency for o in openings],
-            decisions=[json_text(o.decision) for o in openings],
+            decisions=[o.decision for o in openings],
         ).count
         if written == len(ids):
             return frozenset(ids)

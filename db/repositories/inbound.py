@@ -85,10 +85,12 @@ _TAKE = Prepared(
 _MATCH = Prepared(
     "match_events",
     """
-    SELECT e.id, a.id AS attempt_id, a.job_id, a.outcome IS NULL AS open
+    SELECT e.id, a.id AS attempt_id, a.job_id, a.outcome IS NULL AS open, a.provider_id,
+           CAST(EXTRACT(epoch FROM a.settled_at) AS float) AS settled_at,
+           CAST(EXTRACT(epoch FROM e.received_at) AS float) AS received_at
     FROM inbound_events e JOIN providers told ON told.id = e.provider_id
     CROSS JOIN LATERAL (
-        SELECT c.id, c.job_id, c.outcome FROM (
+        SELECT c.id, c.job_id, c.outcome, c.provider_id, c.settled_at FROM (
             SELECT 1 AS place, a.* FROM delivery_attempts a WHERE a.id = e.attempt_id
             UNION ALL
             SELECT 2 AS place, a.* FROM delivery_attempts a
@@ -278,7 +280,10 @@ class Inbound:
 
     def match(self, events: Sequence[UUID]) -> Mapping[UUID, Match]:
         rows = _MATCH(self._connection, events=events)
-        return {r.id: Match(r.attempt_id, r.job_id, r.open) for r in rows}
+        return {
+            r.id: Match(r.attempt_id, r.job_id, r.open, r.provider_id, r.settled_at, r.received_at)
+            for r in rows
+        }
 
     def hold(self, job_ids: Sequence[UUID]) -> Mapping[UUID, Dossier]:
         if not job_ids:

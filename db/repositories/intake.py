@@ -23,7 +23,7 @@ _SURVEY = Prepared(
     "survey",
     """
     SELECT mm_now() AS now,
-        ARRAY(SELECT jsonb_build_array(user_id, name, lane, on_unknown) FROM email_types
+        ARRAY(SELECT jsonb_build_array(user_id, name, lane, on_unknown, category) FROM email_types
             WHERE name = ANY(:types) AND (user_id = ANY(:users) OR user_id IS NULL)) AS types,
         ARRAY(SELECT jsonb_build_array(user_id, name) FROM providers
             WHERE name = ANY(:providers) AND (user_id = ANY(:users) OR user_id IS NULL)
@@ -145,8 +145,8 @@ class Intake:
         return Surroundings(
             now=row.now,
             types={
-                (_owner(owner), name): TypeTerms(Lane(lane), OnUnknown(unknown))
-                for owner, name, lane, unknown in row.types
+                (_owner(owner), name): TypeTerms(Lane(lane), OnUnknown(unknown), category == "marketing")
+                for owner, name, lane, unknown, category in row.types
             },
             providers=frozenset((_owner(owner), name) for owner, name in row.providers),
             keys=frozenset(row.keys),

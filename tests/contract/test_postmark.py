@@ -86,8 +86,16 @@ def test_an_email_that_will_be_late_was_taken(server: PostmarkServer):
     assert send(server).provider_message_id == "m-1"
 
 
+def test_a_number_may_come_as_text(server: PostmarkServer):
+    server.answers.append(as_json(200, {"ErrorCode": "0", "MessageID": "m-1"}))
+    assert send(server).provider_message_id == "m-1"
+    server.answers.append(as_json(422, {"ErrorCode": "401", "Message": "not confirmed"}))
+    with pytest.raises(SenderNotVerified):
+        send(server)
+
+
 @pytest.mark.parametrize(
-    "answer", [{"ErrorCode": 0}, {"ErrorCode": "0", "MessageID": "m"}, {"MessageID": ""}, []]
+    "answer", [{"ErrorCode": 0}, {"ErrorCode": "none", "MessageID": "m"}, {"MessageID": ""}, []]
 )
 def test_a_success_without_its_form_is_none(server: PostmarkServer, answer: Any):
     server.answers.append(as_json(200, answer))

@@ -20,7 +20,9 @@ from domain.errors import (
     Unsupported,
 )
 from domain.message import Address, Attachment, Disposition, Submission, Tracking
-from providers.exchange import Response
+from domain.ports import Letter
+from providers.calls import BatchProvider
+from providers.exchange import Request, Response
 from tests.contract.adapters import adapter, composed, judged, payload
 from tests.contract.emails import a_rich_email, an_email, new_id
 from tests.contract.recorded import CONTRACTS
@@ -199,6 +201,23 @@ def test_a_key_that_may_only_send_is_a_good_key() -> None:
 # -- the official document -----------------------------------------------------------------------------------
 
 # Known faults: it types an attachment's `content` as `format: binary`, though JSON carries base64.
+
+
+@pytest.mark.skipif(not SPEC.exists(), reason=f"no official document in {CONTRACTS}")
+def test_a_call_with_several_emails_is_valid_by_the_official_document() -> None:
+    document = json.loads(SPEC.read_text())
+    operation = document["paths"]["/emails/batch"]["post"]
+    content = operation["requestBody"]["content"]["application/json"]["schema"]
+    provider = adapter("resend")
+    assert isinstance(provider, BatchProvider)
+    (call,) = provider.pack([Letter(an_email(tags=("a",)), new_id()) for _ in range(3)], 50)
+    assert isinstance(call.request, Request)
+    schema = {**content, "components": document["components"]}
+    validator = jsonschema.Draft202012Validator(schema, format_checker=jsonschema.FormatChecker())
+    assert [e.message for e in validator.iter_errors(json.loads(call.request.body))] == []
+    known = {p["name"].lower() for p in operation.get("parameters", [])}
+    ours = {name.lower() for name in call.request.headers} - {"authorization", "accept", "content-type"}
+    assert ours <= known | {"idempotency-key", "x-batch-validation"}
 
 
 @pytest.mark.skipif(not SPEC.exists(), reason=f"no official document in {CONTRACTS}")

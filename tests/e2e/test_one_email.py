@@ -19,7 +19,7 @@ def test_an_email_is_delivered_and_its_record_says_how(service: Service):
     (attempt,) = email["attempts"]
     assert (attempt["provider"], attempt["outcome"]) == (CHEAP, "accepted")
     assert attempt["estimated_cost"] == "0.0004"
-    assert attempt["decision"]["reason"] == "LOWEST_COST"
+    assert attempt["decision"]["reason"] == "LOWEST_EXPECTED_COST"
     assert NEXT in attempt["decision"]["explanation"]
     (received,) = service.inbox(email_id)
     assert received["attempt_id"] == attempt["id"]

@@ -70,6 +70,14 @@ class Driver:
     def heal(self, account: str) -> None:
         assert self.control("DELETE", f"/control/accounts/{account}/fault").status == 200
 
+    def clear(self) -> None:
+        """Forget what came."""
+        self.control("DELETE", "/messages")
+
+    def heal_all(self) -> None:
+        for account in self.known["accounts"]:
+            self.heal(account["name"])
+
     def received(self, **query: str) -> list[dict[str, Any]]:
         text = "&".join(f"{key}={value}" for key, value in query.items())
         messages: list[dict[str, Any]] = self.get(f"/messages.json?{text}").json["messages"]
@@ -126,6 +134,15 @@ def running(directory: Path, **options: Any) -> Iterator[Driver]:
         yield Driver(sandbox)
     finally:
         sandbox.stop()
+
+
+@contextmanager
+def running_accounts(folder: Path, *dialects: str) -> Iterator[Driver]:
+    """A sandbox with an account of each dialect, named as that."""
+    wanted = folder / "wanted.json"
+    wanted.write_text(json.dumps([{"name": dialect, "dialect": dialect} for dialect in dialects]))
+    with running(folder / "data", accounts_file=wanted) as driver:
+        yield driver
 
 
 def mail(to: str = "ada@example.com", **fields: Any) -> dict[str, Any]:

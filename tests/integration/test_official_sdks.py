@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import json
 from collections.abc import Iterator
 from email.message import EmailMessage
 from typing import Any
@@ -15,28 +14,22 @@ import resend
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from tests.integration.sandbox_driver import Driver, running
+from tests.integration.sandbox_driver import Driver, running_accounts
 
 pytestmark = pytest.mark.sdk
 
 
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Driver]:
-    folder = tmp_path_factory.mktemp("sandbox")
-    accounts = folder / "wanted.json"
-    accounts.write_text(
-        json.dumps([{"name": name, "dialect": name} for name in ("mailgun", "resend", "ses")])
-    )
-    with running(folder / "data", accounts_file=accounts) as driver:
+    with running_accounts(tmp_path_factory.mktemp("sandbox"), *("mailgun", "resend", "ses")) as driver:
         yield driver
 
 
 @pytest.fixture
 def driver(shared: Driver) -> Iterator[Driver]:
-    shared.control("DELETE", "/messages")
+    shared.clear()
     yield shared
-    for account in shared.known["accounts"]:
-        shared.heal(account["name"])
+    shared.heal_all()
 
 
 # -- Amazon SES: boto3 --------------------------------------------------------------------------------------

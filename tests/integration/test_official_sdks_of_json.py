@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import base64
 import gc
-import json
 import socket
 import ssl
 import threading
@@ -25,7 +24,7 @@ from brevo.core.api_error import ApiError
 from mailjet_rest.errors import MailjetApiError
 
 from tests.contract.certificates import Authority, make_authority
-from tests.integration.sandbox_driver import Driver, running
+from tests.integration.sandbox_driver import Driver, running_accounts
 
 pytestmark = pytest.mark.sdk
 KINDS = ("brevo", "mailersend", "mailjet", "mailtrap")
@@ -33,19 +32,15 @@ KINDS = ("brevo", "mailersend", "mailjet", "mailtrap")
 
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Driver]:
-    folder = tmp_path_factory.mktemp("sandbox")
-    accounts = folder / "wanted.json"
-    accounts.write_text(json.dumps([{"name": name, "dialect": name} for name in KINDS]))
-    with running(folder / "data", accounts_file=accounts) as driver:
+    with running_accounts(tmp_path_factory.mktemp("sandbox"), *KINDS) as driver:
         yield driver
 
 
 @pytest.fixture
 def driver(shared: Driver) -> Iterator[Driver]:
-    shared.control("DELETE", "/messages")
+    shared.clear()
     yield shared
-    for account in shared.known["accounts"]:
-        shared.heal(account["name"])
+    shared.heal_all()
 
 
 # -- Brevo --------------------------------------------------------------------------------------------------

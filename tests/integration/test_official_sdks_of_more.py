@@ -4,7 +4,6 @@ they understand.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,7 +16,7 @@ from python_http_client.exceptions import HTTPError
 from sendgrid.helpers.mail import Category, CustomArg, Email, Mail, Personalization, ReplyTo, To
 from sparkpost.exceptions import SparkPostAPIException
 
-from tests.integration.sandbox_driver import Driver, running
+from tests.integration.sandbox_driver import Driver, running_accounts
 
 pytestmark = pytest.mark.sdk
 KINDS = ("sendgrid", "postmark", "sparkpost")
@@ -25,19 +24,15 @@ KINDS = ("sendgrid", "postmark", "sparkpost")
 
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Driver]:
-    folder = tmp_path_factory.mktemp("sandbox")
-    accounts = folder / "wanted.json"
-    accounts.write_text(json.dumps([{"name": name, "dialect": name} for name in KINDS]))
-    with running(folder / "data", accounts_file=accounts) as driver:
+    with running_accounts(tmp_path_factory.mktemp("sandbox"), *KINDS) as driver:
         yield driver
 
 
 @pytest.fixture
 def driver(shared: Driver) -> Iterator[Driver]:
-    shared.control("DELETE", "/messages")
+    shared.clear()
     yield shared
-    for account in shared.known["accounts"]:
-        shared.heal(account["name"])
+    shared.heal_all()
 
 
 # -- SendGrid -----------------------------------------------------------------------------------------------

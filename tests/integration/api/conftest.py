@@ -16,7 +16,7 @@ def module_world(databases: Databases) -> Iterator[World]:
     with databases.clone() as url:
         made = make_world(url)
         yield made
-        made.engine.dispose()
+        made.close()
 
 
 @pytest.fixture

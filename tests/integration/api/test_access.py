@@ -12,6 +12,7 @@ from tests.builders import new_id
 from tests.integration.api.world import EMAIL, Caller, World
 
 EMAIL_ID, PROVIDER_ID, RULE_ID = "<uuid:email_id>", "<uuid:provider_id>", "<uuid:rule_id>"
+TEMPLATE_ID, TYPE_ID = "<uuid:template_id>", "<uuid:type_id>"
 
 # (method, rule) → scope; None: public.
 ROUTES = {
@@ -35,6 +36,21 @@ ROUTES = {
     ("PUT", f"/v1/routing-rules/{RULE_ID}"): "rules:write",
     ("PATCH", f"/v1/routing-rules/{RULE_ID}"): "rules:write",
     ("DELETE", f"/v1/routing-rules/{RULE_ID}"): "rules:write",
+    ("POST", "/v1/templates"): "templates:write",
+    ("GET", "/v1/templates"): "templates:read",
+    ("GET", f"/v1/templates/{TEMPLATE_ID}"): "templates:read",
+    ("PATCH", f"/v1/templates/{TEMPLATE_ID}"): "templates:write",
+    ("DELETE", f"/v1/templates/{TEMPLATE_ID}"): "templates:write",
+    ("POST", f"/v1/templates/{TEMPLATE_ID}/versions"): "templates:write",
+    ("GET", f"/v1/templates/{TEMPLATE_ID}/versions"): "templates:read",
+    ("GET", f"/v1/templates/{TEMPLATE_ID}/versions/<int:version>"): "templates:read",
+    ("POST", f"/v1/templates/{TEMPLATE_ID}/publish"): "templates:write",
+    ("POST", f"/v1/templates/{TEMPLATE_ID}/preview"): "templates:read",
+    ("POST", "/v1/email-types"): "types:write",
+    ("GET", "/v1/email-types"): "types:read",
+    ("GET", f"/v1/email-types/{TYPE_ID}"): "types:read",
+    ("PATCH", f"/v1/email-types/{TYPE_ID}"): "types:write",
+    ("DELETE", f"/v1/email-types/{TYPE_ID}"): "types:write",
     ("GET", "/healthz"): None,
     ("GET", "/readyz"): None,
     ("GET", "/metrics"): None,
@@ -58,12 +74,33 @@ BODIES = {
     ("POST", "/v1/routing-rules"): {"email_type": "transactional", "default_provider": "p"},
     ("PUT", f"/v1/routing-rules/{RULE_ID}"): {"email_type": "transactional", "default_provider": "p"},
     ("PATCH", f"/v1/routing-rules/{RULE_ID}"): {"priority": 5},
+    ("POST", "/v1/email-types"): {"name": "t"},
+    ("PATCH", f"/v1/email-types/{TYPE_ID}"): {"urgent": True},
+    ("POST", "/v1/templates"): {"name": "t", "subject": "s", "text": "t"},
+    ("PATCH", f"/v1/templates/{TEMPLATE_ID}"): {"name": "renamed"},
+    ("POST", f"/v1/templates/{TEMPLATE_ID}/versions"): {"subject": "s", "text": "t"},
+    ("POST", f"/v1/templates/{TEMPLATE_ID}/publish"): {"version": 1},
+    ("POST", f"/v1/templates/{TEMPLATE_ID}/preview"): {"variables": {}},
     ("PUT", f"/v1/providers/{PROVIDER_ID}/webhook"): {"secrets": [{"username": "u", "password": "p"}]},
 }
 
 
-def path_of(rule: str, email: object = None, provider: object = None, routing_rule: object = None) -> str:
-    ids = {EMAIL_ID: email, PROVIDER_ID: provider, RULE_ID: routing_rule}
+def path_of(
+    rule: str,
+    email: object = None,
+    provider: object = None,
+    routing_rule: object = None,
+    template: object = None,
+    email_type: object = None,
+) -> str:
+    rule = rule.replace("<int:version>", "1")
+    ids = {
+        EMAIL_ID: email,
+        PROVIDER_ID: provider,
+        RULE_ID: routing_rule,
+        TEMPLATE_ID: template,
+        TYPE_ID: email_type,
+    }
     for placeholder, found in ids.items():
         rule = rule.replace(placeholder, str(found or new_id()))
     return rule
@@ -103,6 +140,8 @@ def test_the_scope_alone_suffices(world: World, method: str, rule: str) -> None:
     body = dict(BODIES.get((method, rule), {})) or None
     if body and body.get("name") == "p":
         body["name"] = "q"
+    if body and body.get("name") == "t":
+        body["name"] = "u"
     if method == "DELETE" and "providers" in rule:
         owner.delete(path_of(f"/v1/routing-rules/{RULE_ID}", *mine))
     answer = caller.ask(method, path_of(rule, *mine), json=body)
@@ -115,24 +154,28 @@ def test_what_belongs_to_others_is_not_there(world: World, method: str, rule: st
     theirs = things(world.user())
     caller = world.user(role)
     caller.provider("p")
-    for ids in (theirs, (None, None, None)):
+    for ids in (theirs, (None,) * 5):
         answer = caller.ask(method, path_of(rule, *ids), json=BODIES.get((method, rule)))
         assert (answer.status_code, answer.get_json()["type"]) == (404, "/problems/not-found")
 
 
-@pytest.mark.parametrize("rule", ["/v1/emails", "/v1/providers", "/v1/routing-rules"])
+@pytest.mark.parametrize(
+    "rule", ["/v1/emails", "/v1/providers", "/v1/routing-rules", "/v1/templates", "/v1/email-types"]
+)
 def test_lists_show_nothing_of_others(world: World, member: Caller, rule: str) -> None:
     theirs = {str(thing) for thing in things(world.user())}
     shown = {item["id"] for item in member.get(rule, query_string={"limit": 100}).get_json()["data"]}
     assert not theirs & shown
 
 
-def things(owner: Caller) -> tuple[UUID, UUID, UUID]:
-    """An email, a provider and a rule of this user."""
+def things(owner: Caller) -> tuple[UUID, UUID, UUID, UUID, UUID]:
+    """An email, a provider, a rule, a template and an email type of this user."""
     email = owner.post("/v1/emails", EMAIL).get_json()["id"]
     provider = owner.provider("p")
     rule = owner.post("/v1/routing-rules", BODIES["POST", "/v1/routing-rules"]).get_json()["id"]
-    return UUID(email), provider, UUID(rule)
+    template = owner.post("/v1/templates", BODIES["POST", "/v1/templates"]).get_json()["id"]
+    email_type = owner.post("/v1/email-types", BODIES["POST", "/v1/email-types"]).get_json()["id"]
+    return UUID(email), provider, UUID(rule), UUID(template), UUID(email_type)
 
 
 # Keys

@@ -54,7 +54,7 @@ def test_the_document_is_valid_openapi_3_1(document: dict[str, Any]) -> None:
 def test_every_route_is_described_with_its_scope(document: dict[str, Any]) -> None:
     described = operations(document)
     expected = {
-        (method, re.sub(r"<uuid:(\w+)>", r"{\1}", rule)): scope
+        (method, re.sub(r"<(?:uuid|int):(\w+)>", r"{\1}", rule)): scope
         for (method, rule), scope in ROUTES.items()
         if rule not in ("/openapi.json", "/docs", "/metrics")  # for people and for Prometheus
         and not rule.startswith("/hooks/")  # for providers
@@ -89,6 +89,8 @@ def test_the_examples_of_the_document_are_accepted(
         ("providers", "ProviderCreate"),
         ("routing-rules", "RuleCreate"),
         ("emails", "EmailCreate"),
+        ("templates", "TemplateCreate"),
+        ("email-types", "TypeCreate"),
     ):
         for example in document["components"]["schemas"][name]["examples"]:
             answer = member.post(f"/v1/{path}", example)
@@ -126,10 +128,13 @@ def test_generated_requests_get_only_answers_that_the_document_names(
     world: World, method: str, rule: str, mode: GenerationMode
 ) -> None:
     owner = world.user()
-    ids = dict(zip(("email_id", "provider_id", "rule_id"), things(owner), strict=True))
+    ids: dict[str, Any] = dict(
+        zip(("email_id", "provider_id", "rule_id", "template_id", "type_id"), things(owner), strict=True)
+    )
+    ids |= {"version": 1}
     schema = schemathesis.openapi.from_wsgi("/openapi.json", world.app)
     schema.config.generation.update(with_security_parameters=False)
-    operation = schema[re.sub(r"<uuid:(\w+)>", r"{\1}", rule)][method]
+    operation = schema[re.sub(r"<(?:uuid|int):(\w+)>", r"{\1}", rule)][method]
     turns = itertools.count()
 
     @settings(

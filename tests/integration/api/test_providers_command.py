@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from click.testing import CliRunner, Result
 
 from cli.providers import providers as command
 from tests.integration.api.world import World, make_world
-from tests.integration.sandbox_driver import Driver, running
+from tests.integration.sandbox_driver import Driver, running_accounts
 
 
 @pytest.fixture
@@ -25,11 +24,7 @@ def world(database_url: str) -> Iterator[World]:
 
 @pytest.fixture
 def sandbox(tmp_path: Path) -> Iterator[Driver]:
-    accounts = tmp_path / "wanted.json"
-    accounts.write_text(
-        json.dumps([{"name": n, "dialect": n} for n in ("postmark", "resend", "ses", "brevo")])
-    )
-    with running(tmp_path / "data", accounts_file=accounts) as driver:
+    with running_accounts(tmp_path, *("postmark", "resend", "ses", "brevo")) as driver:
         yield driver
 
 

@@ -29,6 +29,7 @@ from domain.ports import Provider, WebhookReceiver
 from providers import registry
 from providers.world import World as ProvidersWorld
 from wiring.bootstrap import new_id
+from wiring.rendering.pool import RendererPool
 
 
 class FixedClock:
@@ -93,6 +94,11 @@ class World:
     check_error: list[ProviderError]
     check_tells: list[Checkup]
     confirmed: list[tuple[str, str]]
+
+    def close(self) -> None:
+        self.engine.dispose()
+        assert isinstance(self.deps.renderer, RendererPool)
+        self.deps.renderer.close()
 
     def sql(self, statement: str, **values: Any) -> Sequence[Any]:
         with self.engine.begin() as connection:
@@ -230,6 +236,7 @@ def make_world(database_url: str, ready: Callable[[], list[Check]] | None = None
         posts=Posts(units, bell),
         build_receiver=receive,
         confirm=lambda provider, url: confirmed.append((provider, url)),
+        renderer=RendererPool(1),
         ready=ready or (lambda: [Check("postgres", ok=True)]),
     )
     return World(create_app(deps), engine, deps, bell, built, check_error, check_tells, confirmed)

@@ -97,7 +97,7 @@ class Life(RuleBasedStateMachine):
         if reached != "claim" and claim.jobs:
             provider = house.one("SELECT id FROM providers WHERE name = 'first'").id
             job = claim.jobs[0]
-            email = Opening(new_id(), job.job_id, provider, job.round, 1, "0.0001", "USD", {})  # type: ignore[arg-type]
+            email = Opening(new_id(), job.job_id, provider, job.round, 1, "0.0001", "USD")  # type: ignore[arg-type]
             with house.units() as unit:
                 unit.delivery.fence(run.id)
                 unit.delivery.open(run.id, claim.token, [email])

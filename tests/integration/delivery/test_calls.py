@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
@@ -16,7 +15,7 @@ from providers import registry
 from providers.world import Timeouts, World
 from tests.builders import a_submission
 from tests.integration.delivery.conftest import House
-from tests.integration.sandbox_driver import Driver, running
+from tests.integration.sandbox_driver import Driver, running_accounts
 from workers.inbound import apply_events
 from workers.repeats import repeat_calls
 
@@ -28,21 +27,17 @@ log = structlog.get_logger("test")
 
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Driver]:
-    folder = tmp_path_factory.mktemp("sandbox")
-    accounts = folder / "wanted.json"
-    accounts.write_text(
-        json.dumps([{"name": n, "dialect": n} for n in sorted({*BATCHING, *REPEATABLE, *SHARING})])
-    )
-    with running(folder / "data", accounts_file=accounts) as driver:
+    with running_accounts(
+        tmp_path_factory.mktemp("sandbox"), *sorted({*BATCHING, *REPEATABLE, *SHARING})
+    ) as driver:
         yield driver
 
 
 @pytest.fixture
 def sandbox(shared: Driver) -> Iterator[Driver]:
-    shared.control("DELETE", "/messages")
+    shared.clear()
     yield shared
-    for account in shared.known["accounts"]:
-        shared.heal(account["name"])
+    shared.heal_all()
 
 
 def connect(house: House, sandbox: Driver, kind: str, **config: Any) -> None:
@@ -288,9 +283,12 @@ def test_a_call_is_not_made_again_for_an_email_that_was_tried_again_since(
     assert len(sandbox.received()) == sent
 
 
-def test_a_call_that_would_no_longer_be_the_same_is_not_made(house: House, sandbox: Driver) -> None:
-    connect(house, sandbox, "resend")
-    sandbox.fail("resend", "drop", count=1)
+@pytest.mark.parametrize("kind", REPEATABLE)
+def test_a_call_that_would_no_longer_be_the_same_is_not_made(
+    house: House, sandbox: Driver, kind: str
+) -> None:
+    connect(house, sandbox, kind)
+    sandbox.fail(kind, "drop", count=1)
     (job,) = house.accept()
     house.drain()
     with house.engine.begin() as connection:

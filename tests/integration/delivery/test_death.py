@@ -26,7 +26,7 @@ def claim(house, run, limit=100):
 
 def an_opening(house, job, provider="one"):
     provider_id = house.one("SELECT id FROM providers WHERE name = :name", name=provider).id
-    return Opening(new_id(), job, provider_id, 0, 1, Decimal("0.0004"), "USD", {})
+    return Opening(new_id(), job, provider_id, 0, 1, Decimal("0.0004"), "USD")
 
 
 def open_attempt(house, run, token, job):

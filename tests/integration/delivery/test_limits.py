@@ -37,7 +37,7 @@ def test_a_spent_quota_moves_the_rest_to_the_next_provider_with_the_reason(house
     house.drain()
     assert (len(cheap.sent), len(dear.sent)) == (3, 2)
     assert tuple(used(house)) == (3, 3)
-    reasons = house.all("SELECT decision->'excluded'->0->>'because' AS b FROM delivery_attempts")
+    reasons = house.all("SELECT decision->'excluded'->0->>1 AS b FROM delivery_attempts")
     assert [r.b for r in reasons].count("QUOTA_DAY") == 2
 
 
@@ -284,7 +284,7 @@ def test_a_worker_waits_for_another_that_is_reserving_the_last_of_a_quota(house)
         unit.commit()
 
     def opening(job):
-        return Opening(new_id(), job, provider, 0, 1, Decimal("0.0004"), "USD", {})
+        return Opening(new_id(), job, provider, 0, 1, Decimal("0.0004"), "USD")
 
     def reserve_too():
         with house.units() as unit:

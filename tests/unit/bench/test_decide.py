@@ -15,7 +15,7 @@ def test_it_times_five_and_twenty_providers_with_and_without_writing_it_out():
     found = CliRunner().invoke(decide, ["--rounds", "1000", "--json"])
     assert found.exit_code == 0, found.output
     timings = json.loads(found.stdout)["timings"]
-    assert [(t["providers"], "JSON" in t["what"]) for t in timings] == [
+    assert [(t["providers"], "stored" in t["what"]) for t in timings] == [
         (5, False), (5, True), (20, False), (20, True),
     ]  # fmt: skip
     assert all(0 < t["p50"] <= t["p99"] for t in timings)

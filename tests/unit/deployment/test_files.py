@@ -80,6 +80,7 @@ def test_the_containers_run_what_run_runs(declared: dict[str, Any]):
         "worker-transactional": commands.worker(*commands.TRANSACTIONAL),
         "worker-all-lanes": commands.worker(*commands.ALL_LANES),
         "beat": commands.beat(),
+        "learner": commands.learner(),
         "flower": commands.flower("0.0.0.0", 5555),
     }
     assert {name: declared[name]["command"] for name in wanted} == wanted

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from domain.message import OnUnknown
 from routing.acceptance import Ends
-from routing.explanation import explain
+from routing.explanation import FORM, row_text, seen_text, tell
 from routing.index import Worth, coefficients
 from routing.outlook import Outlook, Reason, Standing, Why, choose
 from tests.builders import chance
@@ -160,15 +161,26 @@ def test_a_lower_price_never_makes_a_choice_less_likely(fleet, seed, less):
     assert chosen(*cheaper, seed=seed).provider == found.provider
 
 
+def told(choice, standings, names, view=1):
+    """What a reader is told of what the ledger keeps of a choice."""
+    rows = [row_text(name, s, RECEIPT, 0) for name, s in zip(names, standings, strict=True)]
+    kept = {
+        "form": FORM, "chosen": names[choice.provider], "reason": choice.reason.value, "rule": None, "excluded": [],
+        "view": view, "worth": [RECEIPT.value, RECEIPT.wait], "group": "google",
+        "seen": json.loads(seen_text(choice.scores, rows)),
+    }  # fmt: skip
+    return tell(kept)
+
+
 def test_a_choice_explains_itself():
     names = ("one", "two", "three")
     standings = (a_standing(0.1), a_standing(0.5), a_standing(0.2, **DOWN))
-    said = explain(chosen(*standings), Outlook(7, standings), RECEIPT, 0, names)
+    said = told(chosen(*standings), standings, names, view=7)
     assert (said["chosen"], said["reason"]) == ("one", "LOWEST_EXPECTED_COST")
     assert (said["runner_up"], said["snapshot"]) == ("two", 7)
     assert said["margin"] == pytest.approx(0.4, abs=0.01)
-    assert [r["state"] for r in said["providers"]] == ["COMPARED", "COMPARED", "BREAKER_OPEN"]
-    for row in said["providers"]:
+    assert [r["state"] for r in said["candidates"]] == ["COMPARED", "COMPARED", "BREAKER_OPEN"]
+    for row in said["candidates"]:
         parts = sum(row[p] for p in ("price", "shadow", "work", "lost", "time", "congestion"))
         assert row["index"] == pytest.approx(parts, abs=1e-4)
 
@@ -190,5 +202,5 @@ ALARMED = a_standing(0.1, 0.1, healthy=well(0.1), alarmed=frozenset({0}))
 def test_it_is_said_why_the_better_one_was_passed_over(better, free, reason):
     standings = (better, a_standing(0.5))
     choice = chosen(*standings, free=lambda k: free if k == 0 else 1.0)
-    said = explain(choice, Outlook(1, standings), RECEIPT, 0, ("better", "taken"))
+    said = told(choice, standings, ("better", "taken"))
     assert (said["chosen"], said["reason"]) == ("taken", reason)

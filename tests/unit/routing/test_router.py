@@ -222,7 +222,7 @@ def standing(price: float, delivered: float, *, gmail: float | None = None) -> S
 
 
 def learned(*providers, value=20.0, rules=()):
-    return replace(a_snapshot(*providers, rules=rules), worths={"transactional": Worth(value, 0.05)})
+    return replace(a_snapshot(*providers, rules=rules), worths={(None, "transactional"): Worth(value, 0.05)})
 
 
 LOSSY = replace(CHEAP, standing=standing(0.1, 0.98, gmail=0.5))
@@ -233,8 +233,8 @@ def test_what_was_learned_ranks_by_expected_cost_and_shows_its_parts():
     decision = chosen(snapshot=learned(SOUND, LOSSY))
     assert (decision.chosen.provider, decision.reason) == ("cheap", "LOWEST_EXPECTED_COST")
     assert "the lowest expected cost" in decision.explanation()
-    score = decision.as_json()["candidates"][0]["score"]
-    assert score["index"] == pytest.approx(0.1 + 20 * 0.02 + score["waited"], abs=0.05)
+    score = decision.as_json()["candidates"][0]
+    assert score["index"] == pytest.approx(0.1 + 20 * 0.02 + score["time"], abs=0.05)
 
 
 def test_a_block_by_one_mailbox_host_moves_its_emails_only():

@@ -1,0 +1,179 @@
+"""/v1/email-types: what kinds of email there are, and how each is treated."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Literal
+from uuid import UUID
+
+from flask import Response
+from flask_openapi3.blueprint import APIBlueprint
+from flask_openapi3.models.tag import Tag
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool
+from pydantic_core import PydanticCustomError
+from sqlalchemy import RowMapping
+
+from api.auth import caller
+from api.documents import problems
+from api.errors import Problem, not_found
+from api.fields import Body, Out, Page, Text, Timestamp
+from api.ownership import changeable, new_owner
+from api.paging import page, read_cursor
+from api.provider_schemas import PageQuery
+from api.requests import answer, dependencies, empty, scoped
+from db.repositories.email_types import Declaration, TypeDeclared
+
+blueprint = APIBlueprint(
+    "email_types", __name__, url_prefix="/v1/email-types", abp_tags=[Tag(name="email types")]
+)
+_ONE = "/<uuid:type_id>"
+READ, WRITE = "types:read", "types:write"
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,49}\Z")
+_FOR_ALL = ("transactional", "marketing")  # there from the start, and named as defaults
+
+
+def _type_name(name: str) -> str:
+    if not _NAME.match(name):
+        raise PydanticCustomError(
+            "type_name", "a name has 1 to 50 characters of A-Z, a-z, 0-9, . _ -, and begins with no sign"
+        )
+    return name
+
+
+Category = Literal["transactional", "marketing"]
+LaneName = Literal["transactional", "bulk"]
+Unknown = Literal["hold", "resend"]
+Policy = Literal["cheapest", "balanced", "most_reliable"]
+
+
+class TypeCreate(Body):
+    """A kind of email. What is left out follows the category."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"name": "login-code", "on_unknown": "resend", "urgent": True}]}
+    )
+
+    name: Annotated[Text, AfterValidator(_type_name)]
+    category: Category = Field(
+        default="transactional", description="marketing: one recipient each, and no cc or bcc."
+    )
+    lane: LaneName | None = Field(
+        default=None, description="The queue. Left out: bulk for marketing, else transactional."
+    )
+    on_unknown: Unknown = Field(
+        default="hold", description="What to do when nobody can say whether a provider took an email."
+    )
+    policy: Policy = Field(default="balanced", description="What the choice of the provider weighs most.")
+    urgent: StrictBool = Field(default=False, description="Seconds count, as for login codes.")
+    shared: StrictBool = Field(default=False, description="For all users; only operators may.")
+
+
+class TypeChange(Body):
+    """What is left out stays. Emails that were accepted keep their lane and their `on_unknown`."""
+
+    category: Category = "transactional"
+    lane: LaneName = "transactional"
+    on_unknown: Unknown = "hold"
+    policy: Policy = "balanced"
+    urgent: StrictBool = False
+
+
+class TypePath(BaseModel):
+    type_id: UUID = Field(description="The type's id.")
+
+
+class TypeOut(Out):
+    """A declared email type."""
+
+    id: UUID
+    name: str
+    category: Category
+    lane: LaneName
+    on_unknown: Unknown
+    policy: Policy
+    urgent: bool
+    shared: bool
+    created_at: Timestamp
+
+
+class TypePage(Page[TypeOut]):
+    """Email types, newest first."""
+
+
+@blueprint.post("", summary="Declare an email type", responses={201: TypeOut, **problems(409, 413, 415, 422)})
+@scoped(WRITE)
+def create(body: TypeCreate) -> Response:
+    """A user's own type goes before a shared one of the same name."""
+    deps, asker = dependencies(), caller()
+    owner = new_owner(asker, body.shared)
+    lane = body.lane or ("bulk" if body.category == "marketing" else "transactional")
+    type_id = deps.ids()
+    declared = Declaration(owner, body.name, body.category, lane, body.on_unknown, body.policy, body.urgent)
+    with deps.units() as unit:
+        try:
+            unit.email_types.write(type_id, declared)
+        except TypeDeclared as before:
+            raise Problem(409, "A type of this name is declared") from before
+        row = unit.email_types.get(asker.user_id, type_id)
+        unit.commit()
+    return answer(_type(row), 201, {"Location": f"/v1/email-types/{type_id}"})
+
+
+@blueprint.get("", summary="List email types", responses={200: TypePage, **problems(422)})
+@scoped(READ)
+def list_types(query: PageQuery) -> Response:
+    """The caller's own and the shared ones, newest first."""
+    before = read_cursor(query.cursor)
+    with dependencies().units() as unit:
+        rows = unit.email_types.list(caller().user_id, before, query.limit + 1)
+    return answer(page(TypePage, rows, query.limit, _type))
+
+
+@blueprint.get(_ONE, summary="Look up an email type", responses={200: TypeOut, **problems(404)})
+@scoped(READ)
+def get(path: TypePath) -> Response:
+    """How its emails are treated."""
+    with dependencies().units() as unit:
+        row = unit.email_types.get(caller().user_id, path.type_id)
+    return answer(_type(row))
+
+
+@blueprint.patch(
+    _ONE, summary="Change an email type", responses={200: TypeOut, **problems(404, 413, 415, 422)}
+)
+@scoped(WRITE)
+def change(path: TypePath, body: TypeChange) -> Response:
+    """What is left out stays. Its name stays always: emails and rules name it."""
+    asker = caller()
+    with dependencies().units() as unit:
+        row = changeable(asker, unit.email_types.lock(asker.user_id, path.type_id))
+        said = {name: row[name] for name in ("category", "lane", "on_unknown", "policy", "urgent")}
+        said |= body.model_dump(exclude_unset=True)
+        unit.email_types.write(path.type_id, Declaration(row["user_id"], row["name"], **said))
+        fresh = unit.email_types.get(asker.user_id, path.type_id)
+        unit.commit()
+    return answer(_type(fresh))
+
+
+@blueprint.delete(_ONE, summary="Delete an email type", responses={204: None, **problems(404, 409)})
+@scoped(WRITE)
+def delete(path: TypePath) -> Response:
+    """Emails that were accepted are sent. 409: a routing rule names it, or it is one that all rely on."""
+    asker = caller()
+    with dependencies().units() as unit:
+        row = changeable(asker, unit.email_types.lock(asker.user_id, path.type_id))
+        if row["user_id"] is None and row["name"] in _FOR_ALL:
+            raise Problem(409, f"The type {row['name']} exists from the start, and stays")
+        if unit.email_types.in_rules(path.type_id):
+            raise Problem(409, "A routing rule names this type: delete the rule first")
+        unit.email_types.delete(path.type_id)
+        unit.commit()
+    return empty()
+
+
+def _type(row: RowMapping | None) -> TypeOut:
+    if row is None:
+        raise not_found()
+    return TypeOut(
+        **{name: row[name] for name in TypeOut.model_fields if name in row}, shared=row["user_id"] is None
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -109,6 +110,17 @@ def build_rota(settings: Settings) -> Rota:
             emails=kept(knobs.keep_emails_days),
         ),
     )
+
+
+def _with_threads(count: int, name: str) -> ThreadPoolExecutor:
+    """A pool whose threads run from the start. One that cannot be started later, for want of memory, would fail a
+    window that is in the ledger already.
+    """
+    pool = ThreadPoolExecutor(count, thread_name_prefix=name)
+    together = threading.Barrier(count)
+    for started in [pool.submit(together.wait) for _ in range(count)]:
+        started.result()
+    return pool
 
 
 class Foundry:
@@ -295,8 +307,8 @@ def build_worker(
         with units() as unit, suppress(redis.RedisError):  # told of elsewhere, when it is away
             report_clock(unit.connection, slow_client)
 
-    pool = ThreadPoolExecutor(knobs.in_flight, thread_name_prefix="mailmux-send")
-    crew = ThreadPoolExecutor(2, thread_name_prefix="mailmux-flight")
+    pool = _with_threads(knobs.in_flight, "mailmux-send")
+    crew = _with_threads(2, "mailmux-flight")
     tally = Tally(slow_client)
     sender = CountingSender(fleet.adapter, pool, clock, log)
     sender.count = tally

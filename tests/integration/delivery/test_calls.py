@@ -283,9 +283,12 @@ def test_a_call_is_not_made_again_for_an_email_that_was_tried_again_since(
     assert len(sandbox.received()) == sent
 
 
-def test_a_call_that_would_no_longer_be_the_same_is_not_made(house: House, sandbox: Driver) -> None:
-    connect(house, sandbox, "resend")
-    sandbox.fail("resend", "drop", count=1)
+@pytest.mark.parametrize("kind", REPEATABLE)
+def test_a_call_that_would_no_longer_be_the_same_is_not_made(
+    house: House, sandbox: Driver, kind: str
+) -> None:
+    connect(house, sandbox, kind)
+    sandbox.fail(kind, "drop", count=1)
     (job,) = house.accept()
     house.drain()
     with house.engine.begin() as connection:

@@ -22,7 +22,7 @@ from api.routes.documents import register_documents
 from api.routes.email_types import TypeOut, TypePage
 from api.routes.routing import Preview
 from api.routes.webhooks import WebhookOut
-from api.schemas import EmailAccepted, EmailOut, EmailPage
+from api.schemas import CancelledMany, EmailAccepted, EmailOut, EmailPage
 from api.template_schemas import (
     RenderedOut,
     TemplateOut,
@@ -56,6 +56,7 @@ _ANSWERS = [
         RenderedOut,
         TypeOut,
         TypePage,
+        CancelledMany,
     ),
     *(health.Alive, health.Readiness),
 ]

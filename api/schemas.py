@@ -6,6 +6,7 @@ the errors of other fields.
 
 from __future__ import annotations
 
+import json
 from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
@@ -296,8 +297,15 @@ class EmailPath(BaseModel):
     email_id: UUID = Field(description="The email's id.")
 
 
-class EmailFilter(Body):
-    """Which emails to list; all given filters hold together. Newest first."""
+def _metadata_pair(pair: str) -> str:
+    name, colon, value = pair.partition(":")
+    if not name or not colon:
+        raise PydanticCustomError("metadata_pair", "written as name:value")
+    return json.dumps({name: value})
+
+
+class EmailChoice(Body):
+    """Which emails are meant; all that is given holds together."""
 
     status: Status | None = None
     email_type: Text | None = Field(default=None, max_length=50)
@@ -307,12 +315,48 @@ class EmailFilter(Body):
     provider: Text | None = Field(
         default=None, max_length=100, description="Name of the provider that accepted it."
     )
+    metadata: Annotated[Text, Field(max_length=600), AfterValidator(_metadata_pair)] | None = Field(
+        default=None, description="name:value, as its metadata have it."
+    )
     created_after: Instant | None = None
     created_before: Instant | None = None
+
+
+class EmailFilter(EmailChoice):
+    """Which emails to list; all given filters hold together. Newest first."""
+
     limit: PageSize = 25
     cursor: str | None = Field(
         default=None, max_length=100, description="The next_cursor of the page before."
     )
+
+
+class CancelMany(EmailChoice):
+    """Which of the emails that still wait to take back. At least one filter is given."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"tag": "spring-sale", "dry_run": True}]})
+
+    dry_run: StrictBool = Field(default=False, description="Only count them.", validate_default=True)
+
+    @field_validator("dry_run")
+    @classmethod
+    def _some_filter(cls, dry_run: bool, info: ValidationInfo) -> bool:
+        if len(info.data) == len(EmailChoice.model_fields) and not any(
+            value is not None for value in info.data.values()
+        ):
+            raise PydanticCustomError("missing", "give a filter: not all emails are taken back at once")
+        return dry_run
+
+
+class CancelledMany(Out):
+    """What was taken back. `has_more`: more of them waited than are taken back at once; ask again."""
+
+    cancelled: int = Field(description="Emails taken back; of a dry run, those that would be.")
+    has_more: bool
+
+
+class Reschedule(Body):
+    send_at: Instant = Field(description="When to send it, at most a year ahead.")
 
 
 class AddressOut(Out):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -34,12 +35,13 @@ from providers.exchange import Origin, Request
 from providers.reach import public_only
 from providers.world import Timeouts, World
 from routing.policy import Patience
-from routing.snapshot import RuleSnapshot
+from routing.snapshot import RuleSnapshot, Snapshot
 from wiring.clocks import report_clock
 from wiring.settings import Settings
 from workers.counting import CountingSender
 from workers.delivery import Dispatcher, Knobs
 from workers.fleet import ConfiguredFleet
+from workers.planning import Board
 from workers.queue import (
     DRAIN_TASK,
     EVENTS_TASK,
@@ -108,6 +110,17 @@ def build_rota(settings: Settings) -> Rota:
             emails=kept(knobs.keep_emails_days),
         ),
     )
+
+
+def _with_threads(count: int, name: str) -> ThreadPoolExecutor:
+    """A pool whose threads run from the start. One that cannot be started later, for want of memory, would fail a
+    window that is in the ledger already.
+    """
+    pool = ThreadPoolExecutor(count, thread_name_prefix=name)
+    together = threading.Barrier(count)
+    for started in [pool.submit(together.wait) for _ in range(count)]:
+        started.result()
+    return pool
 
 
 class Foundry:
@@ -206,6 +219,31 @@ def publishing_app(settings: Settings) -> Celery:
     return app
 
 
+def build_board(
+    settings: Settings, units: Callable[[], SqlUnitOfWork], foundry: Foundry, clock: SystemClock
+) -> Callable[[], Snapshot]:
+    """What shows the providers as the workers see them now. Opens no connection yet."""
+    client = redis.Redis.from_url(
+        settings.redis_url.reveal(), socket_timeout=_LIVE_TIMEOUT, socket_connect_timeout=_LIVE_TIMEOUT
+    )
+    sealer, live, newsroom = (
+        build_sealer(settings),
+        RedisLiveState(client, clock),
+        RedisNewsroom(client, clock),
+    )
+
+    def read() -> tuple[Sequence[ProviderRow], Sequence[RuleSnapshot]]:
+        with units() as unit:
+            return unit.routes.providers(), unit.routes.rules()
+
+    def build(row: ProviderRow) -> Provider:
+        credentials = sealer.open(row.sealed, owner=row.owner, kind=row.kind, row=row.id)
+        return foundry.build(row.kind, row.name, row.config, credentials, trusted=row.trusted)
+
+    fleet = ConfiguredFleet(read, build, clock, _FRESH)
+    return lambda: Board(fleet.snapshot(), live, newsroom.view()).snapshot()
+
+
 @dataclass(frozen=True, slots=True)
 class Worker:
     """What one worker process works with (workers.tasks.WorkerDeps)."""
@@ -269,8 +307,8 @@ def build_worker(
         with units() as unit, suppress(redis.RedisError):  # told of elsewhere, when it is away
             report_clock(unit.connection, slow_client)
 
-    pool = ThreadPoolExecutor(knobs.in_flight, thread_name_prefix="mailmux-send")
-    crew = ThreadPoolExecutor(2, thread_name_prefix="mailmux-flight")
+    pool = _with_threads(knobs.in_flight, "mailmux-send")
+    crew = _with_threads(2, "mailmux-flight")
     tally = Tally(slow_client)
     sender = CountingSender(fleet.adapter, pool, clock, log)
     sender.count = tally

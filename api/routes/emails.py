@@ -14,13 +14,16 @@ from sqlalchemy import RowMapping
 from api import intake
 from api.auth import SEND, caller
 from api.documents import problems
-from api.errors import FieldError, Problem, not_found, pointer
+from api.errors import FieldError, Problem, invalid, not_found, pointer
 from api.paging import page, read_cursor
 from api.requests import answer, dependencies, scoped
 from api.schemas import (
     AddressOut,
     AttemptOut,
+    CancelledMany,
+    CancelMany,
     EmailAccepted,
+    EmailChoice,
     EmailCreate,
     EmailFilter,
     EmailOut,
@@ -30,13 +33,14 @@ from api.schemas import (
     EventOut,
     RecipientFate,
     RecipientOut,
+    Reschedule,
     SendHeaders,
     TimelineEntry,
 )
 from api.sending import hand_over, once, replayed
 from api.templating import fill
 from db.mapping import event_value
-from db.repositories.emails import EmailQuery, EmailRecord, NotCancellable
+from db.repositories.emails import EmailQuery, EmailRecord, NotCancellable, OutOfRange
 from domain.attempt import Outcome
 from domain.events import DeliveryEvent
 from domain.intake import Objection
@@ -45,6 +49,7 @@ from routing.explanation import tell
 
 blueprint = APIBlueprint("emails", __name__, url_prefix="/v1/emails", abp_tags=[Tag(name="emails")])
 CREATE = "POST /v1/emails"
+_MOST_AT_ONCE = 10_000  # emails that one request takes back
 
 
 def _review(body: dict[str, Any], wrong: frozenset[str]) -> list[FieldError]:
@@ -89,17 +94,7 @@ def create(header: SendHeaders, body: EmailCreate) -> Response:
 @scoped("emails:read")
 def list_emails(query: EmailFilter) -> Response:
     """Newest first. `status=sending` finds those that a worker holds now."""
-    wanted = EmailQuery(
-        status=query.status,
-        email_type=query.email_type,
-        lane=query.lane,
-        recipient=query.recipient,
-        tag=query.tag,
-        provider=query.provider,
-        created_after=query.created_after,
-        created_before=query.created_before,
-        before=read_cursor(query.cursor),
-    )
+    wanted = _wanted(query, read_cursor(query.cursor))
     with dependencies().units() as unit:
         rows = unit.emails.list(caller().user_id, wanted, query.limit + 1)
     return answer(page(EmailPage, rows, query.limit, lambda row: EmailSummary(**_summary(row))))
@@ -138,6 +133,52 @@ def cancel(path: EmailPath) -> Response:
     if status is None:
         raise not_found()
     return answer(EmailAccepted(id=path.email_id, status=status))
+
+
+@blueprint.post("/cancel", summary="Cancel emails", responses={200: CancelledMany, **problems(413, 415, 422)})
+@scoped(SEND)
+def cancel_many(body: CancelMany) -> Response:
+    """Takes back those that still wait, up to 10,000 at once, oldest first. What a worker holds is left to it."""
+    deps, wanted = dependencies(), _wanted(body)
+    with deps.units() as unit:
+        if body.dry_run:
+            return answer(
+                CancelledMany(cancelled=unit.emails.count_waiting(caller().user_id, wanted), has_more=False)
+            )
+        taken = unit.emails.cancel_many(caller().user_id, wanted, _MOST_AT_ONCE, deps.ids)
+        unit.commit()
+    return answer(CancelledMany(cancelled=len(taken), has_more=len(taken) == _MOST_AT_ONCE))
+
+
+@blueprint.post(
+    "/<uuid:email_id>/reschedule",
+    summary="Reschedule an email",
+    responses={200: EmailAccepted, **problems(404, 409, 413, 415, 422)},
+)
+@scoped(SEND)
+def reschedule(path: EmailPath, body: Reschedule) -> Response:
+    """Sends a scheduled email at another time. 409 once its time has come."""
+    deps = dependencies()
+    with deps.units() as unit:
+        try:
+            status = unit.emails.reschedule(caller().user_id, path.email_id, body.send_at, deps.ids())
+        except NotCancellable as late:
+            raise Problem(
+                409,
+                f"The email is {late.status}: only one whose time has not come can be rescheduled",
+                extra={"email_status": late.status.value},
+            ) from late
+        except OutOfRange as wrong:
+            raise invalid([FieldError("pointer", "/send_at", "out_of_range", str(wrong))]) from wrong
+        unit.commit()
+    if status is None:
+        raise not_found()
+    return answer(EmailAccepted(id=path.email_id, status=status))
+
+
+def _wanted(choice: EmailChoice, before: UUID | None = None) -> EmailQuery:
+    asked = {name: getattr(choice, name) for name in EmailChoice.model_fields}
+    return EmailQuery(**asked, before=before)
 
 
 def _summary(row: RowMapping) -> dict[str, Any]:

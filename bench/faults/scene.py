@@ -20,11 +20,19 @@ from bench.faults.books import Books, Received
 from bench.faults.ledger import Ledger
 from bench.faults.load import Client, until
 from bench.stack import Stack
+from wiring.settings import Delivery
 
 WORKERS = ("transactional", "all-lanes")
-WINDOW = 25  # emails of one process that may be on the wire at once (MAILMUX_WINDOW)
+# Emails of a program that may be in the ledger and not settled: of all its lanes the largest window.
+_DELIVERY = Delivery()
+WINDOWS = {"transactional": _DELIVERY.window, "all-lanes": max(_DELIVERY.window, _DELIVERY.bulk_window)}
 _LONGEST_PROBE = 60.0
 SMTP, CHEAP = "sandbox-smtp", "sandbox-sendgrid"
+
+
+def in_doubt(*workers: str) -> int:
+    """How many emails may be unknown when these worker programs die."""
+    return sum(WINDOWS[name] for name in workers)
 
 
 class Scene:
@@ -55,9 +63,9 @@ class Scene:
         _signal([process for name in names for process in self.family(name)], signal.SIGKILL)
         since = self.relieve()
         self._dead |= before
-        killed = sum(name in WORKERS for name in names)
-        self.doubts += WINDOW * killed
-        if killed == len(WORKERS):  # then nobody lives who could hold an email
+        killed = [name for name in names if name in WORKERS]
+        self.doubts += in_doubt(*killed)
+        if len(killed) == len(WORKERS):  # then nobody lives who could hold an email
             self.ledger.watch(self.ledger.runs(), since)
 
     def all_back(self, seconds: float = 60) -> None:

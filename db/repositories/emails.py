@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -73,9 +73,44 @@ _NOTE = text("""
 """)
 
 
+_WAITING = "q.run IS NULL AND NOT q.held AND j.status IN ('scheduled', 'queued', 'deferred')"
+
+_CANCEL_MANY = text("""
+    WITH taken AS (
+        SELECT * FROM unnest(CAST(:jobs AS uuid[]), CAST(:notes AS uuid[])) AS t(job, note)
+    ), changed AS (
+        UPDATE email_jobs SET status = 'cancelled', status_reason = 'cancelled by request'
+        FROM taken WHERE id = taken.job
+    )
+    INSERT INTO email_status (id, email_job_id, status, reason)
+    SELECT note, job, 'cancelled', 'cancelled by request' FROM taken
+""")
+
+# The queue's row before the job's, as the workers do.
+_LOCK_SCHEDULED = text("""
+    SELECT CASE
+        WHEN :send_at <= mm_now() THEN 'send_at lies in the past'
+        WHEN :send_at > mm_now() + interval '366 days' THEN 'send_at is more than a year ahead'
+        WHEN :send_at >= j.expires_at THEN 'the email expires before'
+        END AS problem
+    FROM email_queue q JOIN email_jobs j ON j.id = q.job_id
+    WHERE q.job_id = :id AND q.user_id = :user_id AND q.run IS NULL AND NOT q.held AND j.status = 'scheduled'
+        AND q.due_at > mm_now()
+    FOR UPDATE OF q
+""")
+_RESCHEDULE = text("""
+    WITH moved AS (UPDATE email_queue SET due_at = :send_at WHERE job_id = :id),
+    changed AS (UPDATE email_jobs SET send_at = :send_at WHERE id = :id)
+    INSERT INTO email_status (id, email_job_id, status, reason)
+    VALUES (:note_id, :id, 'scheduled', 'rescheduled by request')
+""")
+
+
 @dataclass(frozen=True, slots=True)
 class EmailQuery:
-    """Which emails to list. None: not asked. `before` is the id that the page before ended with."""
+    """Which emails are meant. None: not asked. `metadata`: a JSON object that theirs contains; `before`: ids below it,
+    where the page before ended.
+    """
 
     status: Status | None = None
     email_type: str | None = None
@@ -83,6 +118,7 @@ class EmailQuery:
     recipient: str | None = None
     tag: str | None = None
     provider: str | None = None
+    metadata: str | None = None
     created_after: datetime | None = None
     created_before: datetime | None = None
     before: UUID | None = None
@@ -102,6 +138,10 @@ class NotCancellable(Exception):
     def __init__(self, status: Status) -> None:
         super().__init__(status.value)
         self.status = status
+
+
+class OutOfRange(Exception):
+    """The email cannot be sent at this time; the words say why."""
 
 
 class Emails:
@@ -151,6 +191,52 @@ class Emails:
         self._connection.execute(_NOTE, change)
         return status
 
+    def count_waiting(self, user_id: UUID, query: EmailQuery) -> int:
+        """How many of these no worker holds, so that they could be taken back."""
+        conditions, values = _conditions(query)
+        counting = text(f"SELECT count(*) FROM ({_COLUMNS} AND {_WAITING} {conditions}) w")  # noqa: S608
+        return int(self._connection.execute(counting, {**values, "user_id": user_id}).scalar_one())
+
+    def cancel_many(
+        self, user_id: UUID, query: EmailQuery, most: int, ids: Callable[[], UUID]
+    ) -> Sequence[UUID]:
+        """Take back those of these that no worker holds, at most so many, oldest first; returns them.
+
+        What another transaction is changing at this moment is passed over.
+        """
+        conditions, values = _conditions(query)
+        taking = text(f"""
+            DELETE FROM email_queue WHERE run IS NULL AND NOT held AND job_id IN (
+                SELECT q.job_id FROM email_jobs j
+                JOIN email_queue q ON q.job_id = j.id
+                LEFT JOIN providers p ON p.id = j.provider_used
+                WHERE j.user_id = :user_id AND {_WAITING} {conditions}
+                ORDER BY j.id LIMIT :most FOR UPDATE OF q SKIP LOCKED)
+            RETURNING job_id
+        """)  # noqa: S608  # of constants only
+        rows = self._connection.execute(taking, {**values, "user_id": user_id, "most": most})
+        taken = sorted(row.job_id for row in rows)
+        if taken:
+            notes = [str(ids()) for _ in taken]
+            self._connection.execute(_CANCEL_MANY, {"jobs": [str(i) for i in taken], "notes": notes})
+        return taken
+
+    def reschedule(self, user_id: UUID, id: UUID, send_at: datetime, note_id: UUID) -> Status | None:
+        """Send a scheduled email at another time. None: there is no such email.
+
+        Raises NotCancellable where it is not scheduled any more, OutOfRange for a time that it cannot have.
+        """
+        where = {"user_id": user_id, "id": id}
+        row = self._connection.execute(_LOCK_SCHEDULED, {**where, "send_at": send_at}).one_or_none()
+        if row is None:
+            if self._connection.execute(_GET, where).one_or_none() is None:
+                return None
+            raise NotCancellable(self._shown(where))
+        if row.problem is not None:
+            raise OutOfRange(row.problem)
+        self._connection.execute(_RESCHEDULE, {"id": id, "send_at": send_at, "note_id": note_id})
+        return Status.SCHEDULED
+
     def _shown(self, where: dict[str, UUID]) -> Status:
         row = self._connection.execute(_GET, where).one()
         return Status(row.status)
@@ -164,6 +250,7 @@ _CONDITIONS = {
     "jsonb_build_array(jsonb_build_object('email', CAST(:recipient AS text))))",
     "tag": ":tag = ANY(j.tags)",
     "provider": "p.name = :provider",
+    "metadata": "j.metadata @> CAST(:metadata AS jsonb)",
     "created_after": "j.created_at > :created_after",
     "created_before": "j.created_at < :created_before",
     "before": "j.id < :before",

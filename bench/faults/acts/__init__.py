@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench.faults.acts import boundaries, kills, pauses, provider, twins
+from bench.faults.acts import boundaries, kills, memory, pauses, provider, twins
 from bench.faults.fault import Fault
 
 FAULTS: tuple[Fault, ...] = (
@@ -10,5 +10,6 @@ FAULTS: tuple[Fault, ...] = (
     *boundaries.FAULTS,
     *pauses.FAULTS,
     *provider.FAULTS,
+    *memory.FAULTS,
     *twins.FAULTS,
 )

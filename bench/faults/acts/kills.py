@@ -9,7 +9,7 @@ import psutil
 import redis
 
 from bench.faults.fault import Fault
-from bench.faults.scene import WINDOW, WORKERS, Scene
+from bench.faults.scene import WORKERS, Scene, in_doubt
 
 
 def _moment(scene: Scene) -> None:
@@ -27,7 +27,7 @@ def kill_pool_child(scene: Scene) -> None:
     if not children:
         raise RuntimeError("the worker has no child")
     scene.chance.choice(children).kill()
-    scene.doubts += WINDOW
+    scene.doubts += in_doubt("all-lanes")
     scene.relieve()
 
 
@@ -46,7 +46,7 @@ def flush_redis(scene: Scene) -> None:
 def kill_postgres(scene: Scene) -> None:
     """All of it at one moment: it recovers from its log. Outcomes that no worker can record in time are doubts."""
     _moment(scene)
-    scene.doubts += WINDOW * len(WORKERS)
+    scene.doubts += in_doubt(*WORKERS)
     scene.kill("postgres")
 
 

@@ -12,7 +12,7 @@ import psutil
 import psycopg2
 
 from bench.faults.fault import Fault
-from bench.faults.scene import WINDOW, WORKERS, Scene
+from bench.faults.scene import WORKERS, Scene, in_doubt
 
 
 def stop_redis(scene: Scene) -> None:
@@ -21,7 +21,7 @@ def stop_redis(scene: Scene) -> None:
 
 
 def stop_postgres(scene: Scene) -> None:
-    scene.doubts += WINDOW * len(WORKERS)
+    scene.doubts += in_doubt(*WORKERS)
     with scene.stopped(scene.family("postgres")):
         time.sleep(scene.still)  # the fault's own length
 
@@ -29,7 +29,7 @@ def stop_postgres(scene: Scene) -> None:
 def stop_workers_past_lease(scene: Scene) -> None:
     """20 s, where a lease lasts 15: what they held is swept, and they send nothing more of it."""
     processes = [process for name in WORKERS for process in scene.family(name)]
-    scene.doubts += WINDOW * len(WORKERS)
+    scene.doubts += in_doubt(*WORKERS)
     with scene.stopped(processes):
         time.sleep(20)  # a lease of 15 s and a sweep
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import pytest
@@ -12,6 +12,7 @@ from tests.builders import new_id
 from tests.integration.api.world import EMAIL, Caller, World
 
 EMAIL_ID, PROVIDER_ID, RULE_ID = "<uuid:email_id>", "<uuid:provider_id>", "<uuid:rule_id>"
+LATER = (datetime.now(UTC) + timedelta(days=1)).isoformat()
 TEMPLATE_ID, TYPE_ID = "<uuid:template_id>", "<uuid:type_id>"
 
 # (method, rule) → scope; None: public.
@@ -21,6 +22,8 @@ ROUTES = {
     ("GET", "/v1/emails"): "emails:read",
     ("GET", f"/v1/emails/{EMAIL_ID}"): "emails:read",
     ("POST", f"/v1/emails/{EMAIL_ID}/cancel"): "emails:send",
+    ("POST", f"/v1/emails/{EMAIL_ID}/reschedule"): "emails:send",
+    ("POST", "/v1/emails/cancel"): "emails:send",
     ("GET", "/v1/provider-kinds"): "providers:read",
     ("POST", "/v1/providers"): "providers:write",
     ("GET", "/v1/providers"): "providers:read",
@@ -30,6 +33,7 @@ ROUTES = {
     ("POST", f"/v1/providers/{PROVIDER_ID}/test"): "providers:write",
     ("POST", f"/v1/providers/{PROVIDER_ID}/pause"): "providers:write",
     ("POST", f"/v1/providers/{PROVIDER_ID}/resume"): "providers:write",
+    ("POST", "/v1/routing/preview"): "emails:send",
     ("POST", "/v1/routing-rules"): "rules:write",
     ("GET", "/v1/routing-rules"): "rules:read",
     ("GET", f"/v1/routing-rules/{RULE_ID}"): "rules:read",
@@ -71,9 +75,12 @@ BODIES = {
     ("POST", "/v1/emails/batch"): {"defaults": EMAIL, "emails": [{}]},
     ("POST", "/v1/providers"): {"name": "p", "kind": "memory", "base_cost": "1"},
     ("PATCH", f"/v1/providers/{PROVIDER_ID}"): {"name": "renamed"},
+    ("POST", "/v1/routing/preview"): EMAIL,
     ("POST", "/v1/routing-rules"): {"email_type": "transactional", "default_provider": "p"},
     ("PUT", f"/v1/routing-rules/{RULE_ID}"): {"email_type": "transactional", "default_provider": "p"},
     ("PATCH", f"/v1/routing-rules/{RULE_ID}"): {"priority": 5},
+    ("POST", f"/v1/emails/{EMAIL_ID}/reschedule"): {"send_at": LATER},
+    ("POST", "/v1/emails/cancel"): {"tag": "x"},
     ("POST", "/v1/email-types"): {"name": "t"},
     ("PATCH", f"/v1/email-types/{TYPE_ID}"): {"urgent": True},
     ("POST", "/v1/templates"): {"name": "t", "subject": "s", "text": "t"},
@@ -170,7 +177,7 @@ def test_lists_show_nothing_of_others(world: World, member: Caller, rule: str) -
 
 def things(owner: Caller) -> tuple[UUID, UUID, UUID, UUID, UUID]:
     """An email, a provider, a rule, a template and an email type of this user."""
-    email = owner.post("/v1/emails", EMAIL).get_json()["id"]
+    email = owner.post("/v1/emails", {**EMAIL, "send_at": LATER}).get_json()["id"]
     provider = owner.provider("p")
     rule = owner.post("/v1/routing-rules", BODIES["POST", "/v1/routing-rules"]).get_json()["id"]
     template = owner.post("/v1/templates", BODIES["POST", "/v1/templates"]).get_json()["id"]

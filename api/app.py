@@ -16,10 +16,11 @@ from api.documents import DESCRIPTION, ProblemOut
 from api.errors import register_errors
 from api.hooks import register_hooks
 from api.provider_schemas import KindList, ProviderOut, ProviderPage, ProviderTest, RuleOut, RulePage
-from api.routes import batches, email_types, emails, health, providers, rules, templates, webhooks
+from api.routes import batches, email_types, emails, health, providers, routing, rules, templates, webhooks
 from api.routes import metrics as metrics_route
 from api.routes.documents import register_documents
 from api.routes.email_types import TypeOut, TypePage
+from api.routes.routing import Preview
 from api.routes.webhooks import WebhookOut
 from api.schemas import CancelledMany, EmailAccepted, EmailOut, EmailPage
 from api.template_schemas import (
@@ -39,6 +40,7 @@ _ANSWERS = [
         BatchAccepted,
         EmailPage,
         EmailOut,
+        Preview,
         ProviderOut,
         ProviderPage,
         ProviderTest,
@@ -85,6 +87,7 @@ def create_app(deps: Dependencies) -> Flask:
         batches,
         emails,
         providers,
+        routing,
         webhooks,
         rules,
         templates,

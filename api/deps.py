@@ -15,6 +15,7 @@ from db.sealing import Sealer
 from db.uow import SqlUnitOfWork
 from domain.ports import Clock, Provider, WebhookReceiver
 from domain.templates import Renderer
+from routing.snapshot import Snapshot
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +75,7 @@ class Confirm(Protocol):
 class Dependencies:
     """`ready` looks at every part each time it is called, and never raises.
 
+    `board()`: the providers as the workers see them now, with what was learned of them.
     `public_url`: the address under which providers reach the service; None: the one that a request names.
     """
 
@@ -90,4 +92,5 @@ class Dependencies:
     ready: Callable[[], list[Check]]
     limits: Limits = field(default_factory=Limits)
     public_url: str | None = None
+    board: Callable[[], Snapshot] = lambda: Snapshot(())
     watch: Watch = field(default_factory=Watch)

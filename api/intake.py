@@ -89,6 +89,15 @@ def review(unit: IntakeWork, sender: Sender, drafts: Sequence[Draft]) -> list[Ob
     return [o for draft in drafts for o in _object(draft, sender.user_id, around)]
 
 
+def draw_up(
+    unit: IntakeWork, sender: Sender, draft: Draft, id: UUID
+) -> tuple[Submission, datetime] | Sequence[Objection]:
+    """The email that `accept` would take over, and the time; or what it would object to. Writes nothing."""
+    around = _survey(unit, [Handover(sender, [draft])])
+    objections = _object(draft, sender.user_id, around)
+    return objections or (_submission(draft, id, sender, around), around.now)
+
+
 def _survey(unit: IntakeWork, handovers: Sequence[Handover]) -> Surroundings:
     drafts = [draft for h in handovers for draft in h.drafts]
     return unit.intake.survey(

@@ -26,6 +26,7 @@ _EVERY = 0.1  # seconds that news may wait for company
 _MOST_WAITING = 50_000  # news, beyond which the oldest are dropped
 _MOST_KEPT = 20_000  # entries of the stream
 _FRESH = 0.25  # seconds that a view which was read is used
+_STALE = 20.0  # seconds after which a view that nobody renews no longer decides: its troubles would never end
 _PAUSE = 5.0  # seconds without Redis after it failed
 _VIEW_KEPT = 3600  # seconds that a view lives which nobody renews
 
@@ -52,6 +53,7 @@ class RedisNewsroom:
         self._waiting: list[News] = []
         self._thread: threading.Thread | None = None
         self._view, self._raw, self._read_at = NO_VIEW, b"", -_FRESH
+        self._renewed_at = -_STALE
         self._down_until = 0.0
 
     # The workers' side.
@@ -72,8 +74,8 @@ class RedisNewsroom:
             except redis.RedisError as error:
                 self._lost(error)
             else:
-                self._take(raw)
-        return self._view
+                self._take(raw, now)
+        return self._view if now < self._renewed_at + _STALE else NO_VIEW
 
     def flush(self) -> None:
         with self._lock:
@@ -109,10 +111,11 @@ class RedisNewsroom:
         done = self._publish([self._view_key], [fence, dump_view(view), position, _VIEW_KEPT])
         return bool(done)
 
-    def _take(self, raw: bytes | None) -> None:
+    def _take(self, raw: bytes | None, now: float) -> None:
         if raw is None:
             self._view, self._raw = NO_VIEW, b""
         elif raw != self._raw:
+            self._renewed_at = now
             try:
                 self._view = load_view(raw)
             except (ValueError, TypeError, KeyError, IndexError) as error:  # another version's, perhaps

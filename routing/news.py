@@ -87,7 +87,7 @@ class Newsroom(Protocol):
         ...
 
     def view(self) -> View:
-        """The latest; NO_VIEW where there is none."""
+        """The latest; NO_VIEW where there is none, or where the learner has been silent for long."""
         ...
 
 

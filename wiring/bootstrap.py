@@ -35,12 +35,13 @@ from providers.exchange import Origin, Request
 from providers.reach import public_only
 from providers.world import Timeouts, World
 from routing.policy import Patience
-from routing.snapshot import RuleSnapshot
+from routing.snapshot import RuleSnapshot, Snapshot
 from wiring.clocks import report_clock
 from wiring.settings import Settings
 from workers.counting import CountingSender
 from workers.delivery import Dispatcher, Knobs
 from workers.fleet import ConfiguredFleet
+from workers.planning import Board
 from workers.queue import (
     DRAIN_TASK,
     EVENTS_TASK,
@@ -216,6 +217,31 @@ def publishing_app(settings: Settings) -> Celery:
         broker_transport_options={"socket_timeout": 1, "socket_connect_timeout": 1, "max_retries": 0},
     )
     return app
+
+
+def build_board(
+    settings: Settings, units: Callable[[], SqlUnitOfWork], foundry: Foundry, clock: SystemClock
+) -> Callable[[], Snapshot]:
+    """What shows the providers as the workers see them now. Opens no connection yet."""
+    client = redis.Redis.from_url(
+        settings.redis_url.reveal(), socket_timeout=_LIVE_TIMEOUT, socket_connect_timeout=_LIVE_TIMEOUT
+    )
+    sealer, live, newsroom = (
+        build_sealer(settings),
+        RedisLiveState(client, clock),
+        RedisNewsroom(client, clock),
+    )
+
+    def read() -> tuple[Sequence[ProviderRow], Sequence[RuleSnapshot]]:
+        with units() as unit:
+            return unit.routes.providers(), unit.routes.rules()
+
+    def build(row: ProviderRow) -> Provider:
+        credentials = sealer.open(row.sealed, owner=row.owner, kind=row.kind, row=row.id)
+        return foundry.build(row.kind, row.name, row.config, credentials, trusted=row.trusted)
+
+    fleet = ConfiguredFleet(read, build, clock, _FRESH)
+    return lambda: Board(fleet.snapshot(), live, newsroom.view()).snapshot()
 
 
 @dataclass(frozen=True, slots=True)

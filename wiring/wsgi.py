@@ -22,6 +22,7 @@ from db.uow import open_engine
 from wiring.bootstrap import (
     Foundry,
     SystemClock,
+    build_board,
     build_doorbell,
     build_sealer,
     new_id,
@@ -71,6 +72,7 @@ def build_api(settings: Settings) -> Dependencies:
             idempotency_ttl=timedelta(hours=settings.idempotency_ttl_hours),
         ),
         public_url=settings.public_url,
+        board=build_board(settings, units, foundry, clock),
     )
 
 

@@ -216,4 +216,5 @@ def _decoded(value: str) -> str:
 
 
 def _file_name(part: ParsedMessage) -> str:
-    return part.get_filename("")
+    """Unfolded first, as a reader does with every field (RFC 5322, 2.2.3)."""
+    return part.get_filename("").replace("\r\n", "")

@@ -272,3 +272,11 @@ def test_what_an_event_teaches(event: DeliveryEvent, learned: bool | None):
     heard = hear(["ada@gmail.com"], match, event)
     told = None if heard is None else (heard.delivered, heard.group)
     assert told == (None if learned is None else (learned, GOOGLE))
+
+
+def test_a_learner_that_has_fallen_silent_no_longer_decides(school: School):
+    school.house.provider("cheap", "0.0001")
+    school.study()
+    assert school.send()["reason"] == "LOWEST_EXPECTED_COST"
+    school.house.clock.move(25)
+    assert school.send()["reason"] == "LOWEST_COST"

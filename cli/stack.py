@@ -47,7 +47,14 @@ class Stack:
         self._redis_url, self._flower_password = Secret(""), ""
         self._environ = {**environ, "PYTHONUNBUFFERED": "1", "MAILMUX_DATA_DIR": str(folder)}
 
-    def start(self, sandbox_port: int | None, workers: int, flower_port: int | None = None) -> Ready:
+    def start(
+        self,
+        sandbox_port: int | None,
+        workers: int,
+        flower_port: int | None = None,
+        *,
+        learns: bool = True,
+    ) -> Ready:
         """Start everything. Raises ServiceFailed, or StopAsked when the user does not want to wait."""
         began = time.monotonic()
         given, supervisor = self._given, self._supervisor
@@ -74,7 +81,7 @@ class Stack:
         accounts = None if sandbox_port is None else self._endpoint.with_name("accounts.json")
         provision.prepare(settings, accounts, _url(given.api_host, port))
         supervisor.check()
-        supervisor.launch(self._api(port), *self._workers(workers), self._beat(), self._learner())
+        supervisor.launch(self._api(port), *self._workers(workers), self._beat(), *self._learners(learns))
         supervisor.wait()
         flower_url = None
         if flower_port is not None:
@@ -191,8 +198,8 @@ class Stack:
     def _beat(self) -> Program:
         return self._program("beat", _here(commands.beat()))
 
-    def _learner(self) -> Program:
-        return self._program("learner", _here(commands.learner()[2:]))
+    def _learners(self, wanted: bool) -> list[Program]:
+        return [self._program("learner", _here(commands.learner()[2:]))] if wanted else []
 
     def _flower(self, port: int) -> Program:
         """Started when all else is ready, since importing it keeps a core busy for seconds."""

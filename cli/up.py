@@ -33,6 +33,11 @@ from wiring.settings import StartSettings
 @click.option("--no-flower", is_flag=True, help="Start without Flower.")
 @click.option("--no-sandbox", is_flag=True, help="Start without the sandbox that plays the email providers.")
 @click.option(
+    "--no-learner",
+    is_flag=True,
+    help="Start without the learner: providers are chosen by list price, reliability and breakers.",
+)
+@click.option(
     "--workers",
     type=click.IntRange(1, 32),
     default=1,
@@ -51,6 +56,7 @@ def up(
     no_sandbox: bool,
     flower_port: int,
     no_flower: bool,
+    no_learner: bool,
     workers: int,
     json_ready: Path | None,
 ) -> None:
@@ -75,7 +81,10 @@ def up(
         stack = Stack(folder, settings, environ, supervisor)
         try:
             ready = stack.start(
-                None if no_sandbox else sandbox_port, workers, None if no_flower else flower_port
+                None if no_sandbox else sandbox_port,
+                workers,
+                None if no_flower else flower_port,
+                learns=not no_learner,
             )
             greet(console, ready)
             if json_ready is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 import time
@@ -12,8 +11,6 @@ from uuid import uuid4
 
 import redis
 import requests
-
-from routing.news import EVERYBODY
 
 ENDED = {"sent", "failed", "unknown", "cancelled", "expired"}
 
@@ -80,15 +77,6 @@ class Service:
         with redis.Redis.from_url(self.redis_url) as live:
             for key in live.scan_iter("mailmux:breaker:*"):
                 live.delete(key)
-            told = live.xadd("mailmux:news", {"n": json.dumps([["w", EVERYBODY.hex]])}).decode()
-            until(lambda: _moment(live.hget("mailmux:view", "position")) >= _moment(told.encode()), 15)
-        time.sleep(0.3)  # a view that was read is used for so long
-
-
-def _moment(position: bytes | None) -> tuple[int, int]:
-    """A position in the learner's news, to be compared."""
-    milliseconds, number = (position or b"0-0").split(b"-")
-    return int(milliseconds), int(number)
 
 
 def an_email(**fields: Any) -> dict[str, Any]:

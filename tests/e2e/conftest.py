@@ -21,9 +21,12 @@ QUICK = {
 
 @pytest.fixture(scope="session")
 def stack() -> Iterator[Stack]:
-    """The running service, shared by the tests; at the end it must stop in order and leave nothing behind."""
+    """The running service, shared by the tests; at the end it must stop in order and leave nothing behind.
+
+    Without the learner, which would choose by what earlier tests' bounces taught it.
+    """
     folder = data_folder()
-    stack = Stack(folder, environ=QUICK)
+    stack = Stack(folder, "--no-learner", environ=QUICK)
     try:
         stack.start()
         yield stack

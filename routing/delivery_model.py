@@ -103,7 +103,7 @@ def _mean(cells: Sequence[Sequence[float]]) -> float:
 def _offsets(counts: Sequence[Sequence[Sequence[float]]], means: Sequence[float]) -> list[float]:
     """How far each group usually lies from the providers' means."""
     found = []
-    for g in range(len(counts[0])):
+    for g in range(len(counts[0]) if counts else 0):
         n = sum(row[g][0] for row in counts)
         apart = sum(row[g][1] - mean * row[g][0] for row, mean in zip(counts, means, strict=True))
         found.append(apart / (n + OFFSET_STRENGTH))

@@ -101,6 +101,15 @@ def test_what_was_learned_decides_and_every_figure_of_it_is_told(school: School)
     )
 
 
+def test_it_learns_nothing_of_nobody_until_there_are_providers(school: School):
+    for _ in range(3):
+        assert school.study(130), "a new installation has no providers; it plans for none"
+    school.house.provider("first")
+    school.house.dispatcher.fleet.outdate()
+    assert school.study(5)
+    assert school.send()["chosen"] == "first"
+
+
 def test_a_block_by_one_mailbox_host_is_found_by_its_events_and_routed_around(school: School):
     school.house.provider("cheap", "0.0001")
     school.house.provider("dear", "0.0030")

@@ -9,8 +9,11 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -282,10 +285,23 @@ MUTATIONS = [
 ]
 
 
-@pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda m: m.mechanism.replace(" ", "_"))
-def test_a_mechanism_that_is_taken_out_is_missed(mutation: Mutation, tmp_path: Path):
-    tree = tmp_path / "tree"
-    tree.mkdir()
+Trials = dict[str, "Future[subprocess.CompletedProcess[str]]"]
+
+
+@pytest.fixture(scope="module")
+def trials(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trials]:
+    """The chosen mutations' runs, two at a time: most of each is waiting for services to start."""
+    chosen: list[Any] = [
+        item.callspec.params["mutation"]
+        for item in request.session.items
+        if isinstance(item, pytest.Function) and item.path == Path(__file__)
+    ]
+    with ThreadPoolExecutor(2) as pool:
+        yield {m.mechanism: pool.submit(_try, m, tmp_path_factory.mktemp("tree")) for m in chosen}
+
+
+def _try(mutation: Mutation, tree: Path) -> subprocess.CompletedProcess[str]:
+    """Run the mutation's test in a copy without the mechanism."""
     for room in ROOMS:
         shutil.copytree(ROOT / room, tree / room, ignore=shutil.ignore_patterns("__pycache__"))
     for file in ("pyproject.toml", "celeryconfig.py"):
@@ -294,7 +310,7 @@ def test_a_mechanism_that_is_taken_out_is_missed(mutation: Mutation, tmp_path: P
     source = changed.read_text()
     assert source.count(mutation.old) == 1, f"{mutation.file} has changed: adapt this mutation"
     changed.write_text(source.replace(mutation.old, mutation.new))
-    run = subprocess.run(
+    return subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", mutation.test],
         cwd=tree,
         env={**os.environ, "PYTHONPATH": str(tree)},
@@ -303,5 +319,11 @@ def test_a_mechanism_that_is_taken_out_is_missed(mutation: Mutation, tmp_path: P
         timeout=110,
         check=False,
     )
+
+
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda m: m.mechanism.replace(" ", "_"))
+def test_a_mechanism_that_is_taken_out_is_missed(mutation: Mutation, trials: Trials):
+    run = trials[mutation.mechanism].result()
     assert run.returncode == 1, f"nothing noticed that this is gone: {mutation.mechanism}\n{run.stdout}"
     assert "failed" in run.stdout, run.stdout

@@ -21,7 +21,7 @@ def test_an_email_is_delivered_and_its_record_says_how(service: Service):
     assert attempt["estimated_cost"] == "0.0004"
     assert attempt["decision"]["reason"] == "LOWEST_COST"
     foreseen = service.post("/v1/routing/preview", an_email()).json()["decision"]
-    assert (foreseen["chosen"], foreseen["reason"]) == (CHEAP, "LOWEST_EXPECTED_COST")
+    assert (foreseen["chosen"], foreseen["reason"]) == (CHEAP, "LOWEST_COST")
     assert NEXT in attempt["decision"]["explanation"]
     (received,) = service.inbox(email_id)
     assert received["attempt_id"] == attempt["id"]

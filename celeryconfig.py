@@ -54,6 +54,9 @@ _duties = {
     "purge": _upkeep.purge_seconds,
     "repeat_calls": _upkeep.repeat_seconds,
     "read_reports": _upkeep.reports_seconds,
+    "collect_files": _upkeep.collect_files_seconds,
+    "watch_campaigns": _upkeep.campaigns_seconds,
+    "check_domains": _upkeep.domains_seconds,
 }
 beat_scheduler = "wiring.beat:DutyScheduler"
 beat_schedule = {

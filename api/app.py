@@ -15,15 +15,52 @@ from api.deps import Dependencies
 from api.documents import DESCRIPTION, ProblemOut
 from api.errors import register_errors
 from api.hooks import register_hooks
-from api.provider_schemas import KindList, ProviderOut, ProviderPage, ProviderTest, RuleOut, RulePage
-from api.routes import batches, email_types, emails, health, providers, routing, rules, templates, webhooks
+from api.routes import (
+    accounts,
+    attachments,
+    batches,
+    campaigns,
+    domains,
+    email_types,
+    emails,
+    endpoints,
+    health,
+    providers,
+    routing,
+    rules,
+    suppressions,
+    templates,
+    webhooks,
+)
 from api.routes import metrics as metrics_route
 from api.routes.documents import register_documents
 from api.routes.email_types import TypeOut, TypePage
 from api.routes.routing import Preview
 from api.routes.webhooks import WebhookOut
-from api.schemas import CancelledMany, EmailAccepted, EmailOut, EmailPage
-from api.template_schemas import (
+from api.schemas.accounts import KeyMade, KeyOut, KeyPage, UserMade, UserOut, UserPage
+from api.schemas.attachments import AttachmentOut, AttachmentPage, UploadOut
+from api.schemas.campaigns import CampaignMoved, CampaignPage, CampaignShown, HaltList, HaltOut
+from api.schemas.domains import DomainOut, DomainPage
+from api.schemas.emails import (
+    CancelledMany,
+    EmailAccepted,
+    EmailDrawn,
+    EmailOut,
+    EmailPage,
+    RescheduledMany,
+    ResentMany,
+)
+from api.schemas.endpoints import (
+    EndpointMade,
+    EndpointOut,
+    EndpointPage,
+    MessagePage,
+    MessageQueued,
+    Replayed,
+)
+from api.schemas.providers import KindList, ProviderOut, ProviderPage, ProviderTest, RuleOut, RulePage
+from api.schemas.suppressions import Suppressed, SuppressionOut, SuppressionPage
+from api.schemas.templates import (
     RenderedOut,
     TemplateOut,
     TemplatePage,
@@ -31,12 +68,14 @@ from api.template_schemas import (
     VersionList,
     VersionOut,
 )
+from api.unsubscribe import register_unsubscribe
 
 VERSION = "0.1.0"
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}\Z")
 _ANSWERS = [
     *(
         EmailAccepted,
+        EmailDrawn,
         BatchAccepted,
         EmailPage,
         EmailOut,
@@ -57,6 +96,33 @@ _ANSWERS = [
         TypeOut,
         TypePage,
         CancelledMany,
+        RescheduledMany,
+        ResentMany,
+        KeyOut,
+        KeyMade,
+        KeyPage,
+        UserOut,
+        UserMade,
+        UserPage,
+        CampaignShown,
+        CampaignMoved,
+        CampaignPage,
+        HaltOut,
+        HaltList,
+        Suppressed,
+        SuppressionOut,
+        SuppressionPage,
+        DomainOut,
+        DomainPage,
+        EndpointOut,
+        EndpointMade,
+        EndpointPage,
+        MessageQueued,
+        MessagePage,
+        Replayed,
+        AttachmentOut,
+        AttachmentPage,
+        UploadOut,
     ),
     *(health.Alive, health.Readiness),
 ]
@@ -83,12 +149,19 @@ def create_app(deps: Dependencies) -> Flask:
     guard(app, deps)
     register_errors(app)
     register_hooks(app, deps)
+    register_unsubscribe(app, deps)
     for routes in (
+        attachments,
         batches,
         emails,
         providers,
         routing,
         webhooks,
+        endpoints,
+        domains,
+        suppressions,
+        campaigns,
+        accounts,
         rules,
         templates,
         email_types,

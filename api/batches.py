@@ -7,18 +7,21 @@ from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import ConfigDict, Field, ValidationError, WithJsonSchema
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, WithJsonSchema
 
 from api.deps import Limits
 from api.errors import FieldError, pointer
 from api.fields import Body, Out
 from api.requests import field_errors
-from api.schemas import EmailCreate
+from api.schemas.attachments import AttachmentIn
+from api.schemas.posting import EmailCreate
+from domain.files import MOST_FILES
 from domain.intake import Draft, Objection
 from domain.lifecycle import Status
 
 MOST = 1000  # emails of one batch
 
+_FILES = TypeAdapter(Annotated[list[AttachmentIn], Field(max_length=MOST_FILES)])
 _Fields = Annotated[
     dict[str, Any],
     WithJsonSchema(
@@ -95,14 +98,34 @@ def read(batch: BatchCreate, limits: Limits) -> Reading:
     """Check every entry, completed from the defaults."""
     drafts: list[Draft] = []
     errors: dict[int, list[FieldError]] = {}
+    defaults, shared = _with_files_read(batch)
     for item, entry in enumerate(batch.emails):
+        inherited = [] if "attachments" in entry else shared
         try:
-            email = EmailCreate.model_validate({**batch.defaults, **entry}, context=limits)
+            email = EmailCreate.model_validate({**defaults, **entry}, context=limits)
         except ValidationError as error:
-            errors[item] = [_placed(batch, item, found) for found in field_errors(error, "pointer")]
+            found = [_placed(batch, item, one) for one in field_errors(error, "pointer")]
+            errors[item] = [*found, *inherited]
         else:
-            drafts.append(email.draft(item))
+            if inherited:
+                errors[item] = inherited
+            else:
+                drafts.append(email.draft(item))
     return Reading(drafts, errors)
+
+
+def _with_files_read(batch: BatchCreate) -> tuple[dict[str, Any], list[FieldError]]:
+    """The defaults with their attachments read: once, however many megabytes they have and however many emails."""
+    if "attachments" not in batch.defaults:
+        return batch.defaults, []
+    try:
+        files = _FILES.validate_python(batch.defaults["attachments"])
+    except ValidationError as error:
+        said = field_errors(error, "pointer")
+        return {**batch.defaults, "attachments": []}, [
+            replace(e, name=f"/defaults/attachments{e.name}") for e in said
+        ]
+    return {**batch.defaults, "attachments": files}, []
 
 
 def named(batch: BatchCreate, objections: Iterable[Objection]) -> dict[int, list[FieldError]]:

@@ -9,12 +9,16 @@ from typing import Any, Protocol
 from uuid import UUID
 
 from api.gathering import Gathering
+from api.links import Signer
 from api.metrics import Watch
 from api.posts import Posts
 from db.sealing import Sealer
 from db.uow import SqlUnitOfWork
+from domain.files import BlobStore
 from domain.ports import Clock, Provider, WebhookReceiver
+from domain.sender_domains import Resolver
 from domain.templates import Renderer
+from providers.fetching import Fetched, FetchFailed
 from routing.snapshot import Snapshot
 
 
@@ -24,6 +28,8 @@ class Limits:
 
     max_body_bytes: int = 10 * 1024 * 1024
     max_recipients: int = 1000
+    max_attachments_bytes: int = 25_000_000
+    plain_http: Sequence[str] = ()  # hosts beside this machine that accounts may be at without TLS
     idempotency_ttl: timedelta = timedelta(hours=72)
 
 
@@ -71,6 +77,12 @@ class Confirm(Protocol):
         ...
 
 
+class Fetch(Protocol):
+    def __call__(self, urls: Sequence[str], most_bytes: int) -> Sequence[Fetched | FetchFailed]:
+        """Files from https addresses, together within the time that a request has for them. Raises nothing."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Dependencies:
     """`ready` looks at every part each time it is called, and never raises.
@@ -89,6 +101,10 @@ class Dependencies:
     build_receiver: BuildReceiver
     confirm: Confirm
     renderer: Renderer
+    store: BlobStore
+    fetch: Fetch
+    resolver: Resolver
+    links: Signer
     ready: Callable[[], list[Check]]
     limits: Limits = field(default_factory=Limits)
     public_url: str | None = None

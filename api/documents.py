@@ -53,7 +53,14 @@ _HEADERS: dict[str, dict[str, Any]] = {
             "schema": {"type": "string", "enum": ["true"]},
         },
     },
+    "attachments_create": {"Location": {"schema": {"type": "string"}}},
+    "attachments_complete": {"Location": {"schema": {"type": "string"}}},
     "providers_create": {"Location": {"schema": {"type": "string"}}},
+    "accounts_create_key": {"Location": {"schema": {"type": "string"}}},
+    "accounts_rotate_key": {"Location": {"schema": {"type": "string"}}},
+    "accounts_create_user": {"Location": {"schema": {"type": "string"}}},
+    "campaigns_create": {"Location": {"schema": {"type": "string"}}},
+    "endpoints_create": {"Location": {"schema": {"type": "string"}}},
     "email_types_create": {"Location": {"schema": {"type": "string"}}},
     "templates_create": {"Location": {"schema": {"type": "string"}}},
     "routing_rules_create": {"Location": {"schema": {"type": "string"}}},
@@ -96,6 +103,9 @@ def build_document(app: Flask, collected: Mapping[str, Any]) -> dict[str, Any]:
         operation["description"] = inspect.getdoc(view) or ""
         scope = getattr(view, "scope", None)
         operation["security"] = [{"key": [scope]}] if scope else []
+        given = getattr(view, "request_body", None)  # of a form, or of bytes
+        if given is not None:
+            operation["requestBody"] = given
         body = get_type_hints(view).get("body")
         if body is not None:
             bodies.append(body)

@@ -14,6 +14,7 @@ from flask import Flask, Response, g, has_request_context
 from werkzeug.exceptions import HTTPException
 
 from domain.errors import StorageUnavailable
+from domain.files import FilesUnavailable
 from domain.templates import RenderingUnavailable
 
 log = structlog.get_logger(__name__)
@@ -37,6 +38,7 @@ TITLES = {
     "validation-failed": "Some fields are wrong",
     "idempotency-key-reused": "The idempotency key belongs to another request",
     "forged": "The call is not proved to be the provider's",
+    "bad-link": "This link does not hold",
     "internal-error": "Something went wrong on our side",
     "unavailable": "The service cannot answer now",
 }
@@ -115,6 +117,7 @@ def register_errors(app: Flask) -> None:
     app.register_error_handler(HTTPException, _answer_http)
     app.register_error_handler(StorageUnavailable, _answer_storage)
     app.register_error_handler(RenderingUnavailable, _answer_rendering)
+    app.register_error_handler(FilesUnavailable, _answer_files)
     app.register_error_handler(Exception, _answer_unforeseen)
 
 
@@ -172,6 +175,17 @@ def _answer_rendering(error: RenderingUnavailable) -> Response:
         Problem(
             503,
             "Templates cannot be rendered now; nothing was accepted: ask again, with the same Idempotency-Key",
+            headers={"Retry-After": str(RETRY_STORAGE)},
+        )
+    )
+
+
+def _answer_files(error: FilesUnavailable) -> Response:
+    log.warning("store unavailable", request_id=g.get("request_id"), reason=str(error))
+    return answer_problem(
+        Problem(
+            503,
+            "Attachments cannot be kept or read now; nothing was accepted: ask again, with the same Idempotency-Key",
             headers={"Retry-After": str(RETRY_STORAGE)},
         )
     )

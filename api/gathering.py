@@ -31,9 +31,13 @@ class Gathering:
     """Accepts emails for many threads at once. A request that finds nobody at work goes at once, and alone."""
 
     def __init__(
-        self, units: Callable[[], IntakeWork], queue: DeliveryQueue, ids: Callable[[], UUID]
+        self,
+        units: Callable[[], IntakeWork],
+        queue: DeliveryQueue,
+        ids: Callable[[], UUID],
+        public_url: str | None = None,
     ) -> None:
-        self._units, self._queue, self._ids = units, queue, ids
+        self._units, self._queue, self._ids, self.public_url = units, queue, ids, public_url
         self._lock = threading.Lock()
         self._waiting: list[_Waiting] = []
         self._busy = False
@@ -92,7 +96,9 @@ class Gathering:
     def _settle(self, group: Sequence[_Waiting]) -> None:
         """Give every member its result. What spoils a group is looked for in each of its requests alone."""
         try:
-            results = intake.accept(self._units, self._queue, self._ids, [m.handover for m in group])
+            results = intake.accept(
+                self._units, self._queue, self._ids, [m.handover for m in group], self.public_url
+            )
         except StorageUnavailable as error:
             for member in group:
                 member.result = StorageUnavailable(str(error))

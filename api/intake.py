@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -25,8 +27,14 @@ from domain.intake import (
 from domain.lifecycle import Status
 from domain.message import Lane, RecipientKind, Submission
 from domain.ports import DeliveryQueue, IntakeWork
+from domain.suppression import LeftOut, normalized, stopped_by, without
+from domain.unsubscribe import HEADERS, PLACEHOLDER, asks_for_link, headers_of, link_in, token_of
 
 HORIZON = timedelta(days=366)  # how far ahead an email may be scheduled: a year, leap years included
+_NO_LINK = (
+    f"{PLACEHOLDER} is of marketing where MAILMUX_PUBLIC_URL is set, or of emails whose own List-Unsubscribe has a web "
+    "address"
+)
 
 log = logging.getLogger(__name__)
 
@@ -39,22 +47,26 @@ def accept(
     queue: DeliveryQueue,
     ids: Callable[[], UUID],
     handovers: Sequence[Handover],
+    public_url: str | None = None,
 ) -> list[Result]:
     """Take over the emails of several requests in one transaction; one request is a group of one.
 
     A result for each: where it is a Receipt its emails are committed, and will be delivered or accounted for.
     All emails of a request are accepted, or none. A request that carries `once` and was answered before gets the
-    same answer again, and nothing is accepted twice.
+    same answer again, and nothing is accepted twice. Marketing bears a link to unsubscribe by, where `public_url` says
+    under which address people reach us.
 
     Raises domain.intake.KeyInFlight, where nothing of the group was accepted, and StorageUnavailable: then the
     callers cannot know, and ask again with the same keys.
     """
     with units() as unit:
-        around = _survey(unit, handovers)
-        answers = [
-            [Accepted(ids(), _first_status(d, around.now), d.item) for d in h.drafts] for h in handovers
-        ]
+        around = _survey(unit, handovers, public_url)
         results: list[Result | None] = [_refusal(h, around) for h in handovers]
+        stops = _stops(unit, handovers, around)
+        answers = [
+            [Accepted(ids(), _first_status(d, around.now, stops.get(id(d), ())), d.item) for d in h.drafts]
+            for h in handovers
+        ]
         # A request that was answered before gets its answer, whatever could be said against it now.
         asked = [
             place
@@ -71,40 +83,44 @@ def accept(
         if refused:
             unit.intake.forget(refused)
         entries = [
-            Entry(_submission(draft, email.id, h.sender, around), email.status, h.sender.api_key_id)
+            _entry(draft, email, h.sender, around, stops.get(id(draft), ()))
             for h, answer, result in zip(handovers, answers, results, strict=True)
             if result is None
             for draft, email in zip(h.drafts, answer, strict=True)
         ]
         if entries:
-            unit.intake.add(entries)
+            unit.intake.add(_spread(unit, entries, around))
             unit.commit()
     _ring(queue, {e.submission.lane for e in entries if e.status is Status.QUEUED})
     return [result or Receipt(tuple(answer)) for result, answer in zip(results, answers, strict=True)]
 
 
-def review(unit: IntakeWork, sender: Sender, drafts: Sequence[Draft]) -> list[Objection]:
+def review(
+    unit: IntakeWork, sender: Sender, drafts: Sequence[Draft], public_url: str | None = None
+) -> list[Objection]:
     """Say what `accept` would object to, writing nothing."""
-    around = _survey(unit, [Handover(sender, drafts)])
+    around = _survey(unit, [Handover(sender, drafts)], public_url)
     return [o for draft in drafts for o in _object(draft, sender.user_id, around)]
 
 
 def draw_up(
-    unit: IntakeWork, sender: Sender, draft: Draft, id: UUID
+    unit: IntakeWork, sender: Sender, draft: Draft, id: UUID, public_url: str | None = None
 ) -> tuple[Submission, datetime] | Sequence[Objection]:
     """The email that `accept` would take over, and the time; or what it would object to. Writes nothing."""
-    around = _survey(unit, [Handover(sender, [draft])])
+    around = _survey(unit, [Handover(sender, [draft])], public_url)
     objections = _object(draft, sender.user_id, around)
     return objections or (_submission(draft, id, sender, around), around.now)
 
 
-def _survey(unit: IntakeWork, handovers: Sequence[Handover]) -> Surroundings:
+def _survey(unit: IntakeWork, handovers: Sequence[Handover], public_url: str | None) -> Surroundings:
     drafts = [draft for h in handovers for draft in h.drafts]
-    return unit.intake.survey(
+    found = unit.intake.survey(
         {h.sender for h in handovers},
         {draft.email_type for draft in drafts},
         {name for draft in drafts for name in draft.wishes.pinned | draft.wishes.excluded},
+        {draft.campaign_id for draft in drafts if draft.campaign_id is not None},
     )
+    return replace(found, public_url=public_url)
 
 
 def _refusal(handover: Handover, around: Surroundings) -> Refused | SenderGone | None:
@@ -120,7 +136,100 @@ def _memo(handover: Handover, answer: Sequence[Accepted], now: datetime) -> Memo
     return Memo(handover.sender.user_id, _kept_long_enough(handover.once, handover.drafts, now), answer)
 
 
-def _first_status(draft: Draft, now: datetime) -> Status:
+def _stops(
+    unit: IntakeWork, handovers: Sequence[Handover], around: Surroundings
+) -> dict[int, Sequence[LeftOut]]:
+    """By the draft's identity, the recipients who may not be written to."""
+    asked = [
+        (h.sender.user_id, draft)
+        for h in handovers
+        if h.sender.user_id in around.with_lists
+        for draft in h.drafts
+    ]
+    if not asked:
+        return {}
+    listed = unit.intake.listed(
+        {(user, normalized(r.address.email)) for user, draft in asked for r in draft.envelope.recipients}
+    )
+    found: dict[int, Sequence[LeftOut]] = {}
+    for user, draft in asked if listed else ():
+        terms = around.terms(user, draft.email_type)
+        marketing = terms is not None and terms.marketing
+        causes = (
+            (
+                r,
+                stopped_by(
+                    listed.get((user, normalized(r.address.email)), ()),
+                    draft.email_type,
+                    marketing,
+                    around.now,
+                ),
+            )
+            for r in draft.envelope.recipients
+        )
+        if left_out := [LeftOut(r, cause) for r, cause in causes if cause is not None]:
+            found[id(draft)] = left_out
+    return found
+
+
+def _entry(
+    draft: Draft,
+    email: Accepted,
+    sender: Sender,
+    around: Surroundings,
+    left_out: Sequence[LeftOut],
+) -> Entry:
+    submission = _submission(draft, email.id, sender, around)
+    terms = around.terms(sender.user_id, draft.email_type)
+    if terms is not None and terms.marketing and around.public_url is not None:
+        submission = _with_way_out(submission, around.link_secrets[sender.user_id], around.public_url)
+    if left_out and email.status is not Status.SUPPRESSED:
+        submission = without(submission, {one.recipient for one in left_out})
+    return Entry(
+        submission,
+        email.status,
+        sender.api_key_id,
+        left_out,
+        draft.campaign_id,
+        files=draft.files,
+        resend_of=draft.resend_of,
+    )
+
+
+def _spread(unit: IntakeWork, entries: Sequence[Entry], around: Surroundings) -> Sequence[Entry]:
+    """Give the emails of throttled campaigns their places in time, one after the other."""
+    waiting = Counter(
+        e.campaign_id for e in entries if e.campaign_id is not None and e.status is not Status.SUPPRESSED
+    )
+    rates = {c: rate for c in waiting if (rate := around.campaigns[c][1]) is not None}
+    if not rates:
+        return entries
+    places = {c: unit.intake.book(c, waiting[c]) for c in sorted(rates)}
+    spread = []
+    for entry in entries:
+        campaign = entry.campaign_id
+        if campaign in places and entry.status is not Status.SUPPRESSED:
+            at, send_at = places[campaign], entry.submission.send_at
+            places[campaign] = at + timedelta(minutes=1) / rates[campaign]
+            entry = replace(entry, due_at=at if send_at is None else max(at, send_at))
+        spread.append(entry)
+    return spread
+
+
+def _with_way_out(submission: Submission, secret: bytes, public_url: str) -> Submission:
+    """RFC 8058's headers, unless the sender has a way out of their own."""
+    message = submission.message
+    if any(name.lower() == HEADERS[0].lower() for name, _ in message.headers):
+        return submission
+    (recipient,) = submission.envelope.recipients  # marketing goes to one
+    token = token_of(secret, submission.id, recipient.address.email)
+    headers = (*message.headers, *headers_of(f"{public_url}/u/{token}"))
+    return replace(submission, message=replace(message, headers=headers))
+
+
+def _first_status(draft: Draft, now: datetime, left_out: Sequence[LeftOut] = ()) -> Status:
+    if len(left_out) == len(draft.envelope.recipients):
+        return Status.SUPPRESSED
     return Status.SCHEDULED if draft.send_at is not None and draft.send_at > now else Status.QUEUED
 
 
@@ -142,6 +251,20 @@ def _object(draft: Draft, user_id: UUID, around: Surroundings) -> list[Objection
         )
     elif terms.marketing and len(draft.envelope.recipients) > 1:
         found.extend(_one_recipient(draft))
+    if asks_for_link(draft.message) and not (
+        link_in(draft.message.headers)
+        or (terms is not None and terms.marketing and _bears_link(draft, around))
+    ):
+        place = "text" if PLACEHOLDER in (draft.message.text or "") else "html"
+        found.append(
+            Objection(item, ("template" if draft.template else place,), "no_unsubscribe_link", _NO_LINK)
+        )
+    if draft.campaign_id is not None and around.campaigns.get(draft.campaign_id, (None,))[0] != user_id:
+        found.append(
+            Objection(
+                item, ("campaign_id",), "unknown_campaign", "there is no such campaign, or it was cancelled"
+            )
+        )
     if send_at is not None and send_at <= now:
         found.append(Objection(item, ("send_at",), "in_the_past", "send_at lies in the past"))
     if send_at is not None and send_at > now + HORIZON:
@@ -155,6 +278,12 @@ def _object(draft: Draft, user_id: UUID, around: Surroundings) -> list[Objection
             if not around.has_provider(user_id, name)
         )
     return found
+
+
+def _bears_link(draft: Draft, around: Surroundings) -> bool:
+    """Whether a marketing email gets a link of ours."""
+    own = any(name.lower() == HEADERS[0].lower() for name, _ in draft.message.headers)
+    return around.public_url is not None and not own
 
 
 def _one_recipient(draft: Draft) -> Iterator[Objection]:

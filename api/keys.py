@@ -26,6 +26,17 @@ SCOPES = (
     "templates:write",
     "types:read",
     "types:write",
+    "keys:read",
+    "keys:write",
+    "users:write",
+    "campaigns:read",
+    "campaigns:write",
+    "suppressions:read",
+    "suppressions:write",
+    "webhooks:read",
+    "webhooks:write",
+    "domains:read",
+    "domains:write",
 )
 _DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _ID_LENGTH = 12

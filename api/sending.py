@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from api.auth import caller, unauthorized
 from api.errors import FieldError, Problem, invalid
 from api.requests import body_hash, dependencies
-from api.schemas import SendHeaders
+from api.schemas.posting import SendHeaders
 from domain.intake import Draft, KeyInFlight, KeyTaken, Objection, Once, Receipt, Refused, SenderGone
 
 

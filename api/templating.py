@@ -12,6 +12,7 @@ from api.requests import dependencies
 from domain.headers import value_problem
 from domain.intake import Draft, Objection
 from domain.templates import Flaw, Rendered, Source, TemplateFaulty
+from domain.unsubscribe import PLACEHOLDER, VARIABLE
 
 Path = tuple[str | int, ...]
 
@@ -55,7 +56,7 @@ def _filled(draft: Draft, found: Mapping[tuple[str, int | None], Source | None])
     if source is None:
         return replace(draft, objections=(_absent(draft, there=key in found),))
     try:
-        made = render(source, wish.variables)
+        made = render(source, {VARIABLE: PLACEHOLDER, **wish.variables})
     except TemplateFaulty as faulty:
         said = tuple(Objection(draft.item, place(f), f.code, words(f)) for f in faulty.flaws)
         return replace(draft, objections=said)

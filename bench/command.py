@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from bench.campaign import campaign
 from bench.decide import decide
 from bench.faults.command import faults
 from bench.routing.command import routing
@@ -17,6 +18,7 @@ def bench() -> None:
     chooses."""
 
 
+bench.add_command(campaign)
 bench.add_command(decide)
 bench.add_command(faults)
 bench.add_command(routing)

@@ -39,6 +39,10 @@ def learner() -> list[str]:
     return ["python", "-m", "wiring.learner"]
 
 
+def webhooks() -> list[str]:
+    return ["python", "-m", "wiring.webhooks"]
+
+
 def flower(host: str, port: int) -> list[str]:
     """It reads who may look from FLOWER_BASIC_AUTH, user:password, which others cannot see as they can an argument."""
     return [*_CELERY, "flower", f"--address={host}", f"--port={port}", "--purge_offline_workers=60"]

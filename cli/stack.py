@@ -81,7 +81,8 @@ class Stack:
         accounts = None if sandbox_port is None else self._endpoint.with_name("accounts.json")
         provision.prepare(settings, accounts, _url(given.api_host, port))
         supervisor.check()
-        supervisor.launch(self._api(port), *self._workers(workers), self._beat(), *self._learners(learns))
+        supervisor.launch(self._api(port), *self._workers(workers), self._beat())
+        supervisor.launch(self._webhooks(), *self._learners(learns))
         supervisor.wait()
         flower_url = None
         if flower_port is not None:
@@ -197,6 +198,9 @@ class Stack:
 
     def _beat(self) -> Program:
         return self._program("beat", _here(commands.beat()))
+
+    def _webhooks(self) -> Program:
+        return self._program("webhooks", _here(commands.webhooks()[2:]), stop_seconds=20.0)
 
     def _learners(self, wanted: bool) -> list[Program]:
         return [self._program("learner", _here(commands.learner()[2:]))] if wanted else []

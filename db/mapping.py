@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from functools import lru_cache
@@ -12,8 +12,10 @@ from typing import Any
 from uuid import UUID
 
 from domain.events import BounceClass, DeliveryEvent, EventType, RejectReason
+from domain.files import StoredFile
 from domain.message import (
     Address,
+    Disposition,
     Envelope,
     Lane,
     Message,
@@ -24,6 +26,7 @@ from domain.message import (
     Submission,
     Tracking,
 )
+from domain.suppression import LeftOut
 
 _DAY_MS = 86_400_000
 
@@ -44,7 +47,9 @@ def _hash_bodies(text: str | None, html: str | None, day: int) -> bytes:
     return hashlib.sha256(canonical.encode()).digest()
 
 
-def job_row(submission: Submission, api_key_id: UUID | None, status: str) -> dict[str, Any]:
+def job_row(
+    submission: Submission, api_key_id: UUID | None, status: str, files: Sequence[StoredFile] = ()
+) -> dict[str, Any]:
     """The row of `email_jobs` for a newly accepted email."""
     envelope, wishes, tracking = submission.envelope, submission.wishes, submission.tracking
     return {
@@ -59,6 +64,7 @@ def job_row(submission: Submission, api_key_id: UUID | None, status: str) -> dic
             "recipients": [{**_address(r.address), "kind": r.kind.value} for r in envelope.recipients],
             "reply_to": [_address(a) for a in envelope.reply_to],
             "headers": [list(pair) for pair in submission.message.headers],
+            **({"files": [file_row(file) for file in files]} if files else {}),
         },
         "email_type": submission.email_type,
         "lane": submission.lane.value,
@@ -75,6 +81,15 @@ def job_row(submission: Submission, api_key_id: UUID | None, status: str) -> dic
         "status": status,
         "send_at": submission.send_at,
         "expires_at": submission.expires_at,
+    }
+
+
+def left_out_row(one: LeftOut) -> dict[str, str]:
+    """A recipient that an email goes without, as its envelope keeps them."""
+    return {
+        **_address(one.recipient.address),
+        "kind": one.recipient.kind.value,
+        "cause": one.cause.value,
     }
 
 
@@ -111,6 +126,35 @@ def submission(row: Mapping[str, Any], text: str | None, html: str | None) -> Su
         ),
         send_at=row["send_at"],
         expires_at=row["expires_at"],
+    )
+
+
+def file_row(file: StoredFile) -> dict[str, Any]:
+    """A file of an email as JSON."""
+    return {
+        "id": str(file.id),
+        "hash": file.hash.hex(),
+        "size": file.size,
+        "filename": file.filename,
+        "content_type": file.content_type,
+        "disposition": file.disposition.value,
+        "content_id": file.content_id,
+    }
+
+
+def stored_files(envelope: Mapping[str, Any]) -> tuple[StoredFile, ...]:
+    """The files of an email, as its row has them."""
+    return tuple(
+        StoredFile(
+            UUID(f["id"]),
+            bytes.fromhex(f["hash"]),
+            f["size"],
+            f["filename"],
+            f["content_type"],
+            Disposition(f["disposition"]),
+            f["content_id"],
+        )
+        for f in envelope.get("files", ())
     )
 
 

@@ -18,6 +18,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 KEY_BYTES = 32
+ENDPOINT = "webhook endpoint"  # the kind that the secrets of webhooks are sealed for, which we call
 _NONCE_BYTES = 12  # NIST SP 800-38D, 8.2: 96 bits, here random
 
 

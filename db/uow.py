@@ -14,7 +14,10 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from db.deadlines import Watchdog, check_at_checkout
 from db.repositories.accounts import Accounts
+from db.repositories.attachments import Attachments
+from db.repositories.campaigns import Campaigns
 from db.repositories.delivery import Delivery
+from db.repositories.domains import Domains
 from db.repositories.email_types import EmailTypes
 from db.repositories.emails import Emails
 from db.repositories.inbound import Inbound
@@ -23,10 +26,13 @@ from db.repositories.learning import Learning
 from db.repositories.providers import Providers
 from db.repositories.quotas import Quotas
 from db.repositories.recovery import Recovery
+from db.repositories.resends import Resends
 from db.repositories.routes import Routes
 from db.repositories.rules import Rules
+from db.repositories.suppressions import Suppressions
 from db.repositories.templates import Templates
 from db.repositories.upkeep import Runs, Upkeep
+from db.repositories.webhooks import Webhooks
 from domain.errors import StorageUnavailable
 
 _DEADLINE = 20.0  # seconds
@@ -115,6 +121,10 @@ class SqlUnitOfWork:
         return Quotas(self.connection)
 
     @cached_property
+    def resends(self) -> Resends:
+        return Resends(self.connection)
+
+    @cached_property
     def routes(self) -> Routes:
         return Routes(self.connection)
 
@@ -161,6 +171,26 @@ class SqlUnitOfWork:
     @cached_property
     def templates(self) -> Templates:
         return Templates(self.connection)
+
+    @cached_property
+    def suppressions(self) -> Suppressions:
+        return Suppressions(self.connection)
+
+    @cached_property
+    def campaigns(self) -> Campaigns:
+        return Campaigns(self.connection)
+
+    @cached_property
+    def webhooks(self) -> Webhooks:
+        return Webhooks(self.connection)
+
+    @cached_property
+    def attachments(self) -> Attachments:
+        return Attachments(self.connection)
+
+    @cached_property
+    def domains(self) -> Domains:
+        return Domains(self.connection)
 
     @cached_property
     def email_types(self) -> EmailTypes:

@@ -10,11 +10,13 @@ from typing import Final
 from uuid import UUID
 
 from domain.attempt import Attempt, Outcome
+from domain.files import StoredFile
 from domain.lifecycle import Status
 from domain.message import OnUnknown, Submission
+from domain.suppression import LeftOut
 
 MOST_BYTES: Final = 64 * 1024 * 1024
-"""Of the bodies that a process reads at once: a claim's emails may have 50 MB each."""
+"""Of the bodies and files that a process reads at once: a claim's emails may have 50 MB each."""
 
 
 class LeaseLost(Exception):
@@ -34,18 +36,25 @@ class ClaimedJob:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """Rows claimed together. `token` fences them; `now` is the database's time of the claim."""
+    """Rows claimed together. `token` fences them; `now` is the database's time of the claim. `halts`: some emails
+    are not to be sent for now, and these may be among them.
+    """
 
     token: int
     now: datetime
     jobs: Sequence[ClaimedJob]
+    halts: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class LoadedEmail:
+    """`files` are to be read from the store, and are not yet in the submission."""
+
     submission: Submission
     accepted_at: datetime
     attempts: tuple[Attempt, ...]
+    files: tuple[StoredFile, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

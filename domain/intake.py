@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from uuid import UUID
 
+from domain.files import StoredFile, WantedFile
 from domain.lifecycle import Status
 from domain.message import (
     Envelope,
@@ -17,6 +18,7 @@ from domain.message import (
     Submission,
     Tracking,
 )
+from domain.suppression import LeftOut
 from domain.templates import Wanted
 
 
@@ -35,7 +37,9 @@ class Draft:
     """An email as it was asked for. `on_unknown` None: as its type says; the lane is the type's alone.
 
     `item` is its place in the request; `objections`: what is wrong with it already, where its content could not be
-    made; intake refuses it then, unless the request was answered before. `template`: what its content is made of.
+    made; intake refuses it then, unless the request was answered before. `template`: what its content is made of;
+    `resend_of`: the email whose place it takes.
+    `wanted` are the files that it asks for, `files` the same once they are kept.
     """
 
     message: Message
@@ -51,6 +55,10 @@ class Draft:
     item: int = 0
     objections: tuple[Objection, ...] = ()
     template: Wanted | None = None
+    campaign_id: UUID | None = None
+    wanted: tuple[WantedFile, ...] = ()
+    files: tuple[StoredFile, ...] = ()
+    resend_of: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,13 +75,20 @@ class Surroundings:
     """What is true at the moment of accepting.
 
     `types` and `providers` are named with their owner, None for those that everybody has; `keys` are the API
-    keys that were asked about and may still be used. `now` is the database's time.
+    keys that were asked about and may still be used. `with_lists`: users who do not write to some addresses any more.
+    `campaigns`: whose they are, and how many emails a minute they may send; none that was cancelled.
+    `link_secrets`: what proves their links, by which recipients unsubscribe.
+    `public_url`: under which address people reach us. `now` is the database's time.
     """
 
     now: datetime
     types: Mapping[tuple[UUID | None, str], TypeTerms]
     providers: frozenset[tuple[UUID | None, str]]
     keys: frozenset[UUID]
+    with_lists: frozenset[UUID] = frozenset()
+    campaigns: Mapping[UUID, tuple[UUID, int | None]] = field(default_factory=dict)
+    link_secrets: Mapping[UUID, bytes] = field(default_factory=dict)
+    public_url: str | None = None
 
     def terms(self, user_id: UUID, email_type: str) -> TypeTerms | None:
         """The user's own type goes before the one that everybody has."""
@@ -138,11 +153,20 @@ class Memo:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """An email ready to be written: `status` is scheduled or queued."""
+    """An email ready to be written: `status` is scheduled or queued; or suppressed, where nobody may be written to.
+
+    `left_out`: those of its recipients that may not, where others may; the submission is without them.
+    `due_at`: when it may go first, where that is not when it was asked for.
+    """
 
     submission: Submission
     status: Status
     api_key_id: UUID | None
+    left_out: Sequence[LeftOut] = ()
+    campaign_id: UUID | None = None
+    due_at: datetime | None = None
+    files: tuple[StoredFile, ...] = ()
+    resend_of: UUID | None = None
 
 
 class Refused(Exception):
@@ -155,6 +179,14 @@ class Refused(Exception):
 
 class SenderGone(Exception):
     """The API key was revoked or has expired."""
+
+
+class AlreadyResent(Exception):
+    """Other emails have taken the place of `emails` meanwhile."""
+
+    def __init__(self, emails: frozenset[UUID]) -> None:
+        super().__init__(", ".join(sorted(map(str, emails))))
+        self.emails = emails
 
 
 class KeyTaken(Exception):

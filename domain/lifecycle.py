@@ -43,6 +43,7 @@ class Event(StrEnum):
     GAVE_UP = "gave_up"
     CANCELLED = "cancelled"
     EXPIRED = "expired"
+    SUPPRESSED = "suppressed"
 
 
 class IllegalTransition(ValueError):
@@ -58,6 +59,7 @@ TRANSITIONS: dict[tuple[Status, Event], Status] = {
     **{(s, Event.GAVE_UP): Status.FAILED for s in (*_WAITING, Status.UNKNOWN, Status.FAILED)},
     **{(s, Event.CANCELLED): Status.CANCELLED for s in (*_WAITING, Status.CANCELLED)},
     **{(s, Event.EXPIRED): Status.EXPIRED for s in (*_WAITING, Status.EXPIRED)},
+    **{(s, Event.SUPPRESSED): Status.SUPPRESSED for s in (*_WAITING, Status.SUPPRESSED)},
 }
 
 TERMINAL = frozenset(

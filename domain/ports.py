@@ -28,9 +28,11 @@ from domain.delivery import (
 )
 from domain.errors import ProviderError
 from domain.events import InboundEvent, Notice, Verified, WebhookRequest
+from domain.files import FileLines
 from domain.inbound import Change, Dossier, Match, Note, Waiting
 from domain.intake import Accepted, Entry, KeyTaken, Memo, Sender, Surroundings
 from domain.message import Lane, Submission
+from domain.suppression import LeftOut, Listing, Report
 from domain.upkeep import Duty, Retention
 
 
@@ -205,6 +207,18 @@ class DeliveryStore(Protocol):
         """Reserve quota and open ledger lines for the rows that this claim still holds."""
         ...
 
+    def halted(self, job_ids: Sequence[UUID]) -> Collection[UUID]:
+        """Those of these emails that are not to be sent for now."""
+        ...
+
+    def doubted(self, job_ids: Sequence[UUID]) -> Collection[UUID]:
+        """Those of these emails that are unknown or that some try may have brought."""
+        ...
+
+    def leave_out(self, job_id: UUID, left_out: Sequence[LeftOut]) -> None:
+        """Write down that an email goes without some of its recipients."""
+        ...
+
     def note_calls(self, lines: Sequence[CallLine]) -> None:
         """Write which emails go in one call; their attempts are open."""
         ...
@@ -240,6 +254,10 @@ class InboundStore(Protocol):
 
     def record(self, notes: Sequence[Note], changes: Sequence[Change]) -> None:
         """Write what the events make of the emails; the events are done with."""
+        ...
+
+    def report(self, reports: Sequence[Report]) -> None:
+        """Fold what events say of addresses into the suppression lists of those who had written."""
         ...
 
     def postpone(self, delays: Mapping[UUID, float]) -> None:
@@ -333,6 +351,9 @@ class WorkerUnit(Protocol):
     def quotas(self) -> QuotaStore: ...
 
     @property
+    def attachments(self) -> FileLines: ...
+
+    @property
     def runs(self) -> RunStore: ...
 
     def commit(self) -> None: ...
@@ -342,7 +363,11 @@ class IntakeStore(Protocol):
     """What accepting emails reads and writes, in one transaction."""
 
     def survey(
-        self, senders: Collection[Sender], types: Collection[str], providers: Collection[str]
+        self,
+        senders: Collection[Sender],
+        types: Collection[str],
+        providers: Collection[str],
+        campaigns: Collection[UUID] = (),
     ) -> Surroundings:
         """Read the time, which of these email types and provider names there are for the senders, and whose
         API keys still stand.
@@ -364,6 +389,14 @@ class IntakeStore(Protocol):
 
     def add(self, entries: Sequence[Entry]) -> None:
         """Write contents, jobs, queue rows and the first lines of the timelines."""
+        ...
+
+    def book(self, campaign_id: UUID, emails: int) -> datetime:
+        """Take so many of a throttled campaign's places in time; returns the first."""
+        ...
+
+    def listed(self, pairs: Collection[tuple[UUID, str]]) -> Mapping[tuple[UUID, str], Sequence[Listing]]:
+        """What the suppression lists of users say of addresses, which are in lower case."""
         ...
 
 

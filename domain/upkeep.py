@@ -17,6 +17,9 @@ class Duty(StrEnum):
     PURGE = "purge"
     REPEAT_CALLS = "repeat_calls"
     READ_REPORTS = "read_reports"
+    COLLECT_FILES = "collect_files"
+    WATCH_CAMPAIGNS = "watch_campaigns"
+    CHECK_DOMAINS = "check_domains"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +35,7 @@ class Retention:
     events: float | None = 90
     performance: float | None = 400
     emails: float | None = None
+    files: float | None = 30
 
 
 @dataclass(frozen=True, slots=True)

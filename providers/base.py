@@ -37,6 +37,7 @@ from domain.errors import (
     Unsupported,
 )
 from domain.message import Submission
+from domain.sender_domains import SenderDomain
 from providers import guard
 from providers.exchange import Origin, Request, Response
 from providers.words import clean
@@ -46,6 +47,10 @@ LONGEST_WAIT = 86_400.0  # seconds; a Retry-After beyond a day is an error of th
 _NO_EMAIL_OF_OURS = frozenset({401, 402, 403, 404, 405, 406, 410, 415})
 _OF_THE_EMAIL = frozenset({400, 422})
 _NOT_PROCESSED = frozenset({408, 421, 425, 503})
+
+
+class _MayNotAsk(Exception):
+    """The credentials may send, and not ask about domains."""
 
 
 class HTTPProvider(ABC):
@@ -98,6 +103,30 @@ class HTTPProvider(ABC):
         if self.may_only_send(response):
             return Checkup(notes=("the credentials may send, but not ask what the account may do",))
         return self.recognise(self.passed(response))
+
+    def sender_domain(self, name: str) -> SenderDomain | None:
+        try:
+            return self.find_domain(name)
+        except _MayNotAsk:
+            return None
+        except (ValueError, TypeError, LookupError, AttributeError) as error:
+            raise Misconfigured(self.name, "it does not tell of domains in the documented form") from error
+
+    def find_domain(self, name: str) -> SenderDomain | None:
+        """As `sender_domain`, raising whatever a strange answer raises. By the identities that a check finds, where an
+        adapter does not know better.
+        """
+        known = {identity.name.lower(): identity.verified for identity in self.check().identities or ()}
+        return SenderDomain(known[name]) if name in known else None
+
+    def ask_domain(self, request: Request) -> Any:
+        """The JSON of an answer about a domain; None: the account has none of that name."""
+        response = self._origin.perform(request)
+        if response.status in (401, 403) or self.may_only_send(response):
+            raise _MayNotAsk
+        if response.status == 404:
+            return None
+        return self.json(self.passed(response))
 
     def passed(self, response: Response) -> Response:
         """The same answer where it is a 2xx; raises the error that any other one means."""

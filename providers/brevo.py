@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import re
 from typing import Any
+from urllib.parse import quote
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict
@@ -24,6 +25,7 @@ from domain.capabilities import Capabilities
 from domain.checkup import Checkup, SenderIdentity
 from domain.errors import Misconfigured, ProviderError, Rejected, SenderNotVerified, Unsupported
 from domain.message import Address, Attachment, RecipientKind, Submission
+from domain.sender_domains import DomainRecord, RecordKind, SenderDomain, absolute
 from providers.brevo_webhook import WebhookSecret, webhook
 from providers.calls import RepeatableProvider
 from providers.exchange import Request, Response
@@ -56,6 +58,11 @@ _OF_THE_ACCOUNT = frozenset(
 _SENDER = re.compile(
     r"sender.*\b(?:not|un)[ -]?(?:valid|verified|authori[sz]ed|authenticated)|validate your sender"
 )
+
+_PURPOSES = {
+    "dkim_record": RecordKind.DKIM, "dkim1Record": RecordKind.DKIM, "dkim2Record": RecordKind.DKIM,
+    "brevo_code": RecordKind.OWNERSHIP, "dmarc_record": RecordKind.DMARC,
+}  # fmt: skip
 
 
 class Config(BaseModel):
@@ -169,6 +176,17 @@ class BrevoProvider(RepeatableProvider):
         except (ValueError, TypeError, LookupError) as error:
             raise Misconfigured(self.name, "the address does not answer as Brevo does") from error
         return Checkup(identities, notes=(f"credits: {'; '.join(credit)}",))
+
+    def find_domain(self, name: str) -> SenderDomain | None:
+        """Single addresses may be allowed as well, so a domain that Brevo does not know says nothing."""
+        path = f"/v3/senders/domains/{quote(name, safe='')}"
+        if (found := self.ask_domain(Request("GET", path, self._fields))) is None:
+            return None
+        records = tuple(
+            DomainRecord(_PURPOSES[which], r["type"], absolute(r["host_name"], name), r["value"])
+            for which, r in found["dns_records"].items() if which in _PURPOSES and r
+        )  # fmt: skip
+        return SenderDomain(bool(found["authenticated"]), records)
 
     def explain(self, response: Response) -> str | None:
         try:

@@ -17,10 +17,10 @@ _QUOTED_MAILBOX = re.compile(
     r'"(?:[\x20\x21\x23-\x5b\x5d-\x7e]|\\[\x20-\x7e]){0,62}"@[A-Za-z0-9._-]{1,255}\Z'
 )
 _NAME = r"[A-Za-z0-9!#$&^_.+-]+"
-_MEDIA_TYPE = re.compile(
+MEDIA_TYPE = re.compile(
     rf"{_NAME}/{_NAME}(?:[ \t]*;[ \t]*{_NAME}=(?:{_NAME}|\"[\x20\x21\x23-\x5b\x5d-\x7e]*\"))*[ \t]*\Z"
 )
-_CONTENT_ID = re.compile(r"[\x21-\x3b\x3d\x3f-\x7e]{1,250}\Z")
+CONTENT_ID = re.compile(r"[\x21-\x3b\x3d\x3f-\x7e]{1,250}\Z")
 
 
 def refuse(provider: str, capabilities: Capabilities, submission: Submission) -> None:
@@ -61,9 +61,9 @@ def unsafe(submission: Submission) -> Iterator[str]:
 def _unsafe_parts(attachment: Attachment) -> Iterator[str]:
     if value_problem(attachment.filename):
         yield "a file name that is not safe to send"
-    if not _MEDIA_TYPE.match(attachment.content_type):
+    if not MEDIA_TYPE.match(attachment.content_type):
         yield "a content type that is not safe to send"
-    if attachment.content_id is not None and not _CONTENT_ID.match(attachment.content_id):
+    if attachment.content_id is not None and not CONTENT_ID.match(attachment.content_id):
         yield "a content id that is not safe to send"
 
 

@@ -14,9 +14,9 @@ from __future__ import annotations
 import json
 import re
 from base64 import b64encode
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from hashlib import sha256
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from urllib.parse import quote
 from uuid import UUID
 
@@ -27,6 +27,7 @@ from domain.capabilities import Capabilities
 from domain.checkup import Checkup, SenderIdentity
 from domain.errors import Misconfigured, ProviderError, RateLimited, SenderNotVerified, Unsupported
 from domain.message import Attachment, Disposition, RecipientKind, Submission
+from domain.sender_domains import DomainRecord, RecordKind, SenderDomain, absolute
 from providers import mime
 from providers.calls import BatchProvider, Part
 from providers.exchange import Request, Response
@@ -219,6 +220,17 @@ class MailgunProvider(BatchProvider):
             raise Misconfigured(self.name, "Mailgun has disabled the domain")
         return Checkup(tuple(SenderIdentity(name, state == "active") for name, state in states.items()))
 
+    def find_domain(self, name: str) -> SenderDomain | None:
+        """Mailgun takes emails by a domain only, so one that it does not know is not verified."""
+        path = f"/v4/domains/{quote(self._config.domain or name, safe='')}"
+        if (found := self.ask_domain(Request("GET", path, self._fields))) is None:
+            return None if self._config.domain else SenderDomain(verified=False)
+        records = tuple(
+            DomainRecord(_purpose(r), r["record_type"], absolute(r["name"], name), r["value"])
+            for r in found["sending_dns_records"]
+        )
+        return SenderDomain(found["domain"]["state"] == "active", records)
+
     def explain(self, response: Response) -> str | None:
         try:
             said = self.json(response)
@@ -247,6 +259,12 @@ class MailgunProvider(BatchProvider):
         if response.status == 400 and ("too large" in words or "limited to 16kb" in words):
             return Unsupported(self.name, detail)
         return None
+
+
+def _purpose(record: Mapping[str, Any]) -> RecordKind:
+    if record["record_type"] == "CNAME":
+        return RecordKind.TRACKING
+    return RecordKind.DKIM if "_domainkey" in record["name"] else RecordKind.SPF
 
 
 def _fits_the_form(submission: Submission) -> bool:

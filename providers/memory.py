@@ -6,6 +6,7 @@ For tests, and for sending in earnest to nobody.
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -92,7 +93,10 @@ def capabilities(_config: Config) -> Capabilities:
 
 
 class MemoryProvider:
-    """`script` answers the first calls, one each; then the configuration holds. `sent` and `calls` grow."""
+    """`script` answers the first calls, one each; then the configuration holds.
+
+    `kept`: how many of the last emails and calls it remembers; None: all.
+    """
 
     def __init__(
         self,
@@ -100,6 +104,7 @@ class MemoryProvider:
         config: Config | None = None,
         script: Iterable[Answer | ProviderError] = (),
         can: Capabilities | None = None,
+        kept: int | None = None,
     ) -> None:
         self.name = name
         self._config = config or Config()
@@ -107,8 +112,8 @@ class MemoryProvider:
         self._script = iter(script)
         self._can = can or capabilities(self._config)
         self._lock = threading.Lock()
-        self._sent: list[Sent] = []
-        self._calls: list[UUID] = []
+        self._sent: deque[Sent] = deque(maxlen=kept)
+        self._calls: deque[UUID] = deque(maxlen=kept)
         self.closed = False
 
     @property
@@ -198,4 +203,4 @@ def webhook(_name: str, _config: Config, secrets: Sequence[WebhookSecret], _worl
 
 
 def build(name: str, config: Config, _credentials: Credentials, _world: World) -> MemoryProvider:
-    return MemoryProvider(name, config)
+    return MemoryProvider(name, config, kept=0)  # a worker would keep every email for as long as it lives

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 
-_NAT64 = (IPv6Network("64:ff9b::/96"), IPv6Network("64:ff9b:1::/48"))  # RFC 6052, RFC 8215
+_NAT64 = IPv6Network("64:ff9b::/96")  # RFC 6052
+# Translated by rules of the network that they are used in, so nobody outside knows which bits are the IPv4 address.
+_LOCAL_NAT64 = IPv6Network("64:ff9b:1::/48")  # RFC 8215
 
 
 def anywhere(_address: str) -> bool:
@@ -22,6 +24,10 @@ def public_only(address: str) -> bool:
     """
     ip = ip_address(address.partition("%")[0])
     if isinstance(ip, IPv6Address):
+        if (
+            ip.is_site_local or ip in _LOCAL_NAT64
+        ):  # fec0::/10: deprecated by RFC 3879, but still routed inside
+            return False
         inner = _inner(ip)
         if inner is not None:
             return _global(inner)
@@ -31,7 +37,7 @@ def public_only(address: str) -> bool:
 def _inner(ip: IPv6Address) -> IPv4Address | None:
     if ip.ipv4_mapped is not None:
         return ip.ipv4_mapped
-    if any(ip in network for network in _NAT64):
+    if ip in _NAT64:
         return IPv4Address(int(ip) & 0xFFFFFFFF)
     if ip.sixtofour is not None:
         return ip.sixtofour

@@ -5,7 +5,7 @@ An entry point names a `ProviderKind` (or a function that returns one). Ours win
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import entry_points
@@ -30,6 +30,7 @@ from providers import (
     smtp_presets,
     sparkpost,
 )
+from providers.origins import PLAIN_HTTP
 from providers.world import Timeouts, World
 
 __all__ = ["KINDS", "InvalidSettings", "Problem", "ProviderKind", "Timeouts", "UnknownKind", "World"]
@@ -147,9 +148,15 @@ def kind(name: str) -> ProviderKind[Any, Any]:
 
 
 def validate(
-    name: str, config: Mapping[str, Any], credentials: Mapping[str, Any]
+    name: str,
+    config: Mapping[str, Any],
+    credentials: Mapping[str, Any],
+    plain_http: Collection[str] = (),
 ) -> tuple[BaseModel, BaseModel]:
-    """Settings and credentials of that kind. Raises UnknownKind, and InvalidSettings with every wrong field."""
+    """Settings and credentials of that kind. Raises UnknownKind, and InvalidSettings with every wrong field.
+
+    `plain_http`: hosts beside this machine that may be spoken to without TLS.
+    """
     wanted = kind(name)
     problems: list[Problem] = []
     parsed: list[BaseModel] = []
@@ -158,7 +165,7 @@ def validate(
         ("credentials", wanted.Credentials, credentials),
     ):
         try:
-            parsed.append(model.model_validate(dict(values)))
+            parsed.append(model.model_validate(dict(values), context={PLAIN_HTTP: plain_http}))
         except ValidationError as error:
             problems += _problems(part, error)
     if not problems:
@@ -166,6 +173,12 @@ def validate(
     if problems:
         raise InvalidSettings(name, problems)
     return parsed[0], parsed[1]
+
+
+def settings(name: str, config: Mapping[str, Any], plain_http: Collection[str] = ()) -> BaseModel:
+    """Settings of that kind alone. Raises UnknownKind, and pydantic's ValidationError."""
+    model: type[BaseModel] = kind(name).Config
+    return model.model_validate(dict(config), context={PLAIN_HTTP: plain_http})
 
 
 def receiver(

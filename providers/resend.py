@@ -17,6 +17,7 @@ import re
 from base64 import b64encode
 from collections.abc import Sequence
 from typing import Any
+from urllib.parse import quote
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict
@@ -26,6 +27,7 @@ from domain.capabilities import Capabilities
 from domain.checkup import Checkup, SenderIdentity
 from domain.errors import Misconfigured, ProviderError, RateLimited, Rejected, SenderNotVerified, Unsupported
 from domain.message import Attachment, Disposition, RecipientKind, Submission
+from domain.sender_domains import DomainRecord, RecordKind, SenderDomain, absolute
 from providers.base import LONGEST_WAIT
 from providers.calls import BatchProvider, Part, each
 from providers.exchange import Request, Response
@@ -46,6 +48,8 @@ _SAME = {
     "text/javascript": "application/javascript",
     "image/jpg": "image/jpeg",
 }
+
+_PURPOSES = {"SPF": RecordKind.RETURN_PATH, "DKIM": RecordKind.DKIM, "Tracking": RecordKind.TRACKING}
 
 
 class Config(BaseModel):
@@ -182,6 +186,22 @@ class ResendProvider(BatchProvider):
         except (ValueError, TypeError, LookupError) as error:
             raise Misconfigured(self.name, "the address does not answer as Resend does") from error
         return Checkup(identities)
+
+    def find_domain(self, name: str) -> SenderDomain | None:
+        """Resend takes emails of its domains only, so one that it does not know is not verified."""
+        listed = self.ask_domain(self.probe())
+        if listed is None:
+            return None
+        known = [d["id"] for d in listed["data"] if d["name"].lower() == name]
+        if not known:
+            return SenderDomain(verified=False)
+        found = self.json(self.passed(self._origin.perform(
+            Request("GET", f"/domains/{quote(known[0], safe='')}", self._fields))))  # fmt: skip
+        records = tuple(
+            DomainRecord(_PURPOSES[r["record"]], r["type"], absolute(r["name"], name), r["value"], r.get("priority"))
+            for r in found["records"] if r["record"] in _PURPOSES
+        )  # fmt: skip
+        return SenderDomain(found["status"] == "verified", records)
 
     def explain(self, response: Response) -> str | None:
         try:

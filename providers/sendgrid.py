@@ -4,74 +4,44 @@ Sources: the official OpenAPI document (twilio/sendgrid-oai, tsg_mail_v3, 2026-0
 refusals; twilio.com/docs/sendgrid/api-reference/mail-send/errors for what it refuses; …/how-to-use-the-sendgrid-v3-api/
 rate-limits for X-RateLimit-Reset (Unix seconds). The 403 for an unverified sender is quoted in sendgrid-ruby#489.
 No idempotency: our ids travel as custom_args, which every event of SendGrid's webhook repeats.
-
-Its webhook: …/for-developers/tracking-events/event for the events, …/getting-started-event-webhook-security-features
-for the signature: ECDSA (P-256, SHA-256) over the timestamp and the raw body. It repeats a call for 24 hours.
 """
 
 from __future__ import annotations
 
 import json
-import re
-from base64 import b64decode, b64encode
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
-from functools import lru_cache
-from typing import Any, Self
+from base64 import b64encode
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import quote
 from uuid import UUID
 
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import load_der_public_key
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict
 
 from domain.attempt import SendResult
 from domain.capabilities import Capabilities
 from domain.checkup import Checkup
 from domain.errors import Misconfigured, ProviderError, SenderNotVerified, Unsupported
-from domain.events import (
-    BounceClass,
-    DeliveryEvent,
-    EventType,
-    Forged,
-    RejectReason,
-    Verified,
-    WebhookRequest,
-)
 from domain.message import Address, Attachment, Disposition, RecipientKind, Submission
+from domain.sender_domains import DomainRecord, RecordKind, SenderDomain, absolute
 from providers.calls import BatchProvider, Part
 from providers.exchange import Request, Response
 from providers.fields import ATTEMPT, EMAIL, SecretKey
 from providers.mime import encoded_value
 from providers.origins import BaseURL
 from providers.payloads import compact
-from providers.webhooks import (
-    BasicAuthSecret,
-    JSONWebhook,
-    attempt_of,
-    enhanced_code,
-    instant,
-    lately,
-    loads,
-    texts,
-    word,
-    words,
-)
+from providers.sendgrid_webhook import EVENT_FIELDS, WebhookSecret, webhook
 from providers.world import World
+
+__all__ = ["Config", "Credentials", "WebhookSecret", "build", "capabilities", "webhook"]
 
 _MOST_CATEGORIES, _LONGEST_CATEGORY = 10, 255
 _CUSTOM_ARGS_BYTES = 10_000
-# The names that an event of the webhook uses itself: a custom_arg of that name would write over it.
-_EVENT_FIELDS = frozenset(
-    {
-        "asm_group_id", "attempt", "bounce_classification", "category", "cert_err", "email", "event", "ip",
-        "newsletter", "pool", "reason", "response", "send_at", "sg_content_type", "sg_event_id",
-        "sg_machine_open", "sg_message_id", "sg_template_id", "sg_template_name", "singlesend_id",
-        "smtp-id", "status", "timestamp", "tls", "type", "unique_args", "url", "url_offset", "useragent", ATTEMPT,
-        EMAIL,
-    }
-)  # fmt: skip
+
+_PURPOSES = {
+    "mail_cname": RecordKind.RETURN_PATH, "mail_server": RecordKind.RETURN_PATH, "subdomain_spf": RecordKind.SPF,
+    "dkim": RecordKind.DKIM, "dkim1": RecordKind.DKIM, "dkim2": RecordKind.DKIM,
+}  # fmt: skip
 
 
 class Config(BaseModel):
@@ -221,6 +191,23 @@ class SendGridProvider(BatchProvider):
             raise Misconfigured(self.name, "the API key may not send (it lacks the scope mail.send)")
         return Checkup()
 
+    def find_domain(self, name: str) -> SenderDomain | None:
+        """By domain authentication. Single senders may be allowed as well, so a domain without it says nothing."""
+        path = f"/v3/whitelabel/domains?domain={quote(name, safe='')}&limit=50"
+        if (found := self.ask_domain(Request("GET", path, self.probe().headers))) is None:
+            return None
+        own = [d for d in found if d["domain"].lower() == name]
+        if not own:
+            return None
+        best = max(own, key=lambda d: bool(d["valid"]))
+        records = tuple(
+            DomainRecord(_PURPOSES[which], r["type"].upper(), absolute(r["host"], name), r["data"])
+            for which, r in best["dns"].items() if which in _PURPOSES
+        )  # fmt: skip
+        return SenderDomain(
+            bool(best["valid"]), records, absolute(best["subdomain"], name) if best.get("subdomain") else None
+        )
+
     def explain(self, response: Response) -> str | None:
         try:
             errors = self.json(response)["errors"]
@@ -256,7 +243,7 @@ def _person(address: Address) -> dict[str, str]:
 def _custom_args(submission: Submission, attempt_id: UUID) -> dict[str, str]:
     """Our ids, and the user's metadata where it fits whole: it is ours to keep, so SendGrid need not."""
     ours = {ATTEMPT: str(attempt_id), EMAIL: str(submission.id)}
-    theirs = {k: str(v) for k, v in submission.metadata.items() if k.lower() not in _EVENT_FIELDS}
+    theirs = {k: str(v) for k, v in submission.metadata.items() if k.lower() not in EVENT_FIELDS}
     together = {**theirs, **ours}
     return together if len(json.dumps(together).encode()) <= _CUSTOM_ARGS_BYTES else ours
 
@@ -274,121 +261,6 @@ def _tracking(submission: Submission) -> dict[str, dict[str, bool]]:
     """Only what the sender asked for: else the account's own settings hold."""
     wishes = {"click_tracking": submission.tracking.clicks, "open_tracking": submission.tracking.opens}
     return {name: {"enable": wish} for name, wish in wishes.items() if wish is not None}
-
-
-class WebhookSecret(BasicAuthSecret):
-    """`verification_key`: the public key that SendGrid shows once signing is on (Settings → Mail Settings)."""
-
-    verification_key: str | None = Field(default=None, max_length=400)
-
-    @field_validator("verification_key")
-    @classmethod
-    def _is_key(cls, value: str | None) -> str | None:
-        if value is not None:
-            _public_key(value)
-        return value
-
-    @model_validator(mode="after")
-    def _something(self) -> Self:
-        if self.verification_key is None and self.username is None:
-            raise ValueError("a verification_key, or a username and a password, or both")
-        return self
-
-
-@lru_cache(maxsize=64)
-def _public_key(text: str) -> ec.EllipticCurvePublicKey:
-    try:
-        key = load_der_public_key(b64decode("".join(text.split()), validate=True))
-    except (ValueError, UnsupportedAlgorithm) as error:
-        raise ValueError("not a public key in base64, as SendGrid shows it") from error
-    if not isinstance(key, ec.EllipticCurvePublicKey) or key.curve.name != "secp256r1":
-        raise ValueError("not an ECDSA key on the curve P-256")
-    return key
-
-
-_REPEATS = timedelta(hours=25)
-_TYPES = {
-    "processed": EventType.QUEUED,
-    "dropped": EventType.REJECTED,
-    "deferred": EventType.DEFERRED,
-    "delivered": EventType.DELIVERED,
-    "bounce": EventType.BOUNCED,
-    "blocked": EventType.BOUNCED,
-    "open": EventType.OPENED,
-    "click": EventType.CLICKED,
-    "spamreport": EventType.COMPLAINED,
-    "unsubscribe": EventType.UNSUBSCRIBED,
-    "group_unsubscribe": EventType.UNSUBSCRIBED,
-    "group_resubscribe": EventType.SUBSCRIBED,
-}
-# Why an email was dropped, from `type` or `reason`.
-_REASONS = {
-    "invalid": RejectReason.INVALID,
-    "unsubscribed address": RejectReason.UNSUBSCRIBED,
-    "bounce": RejectReason.BOUNCED,
-    "bounced address": RejectReason.BOUNCED,
-    "spam reporting address": RejectReason.SPAM,
-    "blocked": RejectReason.BLOCKED,
-    "expired": RejectReason.TIMED_OUT,
-}
-
-
-class Webhook(JSONWebhook[WebhookSecret]):
-    def prove(self, request: WebhookRequest, secret: WebhookSecret, now: datetime) -> Verified:
-        secret.check_basic(request)
-        if secret.verification_key is not None:
-            stamp = request.headers.get("x-twilio-email-event-webhook-timestamp", "")
-            given = request.headers.get("x-twilio-email-event-webhook-signature", "")
-            try:
-                signature = b64decode(given, validate=True)
-                signed = stamp.encode("ascii") + request.body
-                _public_key(secret.verification_key).verify(signature, signed, ec.ECDSA(hashes.SHA256()))
-            except (ValueError, InvalidSignature) as error:
-                raise Forged("the signature is missing or wrong") from error
-            lately(stamp, now, _REPEATS)
-        return Verified()
-
-    def items(self, request: WebhookRequest) -> Iterable[Mapping[str, Any]]:
-        if not isinstance(loads(request.body), list):
-            raise ValueError("not a list")
-        return super().items(request)
-
-    def read(self, item: Mapping[str, Any], request: WebhookRequest) -> Iterable[DeliveryEvent]:  # noqa: ARG002
-        told = word(item.get("event"))
-        kind = _TYPES.get(told or "", EventType.UNKNOWN)
-        cause = word(item.get("type")) or word(item.get("reason")) or ""
-        refusal = _REASONS.get(cause.lower(), RejectReason.OTHER) if kind is EventType.REJECTED else None
-        answer = word(item.get("response")) or word(item.get("reason"))
-        yield DeliveryEvent(
-            type=kind,
-            event_id=word(item.get("sg_event_id")),
-            occurred_at=instant(item.get("timestamp")),
-            recipient=word(item.get("email")),
-            attempt_id=attempt_of(item),
-            # The id of the answer to the send, and behind it which machine handled this recipient.
-            provider_message_id=_MACHINE.sub("", word(item.get("sg_message_id")) or "") or None,
-            reject_reason=refusal,
-            bounce=_bounce(told, word(item.get("type"))) if kind is EventType.BOUNCED else None,
-            status_code=word(item.get("status")) or enhanced_code(answer),
-            description=word(item.get("reason")) if refusal is RejectReason.OTHER else None,
-            mta_response=None if kind is EventType.REJECTED else answer,
-            click_url=word(item.get("url")),
-            user_agent=word(item.get("useragent")),
-            tags=words(item.get("category")),
-            metadata=texts({k: v for k, v in item.items() if k not in _EVENT_FIELDS}),
-        )
-
-
-_MACHINE = re.compile(r"\.?(?:filter|recvd)\w*[-.].*\Z")
-
-
-def _bounce(event: str | None, cause: str | None) -> BounceClass:
-    """`blocked`: the mailbox host refused it for now, or for its content or our reputation."""
-    return BounceClass.SOFT if "blocked" in (event, cause) else BounceClass.HARD
-
-
-def webhook(_name: str, _config: Config, secrets: Sequence[WebhookSecret], _world: World) -> Webhook:
-    return Webhook(secrets)
 
 
 def build(name: str, config: Config, credentials: Credentials, world: World) -> SendGridProvider:

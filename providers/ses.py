@@ -35,6 +35,7 @@ from domain.errors import (
     Unsupported,
 )
 from domain.message import Attachment, Disposition, RecipientKind, Submission
+from domain.sender_domains import DomainRecord, RecordKind, SenderDomain
 from providers import mime
 from providers.base import HTTPProvider
 from providers.exchange import Request, Response
@@ -83,6 +84,8 @@ _MEANINGS: dict[str, _Raises] = {
         Misconfigured,
     ),
 }  # fmt: skip
+
+_DKIM = "dkim.amazonses.com"  # where regions do not say another
 
 
 class Config(BaseModel):
@@ -248,6 +251,16 @@ class SESProvider(HTTPProvider):
         found = self.json(self.passed(response)).get("EmailIdentities", [])
         return tuple(SenderIdentity(str(i["IdentityName"]), i.get("SendingEnabled") is True) for i in found)
 
+    def find_domain(self, name: str) -> SenderDomain | None:
+        """A verified domain stands for those below it too. Where none is known, single addresses may be allowed."""
+        labels = name.split(".")
+        for start in range(len(labels) - 1):
+            identity = ".".join(labels[start:])
+            found = self.ask_domain(self._signed("get_email_identity", EmailIdentity=identity))
+            if found is not None:
+                return _domain(identity, found)
+        return None
+
     def explain(self, response: Response) -> str | None:
         try:
             body = self.json(response)
@@ -353,6 +366,22 @@ def _client(config: Config, key: str, secret: str, token: str | None) -> Any:
     client = session.client("sesv2", endpoint_url=config.base_url, config=settings)
     client.meta.events.register("before-send.sesv2", _hand_over)
     return client
+
+
+def _domain(name: str, found: Mapping[str, Any]) -> SenderDomain:
+    """Of GetEmailIdentity's answer: easy DKIM, and a MAIL FROM domain where one is set."""
+    dkim, mail_from = found.get("DkimAttributes") or {}, found.get("MailFromAttributes") or {}
+    records = [
+        DomainRecord(
+            RecordKind.DKIM,
+            "CNAME",
+            f"{token}._domainkey.{name}",
+            f"{token}.{dkim.get('SigningHostedZone') or _DKIM}",
+        )
+        for token in dkim.get("Tokens") or ()
+    ]
+    return_path = mail_from.get("MailFromDomain") or None
+    return SenderDomain(bool(found["VerifiedForSendingStatus"]), tuple(records), return_path)
 
 
 def build(name: str, config: Config, credentials: Credentials, world: World) -> SESProvider:

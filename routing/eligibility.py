@@ -13,6 +13,7 @@ from domain.message import Disposition, Submission
 from routing.breaker import Admission
 from routing.snapshot import ProviderSnapshot, QuotaLeft, RuleSnapshot
 
+_SENDER_LOOK = timedelta(minutes=15)  # it may be verified at any time
 _PROBE_TIME = timedelta(seconds=1)  # until a probe that is out may have answered
 _ENVELOPE_OVERHEAD = 4096  # bytes allowed for headers and boundaries when a size is estimated
 
@@ -128,7 +129,8 @@ def _moment(
     breaker = provider.breaker
     sender_retry = provider.refused_senders.get(submission.envelope.sender.domain)
     if sender_retry is not None and now < sender_retry:
-        return Because.SENDER_NOT_VERIFIED, "the sender domain is not verified there", sender_retry
+        until = min(sender_retry, now + _SENDER_LOOK)
+        return Because.SENDER_NOT_VERIFIED, "the sender domain is not verified there", until
     if provider.id in tried:
         return Because.TRIED, "already tried in this round", None
     if (spent := _quota_exclusion(provider.quota, submission.recipient_count)) is not None:
@@ -204,7 +206,12 @@ def estimated_bytes(submission: Submission) -> int:
     message = submission.message
     raw = sum(_utf8_bytes(part) for part in (message.text, message.html) if part)
     raw += sum(len(a.content) for a in message.attachments)
-    return raw * 4 // 3 + raw // 28 + _ENVELOPE_OVERHEAD + sum(len(n) + len(v) for n, v in message.headers)
+    return encoded_bytes(raw) + sum(len(n) + len(v) for n, v in message.headers)
+
+
+def encoded_bytes(raw: int) -> int:
+    """What so many bytes of bodies and files become on the wire, from above."""
+    return raw * 4 // 3 + raw // 28 + _ENVELOPE_OVERHEAD
 
 
 def _utf8_bytes(text: str) -> int:

@@ -163,7 +163,6 @@ def _settled(submission: Submission, snapshot: Snapshot) -> _Settled:
     plain = (
         len(submission.envelope.recipients) == 1
         and not message.attachments
-        and not message.headers
         and submission.tracking == _PLAIN
         and len(message.text or "") + len(message.html or "") < _SMALL
     )
@@ -171,7 +170,7 @@ def _settled(submission: Submission, snapshot: Snapshot) -> _Settled:
         return _settle(submission, snapshot)
     key = (
         submission.user_id, submission.email_type, submission.wishes, len(submission.envelope.reply_to),
-        len(submission.tags),
+        len(submission.tags), tuple([name for name, _ in message.headers]),
     )  # fmt: skip
     found: _Settled | None = snapshot.settled.get(key)
     if found is None:

@@ -25,6 +25,11 @@ def parse_arguments(arguments: list[str]) -> Options:
     add("--data-dir", type=Path, required=True, help="where secrets, ports and received messages are kept")
     add("--host", default="127.0.0.1", help="address of every listener (default: %(default)s)")
     add(
+        "--name",
+        default="",
+        help="the name by which others reach it, where that is not this machine's loopback address",
+    )
+    add(
         "--port",
         type=_port,
         default=8026,
@@ -62,6 +67,7 @@ def parse_arguments(arguments: list[str]) -> Options:
     return Options(
         data_dir=given.data_dir,
         host=given.host,
+        name=given.name.lower(),
         port=given.port,
         accounts_file=given.accounts,
         first_account_port=given.first_account_port,

@@ -1,7 +1,7 @@
 """A certificate authority of the sandbox's own and one certificate for its SMTP listeners.
 
 The authority's key is thrown away as soon as the one certificate is signed, and the authority is constrained
-to loopback names: trusting it opens no door.
+to loopback names and to the sandbox's own: trusting it opens no other door.
 """
 
 import ssl
@@ -34,28 +34,36 @@ class Certificates:
         return context
 
 
-def ensure_certificates(directory: Path) -> Certificates:
-    """The certificates in `directory`; makes them at the first start and shortly before they expire."""
+def ensure_certificates(directory: Path, name: str = "") -> Certificates:
+    """The certificates in `directory`, for loopback names and `name`; makes them at the first start, for another name,
+    and shortly before they expire."""
     certificates = Certificates(directory / "ca.pem", directory / "smtp-certificate.pem")
-    if not (certificates.ca_path.exists() and certificates.chain_path.exists() and _lasts(certificates)):
-        _make(certificates)
+    if not (
+        certificates.ca_path.exists() and certificates.chain_path.exists() and _serve(certificates, name)
+    ):
+        _make(certificates, name)
     return certificates
 
 
-def _lasts(certificates: Certificates) -> bool:
+def _serve(certificates: Certificates, name: str) -> bool:
     leaf = x509.load_pem_x509_certificate(certificates.chain_path.read_bytes())
-    return leaf.not_valid_after_utc - datetime.now(UTC) > _RENEW
+    names = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    known = not name or name in names.get_values_for_type(x509.DNSName)
+    return known and leaf.not_valid_after_utc - datetime.now(UTC) > _RENEW
 
 
-def _make(certificates: Certificates) -> None:
+def _make(certificates: Certificates, name: str) -> None:
     now = datetime.now(UTC)
-    loopback: list[x509.GeneralName] = [
+    own = [x509.DNSName(name)] if name else []
+    served: list[x509.GeneralName] = [
+        *own,
         x509.DNSName("localhost"),
         x509.IPAddress(ip_address("127.0.0.1")),
         x509.IPAddress(ip_address("::1")),
     ]
     constraints = x509.NameConstraints(
         permitted_subtrees=[
+            *own,
             x509.DNSName("localhost"),
             x509.IPAddress(ip_network("127.0.0.0/8")),
             x509.IPAddress(ip_network("::1/128")),
@@ -77,7 +85,7 @@ def _make(certificates: Certificates) -> None:
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_key_usage(certificates=False), critical=True)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
-        .add_extension(x509.SubjectAlternativeName(loopback), critical=False)
+        .add_extension(x509.SubjectAlternativeName(served), critical=False)
         .sign(ca_key, hashes.SHA256())
     )
     key = leaf_key.private_bytes(

@@ -31,6 +31,8 @@ class AlreadyRunning(RuntimeError):
 class Options:
     data_dir: Path
     host: str = "127.0.0.1"
+    name: str = ""
+    """By which others reach it; empty: by this machine's loopback address."""
     port: int = 8026
     """Of the control pages; 0 takes a free one."""
     accounts_file: Path | None = None
@@ -57,7 +59,8 @@ class Sandbox:
         self._lock = threading.RLock()
         self._started = False
         self._control_port = HeldPort(options.host, options.port)
-        self.url = f"http://{url_host(_reachable(options.host))}:{self._control_port.port}"
+        self._name = options.name or _reachable(options.host)
+        self.url = f"http://{url_host(self._name)}:{self._control_port.port}"
         accounts_file = AccountsFile(self.directory)
         wanted = read_accounts(options.accounts_file) if options.accounts_file else DEFAULTS
         ports: dict[str, HeldPort] = {}
@@ -67,10 +70,10 @@ class Sandbox:
             ports[account.name] = self._hold(account, first + index if first else account.port)
             accounts.append(replace(account, port=ports[account.name].port))
         self.accounts: tuple[Account, ...] = tuple(accounts)
-        certificates = ensure_certificates(self.directory)
+        certificates = ensure_certificates(self.directory, options.name)
         accounts_file.write(
             self.accounts,
-            host=_reachable(options.host),
+            host=self._name,
             control_url=self.url,
             ca_path=certificates.ca_path.absolute(),
         )
@@ -101,7 +104,7 @@ class Sandbox:
         self._control = make_server(
             self._options.host,
             self._control_port.port,
-            create_app(self, LOCAL_NAMES | self._options.allowed_hosts),
+            create_app(self, LOCAL_NAMES | {self._name} | self._options.allowed_hosts),
             threaded=True,
             request_handler=_ControlHandler,
             fd=listening.fileno(),
@@ -166,7 +169,7 @@ class Sandbox:
         return {
             "name": account.name,
             "dialect": account.dialect,
-            "url": f"{scheme}://{url_host(_reachable(self._options.host))}:{account.port}",
+            "url": f"{scheme}://{url_host(self._name)}:{account.port}",
             "port": account.port,
             "fault": described,
             "struck": self.board.struck(account.name),

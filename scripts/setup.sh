@@ -146,7 +146,7 @@ set_up() { # run|dev
     install_lock "$(lock_of "$1")"
     # "compat": one path that holds every package, so that a new one needs no new installation.
     "$VENV/bin/python" -m pip install -q --no-deps --no-build-isolation --no-index \
-        --config-settings editable_mode=compat -e "$ROOT" >>"$VENV/.setup.log" 2>&1 || {
+        --config-settings editable_mode=compat -e "$ROOT" -e "$ROOT/clients/python" >>"$VENV/.setup.log" 2>&1 || {
         tail -n 25 "$VENV/.setup.log" >&2
         die "Installing Mailmux itself failed; all of it is in $VENV/.setup.log"
     }

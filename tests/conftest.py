@@ -83,7 +83,7 @@ class Databases:
             from wiring.migrate import upgrade
             from wiring.secret import Secret
 
-            self._execute(f"CREATE DATABASE migrated OWNER {ROLE} TEMPLATE template0")
+            self.administer(f"CREATE DATABASE migrated OWNER {ROLE} TEMPLATE template0")
             upgrade(Secret(self._url("migrated")))
             self._template = "migrated"
         return self._template
@@ -91,16 +91,16 @@ class Databases:
     @contextmanager
     def _database(self, template: str) -> Iterator[str]:
         name = f"test_{next(self._numbers)}"
-        self._execute(f"CREATE DATABASE {name} OWNER {ROLE} TEMPLATE {template}")
+        self.administer(f"CREATE DATABASE {name} OWNER {ROLE} TEMPLATE {template}")
         try:
             yield self._url(name)
         finally:
-            self._execute(f"DROP DATABASE {name} WITH (FORCE)")
+            self.administer(f"DROP DATABASE {name} WITH (FORCE)")
 
     def _url(self, name: str) -> str:
         return make_url(self._postgres.url).set(database=name).render_as_string(hide_password=False)
 
-    def _execute(self, statement: str) -> None:
+    def administer(self, statement: str) -> None:
         with self._admin.connect() as connection:
             connection.execute(sa.text(statement))
 

@@ -29,8 +29,10 @@ from db.uow import SqlUnitOfWork, open_engine
 from domain.errors import ProviderUnavailable
 from domain.message import Lane
 from domain.ports import Provider, WebhookReceiver
+from domain.sender_domains import Resolver
 from domain.upkeep import Duty, Retention, Rota
 from providers import registry
+from providers.dns import DNS
 from providers.exchange import Origin, Request
 from providers.reach import public_only
 from providers.world import Timeouts, World
@@ -38,8 +40,10 @@ from routing.policy import Patience
 from routing.snapshot import RuleSnapshot, Snapshot
 from wiring.clocks import report_clock
 from wiring.settings import Settings
+from wiring.stores import StoreWatch, build_store
 from workers.counting import CountingSender
 from workers.delivery import Dispatcher, Knobs
+from workers.files import FileReader
 from workers.fleet import ConfiguredFleet
 from workers.planning import Board
 from workers.queue import (
@@ -100,9 +104,13 @@ def build_rota(settings: Settings) -> Rota:
             Duty.PURGE: knobs.purge_seconds,
             Duty.REPEAT_CALLS: knobs.repeat_seconds,
             Duty.READ_REPORTS: knobs.reports_seconds,
+            Duty.COLLECT_FILES: knobs.collect_files_seconds,
+            Duty.WATCH_CAMPAIGNS: knobs.campaigns_seconds,
+            Duty.CHECK_DOMAINS: knobs.domains_seconds,
         },
         Retention(
             bodies=kept(knobs.keep_bodies_days),
+            files=kept(knobs.keep_files_days),
             attempts=kept(knobs.keep_attempts_days),
             timeline=kept(knobs.keep_timeline_days),
             events=kept(knobs.keep_events_days),
@@ -112,7 +120,7 @@ def build_rota(settings: Settings) -> Rota:
     )
 
 
-def _with_threads(count: int, name: str) -> ThreadPoolExecutor:
+def with_threads(count: int, name: str) -> ThreadPoolExecutor:
     """A pool whose threads run from the start. One that cannot be started later, for want of memory, would fail a
     window that is in the ledger already.
     """
@@ -131,6 +139,7 @@ class Foundry:
         timeouts = Timeouts(limits.connect_seconds, limits.read_seconds, limits.total_seconds)
         self._trusted = World(clock=clock, wall_time=lambda: datetime.now(UTC), timeouts=timeouts)
         self._public = replace(self._trusted, may_reach=public_only)
+        self.plain_http = settings.plain_http_hosts
 
     def build(
         self,
@@ -142,7 +151,7 @@ class Foundry:
         trusted: bool,
     ) -> Provider:
         """The adapter of an account. Raises where its kind, settings or credentials cannot be used."""
-        checked, secrets = registry.validate(kind, config, credentials)
+        checked, secrets = registry.validate(kind, config, credentials, self.plain_http)
         return registry.build(kind, name, checked, secrets, self._trusted if trusted else self._public)
 
     def receiver(
@@ -155,7 +164,7 @@ class Foundry:
         trusted: bool,
     ) -> WebhookReceiver | None:
         """The webhook of an account. Raises where its kind, settings or secrets cannot be used."""
-        checked = registry.kind(kind).Config.model_validate(dict(config))
+        checked = registry.settings(kind, config, self.plain_http)
         return registry.receiver(kind, name, checked, secrets, self._trusted if trusted else self._public)
 
     def confirm(self, provider: str, url: str) -> None:
@@ -254,7 +263,12 @@ class Worker:
     dispatcher: Dispatcher
     patience: Patience
     rota: Rota
+    resolver: Resolver
     close: Callable[[], None]
+
+    @property
+    def house(self) -> Callable[[], SqlUnitOfWork]:
+        return self.units
 
 
 def build_worker(
@@ -300,15 +314,20 @@ def build_worker(
     )
     rota, duties = build_rota(settings), Doorbell(duty_publisher(settings, app), clock)
 
+    store = build_store(settings)
+    watch = StoreWatch(store, slow_client)
+
     def look_round() -> None:
         pulse()
+        with suppress(redis.RedisError):
+            watch.report()
         for duty in overdue(rota, units):
             duties.ring(duty)
         with units() as unit, suppress(redis.RedisError):  # told of elsewhere, when it is away
             report_clock(unit.connection, slow_client)
 
-    pool = _with_threads(knobs.in_flight, "mailmux-send")
-    crew = _with_threads(2, "mailmux-flight")
+    pool = with_threads(knobs.in_flight, "mailmux-send")
+    crew = with_threads(2, "mailmux-flight")
     tally = Tally(slow_client)
     sender = CountingSender(fleet.adapter, pool, clock, log)
     sender.count = tally
@@ -337,6 +356,7 @@ def build_worker(
         ),
         stopping=stopping,
         newsroom=newsroom,
+        files=FileReader(store),
     )
 
     def close() -> None:
@@ -350,4 +370,4 @@ def build_worker(
         slow_client.close()
         engine.dispose()
 
-    return Worker(units, queue, heart, dispatcher, patience, rota, close)
+    return Worker(units, queue, heart, dispatcher, patience, rota, DNS(settings.dns_servers), close)

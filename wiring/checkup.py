@@ -210,6 +210,20 @@ def _server(connection: Connection) -> Iterator[Finding]:
         yield fail("postgres durability", f"{', '.join(unsafe)} is off", advice)
     else:
         yield ok("postgres durability", "commits are kept")
+    told = {name: show(name) for name in ("log_min_error_statement", "log_statement", "log_error_verbosity")}
+    if told != {
+        "log_min_error_statement": "panic",
+        "log_statement": "none",
+        "log_error_verbosity": "terse",
+    }:
+        advice = (
+            "Set log_min_error_statement = panic, log_statement = none, log_error_verbosity = terse: what it logs "
+            "of statements holds addresses and bodies."
+        )
+        said = ", ".join(f"{name} is {value}" for name, value in told.items())
+        yield warn("postgres log", said, advice)
+    else:
+        yield ok("postgres log", "it holds no statements")
     used = connection.execute(text("SELECT count(*) FROM pg_stat_activity")).scalar_one()
     limit = int(show("max_connections"))
     detail = f"{used} of {limit} connections are in use"

@@ -23,7 +23,7 @@ names every variable that is wrong.
 - `mailmux up` (which `./run` calls) needs none of them. What it runs by itself, it tells its children and other
   commands through files in the data directory, so `mailmux keys` and its like need no variable either.
 
-This page is written by `python -m wiring.settings_page` from `wiring/settings.py`, and a test compares the two.
+This page is written by `python -m wiring.settings_page` from `wiring/settings/`, and a test compares the two.
 """
 
 
@@ -50,7 +50,7 @@ def render() -> str:
 
 
 def _shown(default: Any) -> str:
-    if default is None:
+    if default is None or default == ():
         return "–"
     number = isinstance(default, float) and default.is_integer()
     return f"`{int(default) if number else default}`"

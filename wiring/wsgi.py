@@ -17,8 +17,11 @@ from sqlalchemy.exc import SQLAlchemyError
 from api.app import create_app
 from api.deps import Check, Dependencies, Limits
 from api.gathering import Gathering
+from api.links import Signer
 from api.posts import Posts
 from db.uow import open_engine
+from domain.files import BlobStore
+from providers.dns import DNS
 from wiring.bootstrap import (
     Foundry,
     SystemClock,
@@ -34,6 +37,7 @@ from wiring.logs import configure_logs
 from wiring.migrate import migrations_folder
 from wiring.rendering.pool import RendererPool
 from wiring.settings import Settings
+from wiring.stores import StoreWatch, build_fetch, build_store
 from wiring.watching import build_watch
 
 if TYPE_CHECKING:
@@ -52,11 +56,11 @@ def build_api(settings: Settings) -> Dependencies:
         application="mailmux-api",
         deadline=settings.database_deadline_seconds,
     )
-    foundry = Foundry(settings, clock)
+    foundry, store = Foundry(settings, clock), build_store(settings)
     units, queue = unit_factory(engine), build_doorbell(settings, publishing_app(settings), clock)
     return Dependencies(
         units=units,
-        gathering=Gathering(units, queue, new_id),
+        gathering=Gathering(units, queue, new_id, settings.public_url),
         ids=new_id,
         sealer=build_sealer(settings),
         clock=clock,
@@ -65,10 +69,16 @@ def build_api(settings: Settings) -> Dependencies:
         build_receiver=foundry.receiver,
         confirm=foundry.confirm,
         renderer=RendererPool(settings.renderers),
-        ready=_readiness(engine, settings.redis_url.reveal()),
+        store=store,
+        fetch=build_fetch(settings, clock),
+        resolver=DNS(settings.dns_servers),
+        links=Signer(settings.encryption_keys, settings.encryption_keys.current),
+        ready=_readiness(engine, settings.redis_url.reveal(), store),
         watch=build_watch(settings, units, clock),
         limits=Limits(
             max_body_bytes=settings.max_body_bytes,
+            max_attachments_bytes=settings.attachments.max_bytes,
+            plain_http=settings.plain_http_hosts,
             idempotency_ttl=timedelta(hours=settings.idempotency_ttl_hours),
         ),
         public_url=settings.public_url,
@@ -76,11 +86,13 @@ def build_api(settings: Settings) -> Dependencies:
     )
 
 
-def _readiness(engine: Engine, redis_url: str) -> Callable[[], list[Check]]:
+def _readiness(engine: Engine, redis_url: str, store: BlobStore) -> Callable[[], list[Check]]:
     newest = ScriptDirectory(str(migrations_folder())).get_current_head()
     client = redis.Redis.from_url(
         redis_url, socket_timeout=_REDIS_TIMEOUT, socket_connect_timeout=_REDIS_TIMEOUT
     )
+
+    watch = StoreWatch(store, client)
 
     def database() -> list[Check]:
         try:
@@ -99,7 +111,7 @@ def _readiness(engine: Engine, redis_url: str) -> Callable[[], list[Check]]:
             return Check("redis", ok=False, required=False, detail=type(error).__name__)
         return Check("redis", ok=True, required=False)
 
-    return lambda: [*database(), broker()]
+    return lambda: [*database(), broker(), watch.check()]
 
 
 class LazyApp:

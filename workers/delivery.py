@@ -12,22 +12,30 @@ from concurrent.futures import Executor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from decimal import Decimal
 from typing import Protocol
 from uuid import UUID
 
-from domain.attempt import Attempt, Outcome
-from domain.delivery import MOST_BYTES, Claim, Close, Ending, LeaseLost, Move, Opening, Release
+from domain.attempt import Outcome
+from domain.delivery import (
+    MOST_BYTES,
+    Claim,
+    ClaimedJob,
+    Close,
+    Ending,
+    LeaseLost,
+    LoadedEmail,
+    Move,
+    Release,
+)
 from domain.errors import (
-    ProviderError,
-    RateLimited,
     SenderNotVerified,
     StorageUnavailable,
 )
+from domain.files import FilesUnavailable
 from domain.lifecycle import Event, Status, advance
-from domain.message import Lane
-from domain.ports import Clock, Letter, Log, WorkerUnit
-from routing.breaker import sign_of
+from domain.message import Lane, Submission
+from domain.ports import Clock, Log, WorkerUnit
+from domain.suppression import without
 from routing.live import LiveState, Signal
 from routing.news import Newsroom, Silent
 from routing.policy import (
@@ -41,12 +49,13 @@ from routing.policy import (
     after_attempt,
 )
 from routing.snapshot import Snapshot
+from workers.files import NO_FILES, Reader, unreadable
+from workers.ledger import NOT_ATTEMPTED, after, ending, opening, outgoing, signal, storable
 from workers.planning import Board, Parcel, Plan, Route, plan
 from workers.reporting import report_begun, report_ended
-from workers.sending import Outgoing, Packed, Reply, Sender
+from workers.sending import Packed, Reply, Sender
 
-NOT_ATTEMPTED = "not_attempted"  # the ledger's word for an attempt that never reached the wire
-_HIGHEST_COST = Decimal("999999.99999999")  # that the ledger's column holds
+HALTED = 600.0  # seconds until an email is looked at again that is halted; lifting the halt comes before
 _SENDER_RETRY = timedelta(minutes=15)
 _RECORD_WAITS = (0.1, 0.2, 0.5, 1.0, 2.0, 2.0, 2.0, 2.0)  # seconds between tries to record, within the lease
 
@@ -112,6 +121,7 @@ class Dispatcher:
     knobs: Knobs = Knobs()
     stopping: Callable[[], bool] = lambda: False
     newsroom: Newsroom = Silent()
+    files: Reader = NO_FILES
 
 
 def drain(lane: Lane, run: Run, deps: Dispatcher) -> float | None:
@@ -216,12 +226,19 @@ class Delivery:
         """Read the claimed emails; those whose claims keep dying are ended before their content is touched."""
         cap = self._deps.knobs.claim_cap
         spent = [j for j in self._claim.jobs if j.claims > cap]
-        for job in spent:
-            event = Event.LOST_SIGHT if job.status is Status.UNKNOWN else Event.GAVE_UP
-            reason = f"{cap} workers died over it; it is not tried again by itself"
-            self._moves.append(Close(job.job_id, advance(job.status, event), reason))
         jobs = [j for j in self._claim.jobs if j.claims <= cap]
         with self._deps.units() as unit:
+            doubted = unit.delivery.doubted([j.job_id for j in spent]) if spent else ()
+            for job in spent:
+                event = Event.LOST_SIGHT if job.job_id in doubted else Event.GAVE_UP
+                reason = f"{cap} workers died over it; it is not tried again by itself"
+                self._moves.append(Close(job.job_id, advance(job.status, event), reason))
+            if self._claim.halts:
+                halted = unit.delivery.halted([j.job_id for j in jobs])
+                self._moves += [
+                    Release(j.job_id, HALTED, j.round, j.held) for j in jobs if j.job_id in halted
+                ]
+                jobs = [j for j in jobs if j.job_id not in halted]
             emails = unit.delivery.load([j.job_id for j in jobs], self._deps.knobs.most_bytes)
         parcels = []
         for job in jobs:
@@ -229,6 +246,16 @@ class Delivery:
             if email is None:  # too much at once: the next claim reads it
                 self._moves.append(Release(job.job_id, 0.0, job.round, job.held))
                 continue
+            if email.left_out:
+                submission = self._leave_out(job, email)
+                if submission is None:
+                    continue
+                email = replace(email, submission=submission)
+            if email.files:
+                completed = self._with_files(job, email)
+                if completed is None:
+                    continue
+                email = replace(email, submission=completed)
             case = Case(
                 accepted_at=email.accepted_at,
                 round=job.round,
@@ -239,6 +266,31 @@ class Delivery:
             )
             parcels.append(Parcel(email.submission, case, job.status))
         return parcels
+
+    def _with_files(self, job: ClaimedJob, email: LoadedEmail) -> Submission | None:
+        """None: they cannot be read now, and what becomes of the email is noted."""
+        try:
+            return self._deps.files.complete(email)
+        except FilesUnavailable as error:
+            self._deps.log.warning("files_unreadable", email=str(job.job_id), reason=str(error))
+            age = (self._now() - email.accepted_at).total_seconds()
+            give_up = self._deps.knobs.patience.give_up_after
+            self._moves.append(unreadable(email, job.status, job.round, job.held, error, age, give_up))
+            return None
+
+    def _leave_out(self, job: ClaimedJob, email: LoadedEmail) -> Submission | None:
+        """The email without those who may not be written to any more; None: nobody is left, and it has ended."""
+        submission = without(email.submission, {one.recipient for one in email.left_out})
+        if submission.envelope.recipients:
+            with self._deps.units() as unit:
+                unit.delivery.leave_out(job.job_id, email.left_out)
+                unit.commit()
+            return submission
+        # One that may have been sent stays unknown: it is only not sent again.
+        in_doubt = job.status is Status.UNKNOWN or any(a.outcome is Outcome.UNKNOWN for a in email.attempts)
+        status = Status.UNKNOWN if in_doubt else advance(job.status, Event.SUPPRESSED)
+        self._moves.append(Close(job.job_id, status, email.left_out[0].reason))
+        return None
 
     def _decide(self, window: Sequence[Parcel], board: Board) -> tuple[list[tuple[UUID, Route]], Board]:
         """Choose providers; note what happens to emails that cannot go now. Mints the attempts' ids."""
@@ -261,8 +313,8 @@ class Delivery:
 
         Returns what may be sent, and the emails whose provider's quota another worker spent first.
         """
-        openings = [_opening(attempt_id, route) for attempt_id, route in routes]
-        packed = self._deps.sender.pack([_outgoing(attempt_id, route) for attempt_id, route in routes])
+        openings = [opening(attempt_id, route) for attempt_id, route in routes]
+        packed = self._deps.sender.pack([outgoing(attempt_id, route) for attempt_id, route in routes])
         for wait in (*_RECORD_WAITS, None):
             try:
                 with self._deps.units() as unit:
@@ -294,7 +346,7 @@ class Delivery:
 
     def _start(self, opened: Sequence[tuple[UUID, Route]]) -> Flight:
         """Send emails at once: here and now, or aside while the next flight is prepared."""
-        letters = [_outgoing(attempt_id, route) for attempt_id, route in opened]
+        letters = [outgoing(attempt_id, route) for attempt_id, route in opened]
         report_begun(self._deps.newsroom, opened, self._now())
         send, alive = self._deps.sender.send, self._run.alive
         if self._most_flights == 1:
@@ -313,7 +365,7 @@ class Delivery:
         for (_, route), reply in zip(flight.opened, replies, strict=True):
             if reply.sent is None and reply.error is None:
                 continue  # the lease had passed
-            signals.append(_signal(route, reply.error))
+            signals.append(signal(route, reply.error))
             if isinstance(reply.error, SenderNotVerified):
                 until = self._now() + _SENDER_RETRY
                 self._deps.fleet.outdate()
@@ -328,13 +380,13 @@ class Delivery:
         """Note endings and next steps. Returns the emails that are to be decided again now."""
         again: list[Parcel] = []
         for (attempt_id, route), reply in zip(opened, replies, strict=True):
-            self._endings.append(_ending(attempt_id, route, reply))
+            self._endings.append(ending(attempt_id, route, reply))
             if reply.sent is None and reply.error is None:
                 continue  # the lease had passed: the fence will refuse this claim's records
             if reply.error is None:
                 self._moves.append(self._move(route.parcel, ACCEPTED, attempt_id, route))
                 continue
-            parcel = _after(attempt_id, route, reply.error)
+            parcel = after(attempt_id, route, reply.error)
             step = after_attempt(parcel.case, reply.error, self._deps.knobs.patience)
             if isinstance(step, TryNext):
                 again.append(parcel)
@@ -356,79 +408,14 @@ class Delivery:
                 provider = (
                     route.candidate.provider_id if route is not None and event is Event.ACCEPTED else None
                 )
-                return Close(job_id, advance(parcel.status, event), _storable(reason), attempt_id, provider)
+                return Close(job_id, advance(parcel.status, event), storable(reason), attempt_id, provider)
             case Hold(delay, reason):
                 status = advance(parcel.status, Event.LOST_SIGHT)
-                return Release(job_id, delay, round_, True, status, _storable(reason), attempt_id)
+                return Release(job_id, delay, round_, True, status, storable(reason), attempt_id)
             case Postpone(delay, next_round, reason, visible):
                 shown = advance(parcel.status, Event.POSTPONED) if visible else None
-                return Release(job_id, delay, next_round, False, shown, _storable(reason), attempt_id)
+                return Release(job_id, delay, next_round, False, shown, storable(reason), attempt_id)
 
     def _now(self) -> datetime:
         """The database's time, carried on from the claim by the monotonic clock."""
         return self._claim.now + timedelta(seconds=self._deps.clock.monotonic() - self._began)
-
-
-def _outgoing(attempt_id: UUID, route: Route) -> Outgoing:
-    candidate = route.candidate
-    return Outgoing(candidate.provider_id, candidate.provider, Letter(route.parcel.submission, attempt_id))
-
-
-def _opening(attempt_id: UUID, route: Route) -> Opening:
-    submission, candidate = route.parcel.submission, route.candidate
-    return Opening(
-        attempt_id=attempt_id,
-        job_id=submission.id,
-        provider_id=candidate.provider_id,
-        round=route.parcel.case.round,
-        recipients=submission.recipient_count,
-        cost=min(candidate.cost, _HIGHEST_COST),
-        currency=candidate.currency,
-        decision=route.decision.kept(),
-    )
-
-
-def _ending(attempt_id: UUID, route: Route, reply: Reply) -> Ending:
-    if reply.error is not None:
-        refused = None
-        if isinstance(reply.error, SenderNotVerified):
-            refused = (route.candidate.provider_id, route.parcel.submission.envelope.sender.domain)
-        return Ending(
-            attempt_id,
-            reply.error.outcome,
-            reply.error.code,
-            _storable(reply.error.detail),
-            latency_ms=reply.latency_ms,
-            refused_sender=refused,
-        )
-    if reply.sent is None:
-        return Ending(attempt_id, Outcome.NOT_SENT, NOT_ATTEMPTED, "the worker's lease had passed")
-    message_id = _storable(reply.sent.provider_message_id)
-    return Ending(attempt_id, Outcome.ACCEPTED, provider_message_id=message_id, latency_ms=reply.latency_ms)
-
-
-def _storable(text: str | None) -> str | None:
-    """A provider's words without what PostgreSQL's text cannot hold: NUL and lone surrogates."""
-    return text and text.replace("\0", "").encode("utf-8", "replace").decode()
-
-
-def _after(attempt_id: UUID, route: Route, error: ProviderError) -> Parcel:
-    """The email with this try in its history."""
-    parcel, candidate = route.parcel, route.candidate
-    attempt = Attempt(
-        id=attempt_id,
-        job_id=parcel.submission.id,
-        provider_id=candidate.provider_id,
-        provider=candidate.provider,
-        round=parcel.case.round,
-        outcome=error.outcome,
-        error=error.code,
-    )
-    return replace(parcel, case=replace(parcel.case, attempts=(*parcel.case.attempts, attempt), held=False))
-
-
-def _signal(route: Route, error: ProviderError | None) -> Signal:
-    retry_after = error.retry_after if isinstance(error, RateLimited) else None
-    cause = "" if error is None else error.code
-    candidate = route.candidate
-    return Signal(candidate.provider_id, sign_of(error), candidate.probe, cause, retry_after)

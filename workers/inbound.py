@@ -17,6 +17,7 @@ from domain.inbound import Change, Dossier, Match, Note, Waiting
 from domain.lifecycle import Event, Standing, Status, advance, fold, refused_by_list
 from domain.message import Lane
 from domain.ports import Clock, DeliveryQueue, Log, WorkerUnit
+from domain.suppression import Report, judge, normalized
 from routing.mailbox_groups import group_number
 from routing.news import Heard, News, Newsroom, Silent, number_of
 from workers.upkeep import Units
@@ -107,6 +108,7 @@ def _round(unit: WorkerUnit) -> tuple[Applied, set[Lane], list[News]]:
         if change.retry:
             lanes.add(dossier.lane)
     store.record(notes, changes)
+    store.report([r for n in notes if (r := _report(n, dossiers[n.job_id].recipients)) is not None])
     store.postpone(later)
     store.leave(strangers)
     lessons: list[News] = [
@@ -116,6 +118,17 @@ def _round(unit: WorkerUnit) -> tuple[Applied, set[Lane], list[News]]:
         if (heard := hear(dossiers[job_id].recipients, match, w.event)) is not None
     ]
     return Applied(len(notes), len(later), len(strangers)), lanes, lessons
+
+
+def _report(note: Note, recipients: Sequence[str]) -> Report | None:
+    """What an event says of an address, for the list of whoever had written to it."""
+    verdict = judge(note.event)
+    address = note.event.recipient or (recipients[0] if len(recipients) == 1 else None)
+    if verdict is None or address is None:
+        return None
+    said = note.event.mta_response or note.event.description
+    source = f"event of {note.provider_id}"
+    return Report(note.job_id, normalized(address), verdict.cause, verdict.reach, source, said and said[:500])
 
 
 def hear(recipients: Sequence[str], match: Match, event: DeliveryEvent) -> Heard | None:

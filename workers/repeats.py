@@ -1,19 +1,23 @@
 """Making a call again whose end nobody knows, where the provider knows it by its key: the same bytes, the same email.
 
-What the provider says then is evidence as its webhook's would be, and is applied in the same way. Where it does not
-say (it is away, or refuses to answer), nothing has been learnt: the doubt stays, and it is asked again later.
+What the provider says then is evidence as its webhook's would be, and is applied in the same way: it was taken, or the
+email itself is refused and so never was. Where it does not say (it is away, or refuses the account), nothing has been
+learnt: the doubt stays, and it is asked again later.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from uuid import UUID
 
 from domain.attempt import Outcome, SendResult
 from domain.delivery import DoubtfulCall, LoadedEmail
-from domain.errors import ProviderError
+from domain.errors import ProviderError, Rejected
 from domain.events import DeliveryEvent, EventType, InboundEvent
+from domain.files import FilesUnavailable
 from domain.ports import Call, CallProvider, DeliveryQueue, Letter, Log, Provider
+from workers.files import NO_FILES, Reader
 from workers.upkeep import Units
 
 _AT_ONCE = 10  # calls that one process makes again in a row, before others may
@@ -25,23 +29,38 @@ def repeat_calls(
     queue: DeliveryQueue,
     log: Log,
     stopping: Callable[[], bool] = lambda: False,
+    files: Reader = NO_FILES,
 ) -> int:
     """Make the doubtful calls again that are due. Returns how many emails it brought evidence for."""
     with units() as unit:
         doubtful = unit.delivery.doubtful_calls(_AT_ONCE)
-        emails = unit.delivery.load([job for call in doubtful for job in call.jobs]) if doubtful else {}
         unit.commit()
     learnt = 0
     for call in doubtful:
         if stopping():
             break
-        evidence = _ask(call, emails, adapter, log)
+        with units() as unit:
+            emails = unit.delivery.load(call.jobs)
+        evidence = _ask(call, _completed(emails, files, log), adapter, log)
         if evidence:
             with units() as unit:
                 learnt += unit.inbound.keep([(call.provider_id, event) for event in evidence])
                 unit.commit()
             queue.ring_events()
     return learnt
+
+
+def _completed(emails: Mapping[UUID, LoadedEmail], files: Reader, log: Log) -> Mapping[UUID, LoadedEmail]:
+    """The emails with their files. Without one whose files cannot be read no call is the same as it was."""
+    found = dict(emails)
+    for job, email in emails.items():
+        if email.files:
+            try:
+                found[job] = replace(email, submission=files.complete(email))
+            except FilesUnavailable as error:
+                log.warning("files_unreadable", email=str(job), reason=str(error))
+                del found[job]
+    return found
 
 
 def _ask(
@@ -60,11 +79,14 @@ def _ask(
     if call is None or not isinstance(provider, CallProvider):
         log.warning("call_not_repeatable", **about)
         return []
+    results: Sequence[SendResult | ProviderError]
     try:
         results = provider.send_many(call)
     except ProviderError as error:
-        log.warning("call_repeated_in_vain", error=error.code, **about)
-        return []
+        if not _proves(error, call):
+            log.warning("call_repeated_in_vain", error=error.code, **about)
+            return []
+        results = [error]
     # An adapter's fault must not stop the other calls.
     except Exception:
         log.exception("adapter_broke", **about)
@@ -96,6 +118,16 @@ def _same(doubt: DoubtfulCall, emails: Mapping[UUID, LoadedEmail], provider: Pro
         if (c.key, c.payload_hash, c.attempts) == (doubt.key, doubt.payload_hash, doubt.attempts)
     ]
     return same[0] if len(calls) == 1 and same else None
+
+
+def _proves(error: ProviderError, call: Call) -> bool:
+    """Whether a call that was refused as a whole shows that its email was not taken before.
+
+    Only a refusal of the very bytes does: had they been taken, their key would have brought the first answer again. A
+    refusal of the account, of the sender or for the moment may come before the provider looks at the key. Of
+    several emails it does not say which one spoilt the call.
+    """
+    return isinstance(error, Rejected) and len(call.letters) == 1
 
 
 def _evidence(attempt: UUID, result: SendResult | ProviderError) -> Iterator[InboundEvent]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from typing import Protocol
 
 import structlog
@@ -11,9 +12,10 @@ from celery import Celery
 from domain.delivery import LeaseLost
 from domain.message import Lane
 from domain.ports import DeliveryQueue
+from domain.sender_domains import Resolver
 from domain.upkeep import Duty, Rota
 from routing.policy import Patience
-from workers import inbound, repeats, reports, upkeep
+from workers import campaigns, domains, inbound, repeats, reports, upkeep
 from workers.delivery import Dispatcher, drain
 from workers.queue import DRAIN_TASK, EVENTS_TASK, LIFE_TASK, duty_task
 from workers.run import Heart
@@ -22,11 +24,20 @@ from workers.upkeep import Units
 log = structlog.get_logger(__name__)
 
 
+class HouseUnit(campaigns.Unit, domains.Unit, Protocol):
+    """A transaction with what is not delivery's."""
+
+
 class WorkerDeps(Protocol):
     """What a worker process has built for itself after it was forked."""
 
     @property
     def units(self) -> Units: ...
+
+    @property
+    def house(self) -> Callable[[], AbstractContextManager[HouseUnit]]:
+        """As `units`, with what is not delivery's."""
+        ...
 
     @property
     def queue(self) -> DeliveryQueue: ...
@@ -39,6 +50,9 @@ class WorkerDeps(Protocol):
 
     @property
     def patience(self) -> Patience: ...
+
+    @property
+    def resolver(self) -> Resolver: ...
 
     @property
     def rota(self) -> Rota: ...
@@ -67,11 +81,11 @@ def register_tasks(app: Celery, deps: LazyDeps) -> None:
 
         return performed
 
-    def repeat_calls() -> None:
-        repeat_when_due(deps())
+    def alone(work: Callable[[WorkerDeps], None]) -> Callable[[], None]:
+        def worked() -> None:
+            work(deps())
 
-    def read_reports() -> None:
-        read_when_due(deps())
+        return worked
 
     def show_life() -> None:
         """Nothing: that it was done is what is wanted to be known."""
@@ -80,11 +94,9 @@ def register_tasks(app: Celery, deps: LazyDeps) -> None:
     app.task(name=DRAIN_TASK)(drain_lane)
     app.task(name=EVENTS_TASK)(apply_events)
     app.task(name=duty_task(Duty.SWEEP))(sweep)
-    app.task(name=duty_task(Duty.REPEAT_CALLS))(repeat_calls)
-    app.task(name=duty_task(Duty.READ_REPORTS))(read_reports)
-    for duty in Duty:
-        if duty not in (Duty.SWEEP, Duty.REPEAT_CALLS, Duty.READ_REPORTS):
-            app.task(name=duty_task(duty))(perform(duty))
+    for duty in set(Duty) - {Duty.SWEEP}:
+        work = _ALONE.get(duty)
+        app.task(name=duty_task(duty))(perform(duty) if work is None else alone(work))
 
 
 def apply_and_wake(deps: WorkerDeps) -> None:
@@ -101,7 +113,9 @@ def repeat_when_due(deps: WorkerDeps) -> None:
     if upkeep.perform(Duty.REPEAT_CALLS, deps.rota, deps.units):
         dispatcher = deps.dispatcher
         dispatcher.fleet.snapshot()  # so that adapters are as they are configured now
-        repeats.repeat_calls(deps.units, dispatcher.sender.adapter, deps.queue, log, dispatcher.stopping)
+        repeats.repeat_calls(
+            deps.units, dispatcher.sender.adapter, deps.queue, log, dispatcher.stopping, dispatcher.files
+        )
 
 
 def read_when_due(deps: WorkerDeps) -> None:
@@ -111,6 +125,38 @@ def read_when_due(deps: WorkerDeps) -> None:
         providers = [provider.id for provider in dispatcher.fleet.snapshot().providers]
         adapter = dispatcher.sender.adapter
         reports.collect_reports(deps.units, providers, adapter, deps.queue, log, dispatcher.stopping)
+
+
+def collect_when_due(deps: WorkerDeps) -> None:
+    """Take unused files out of the store."""
+    if upkeep.perform(Duty.COLLECT_FILES, deps.rota, deps.units):
+        dispatcher = deps.dispatcher
+        dispatcher.files.collect(deps.units, log, dispatcher.stopping)
+
+
+def watch_when_due(deps: WorkerDeps) -> None:
+    """Pause campaigns that are to stop by themselves."""
+    if upkeep.perform(Duty.WATCH_CAMPAIGNS, deps.rota, deps.units):
+        campaigns.watch(deps.house, deps.dispatcher.ids, log)
+
+
+def check_domains_when_due(deps: WorkerDeps) -> None:
+    """Ask the accounts, and the DNS, about sender domains."""
+    if upkeep.perform(Duty.CHECK_DOMAINS, deps.rota, deps.units):
+        dispatcher = deps.dispatcher
+        domains.check_domains(
+            deps.house, dispatcher.fleet, dispatcher.sender.adapter, deps.resolver, dispatcher.stopping
+        )
+
+
+# What opens sockets, or transactions of its own.
+_ALONE: Mapping[Duty, Callable[[WorkerDeps], None]] = {
+    Duty.REPEAT_CALLS: repeat_when_due,
+    Duty.READ_REPORTS: read_when_due,
+    Duty.WATCH_CAMPAIGNS: watch_when_due,
+    Duty.CHECK_DOMAINS: check_domains_when_due,
+    Duty.COLLECT_FILES: collect_when_due,
+}
 
 
 def drain_in_run(lane: Lane, deps: WorkerDeps) -> None:

@@ -95,6 +95,9 @@ _WORK: Mapping[Duty, Callable[[WorkerUnit, Rota], bool]] = {
     # What follows opens sockets, and so no transaction (workers.tasks).
     Duty.REPEAT_CALLS: lambda *_: True,
     Duty.READ_REPORTS: lambda *_: True,
+    Duty.COLLECT_FILES: lambda *_: True,
+    Duty.CHECK_DOMAINS: lambda *_: True,
+    Duty.WATCH_CAMPAIGNS: lambda *_: True,  # in transactions of its own
 }
 
 

@@ -9,12 +9,13 @@ from flask_openapi3.blueprint import APIBlueprint
 from flask_openapi3.models.tag import Tag
 
 from api import batches, intake
+from api.attaching import attach
 from api.auth import SEND, caller
 from api.batches import BatchAccepted, BatchCreate, BatchResult, ProblemInItem, flat, named
 from api.documents import problems
 from api.errors import FieldError, invalid
 from api.requests import answer, dependencies, scoped
-from api.schemas import SendHeaders
+from api.schemas.posting import SendHeaders
 from api.sending import hand_over, once, replayed
 from api.templating import fill
 from domain.intake import Draft, Objection, Once, Receipt
@@ -38,7 +39,7 @@ def create(header: SendHeaders, body: BatchCreate) -> Response:
     """
     reading = batches.read(body, dependencies().limits)
     wrong: Wrong = dict(reading.errors)
-    drafts = fill(reading.drafts)
+    drafts = attach(fill(reading.drafts))
     asked = once(CREATE, header)
     if body.mode == "strict":
         receipt = _all_or_none(body, drafts, wrong, asked)
@@ -69,7 +70,7 @@ def _those_that_are_right(
 
 def _objections(drafts: Sequence[Draft]) -> list[Objection]:
     with dependencies().units() as unit:
-        return intake.review(unit, caller().sender, drafts)
+        return intake.review(unit, caller().sender, drafts, dependencies().gathering.public_url)
 
 
 def _results(body: BatchCreate, receipt: Receipt, wrong: Mapping[int, list[FieldError]]) -> BatchAccepted:

@@ -19,8 +19,8 @@ from api.errors import Problem, not_found
 from api.fields import Body, Out, Page, Text, Timestamp
 from api.ownership import changeable, new_owner
 from api.paging import page, read_cursor
-from api.provider_schemas import PageQuery
 from api.requests import answer, dependencies, empty, scoped
+from api.schemas.providers import PageQuery
 from db.repositories.email_types import Declaration, TypeDeclared
 
 blueprint = APIBlueprint(
@@ -44,6 +44,7 @@ Category = Literal["transactional", "marketing"]
 LaneName = Literal["transactional", "bulk"]
 Unknown = Literal["hold", "resend"]
 Policy = Literal["cheapest", "balanced", "most_reliable"]
+Unsubscribe = Literal["marketing", "type"]
 
 
 class TypeCreate(Body):
@@ -65,6 +66,10 @@ class TypeCreate(Body):
     )
     policy: Policy = Field(default="balanced", description="What the choice of the provider weighs most.")
     urgent: StrictBool = Field(default=False, description="Seconds count, as for login codes.")
+    unsubscribe_scope: Unsubscribe = Field(
+        default="marketing",
+        description="Of marketing: what a recipient leaves by its link, all of it or this type.",
+    )
     shared: StrictBool = Field(default=False, description="For all users; only operators may.")
 
 
@@ -76,6 +81,7 @@ class TypeChange(Body):
     on_unknown: Unknown = "hold"
     policy: Policy = "balanced"
     urgent: StrictBool = False
+    unsubscribe_scope: Unsubscribe = "marketing"
 
 
 class TypePath(BaseModel):
@@ -92,6 +98,7 @@ class TypeOut(Out):
     on_unknown: Unknown
     policy: Policy
     urgent: bool
+    unsubscribe_scope: Unsubscribe
     shared: bool
     created_at: Timestamp
 
@@ -108,7 +115,16 @@ def create(body: TypeCreate) -> Response:
     owner = new_owner(asker, body.shared)
     lane = body.lane or ("bulk" if body.category == "marketing" else "transactional")
     type_id = deps.ids()
-    declared = Declaration(owner, body.name, body.category, lane, body.on_unknown, body.policy, body.urgent)
+    declared = Declaration(
+        owner,
+        body.name,
+        body.category,
+        lane,
+        body.on_unknown,
+        body.policy,
+        body.urgent,
+        body.unsubscribe_scope,
+    )
     with deps.units() as unit:
         try:
             unit.email_types.write(type_id, declared)
@@ -147,7 +163,10 @@ def change(path: TypePath, body: TypeChange) -> Response:
     asker = caller()
     with dependencies().units() as unit:
         row = changeable(asker, unit.email_types.lock(asker.user_id, path.type_id))
-        said = {name: row[name] for name in ("category", "lane", "on_unknown", "policy", "urgent")}
+        said = {
+            name: row[name]
+            for name in ("category", "lane", "on_unknown", "policy", "urgent", "unsubscribe_scope")
+        }
         said |= body.model_dump(exclude_unset=True)
         unit.email_types.write(path.type_id, Declaration(row["user_id"], row["name"], **said))
         fresh = unit.email_types.get(asker.user_id, path.type_id)

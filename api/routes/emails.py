@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -12,31 +13,34 @@ from flask_openapi3.models.tag import Tag
 from sqlalchemy import RowMapping
 
 from api import intake
+from api.attaching import attach
 from api.auth import SEND, caller
 from api.documents import problems
+from api.drawing import draw
 from api.errors import FieldError, Problem, invalid, not_found, pointer
-from api.paging import page, read_cursor
+from api.paging import page, read_cursor, write_cursor
 from api.requests import answer, dependencies, scoped
-from api.schemas import (
+from api.resending import resend_one, resend_some
+from api.schemas.choices import CancelMany, EmailChoice, EmailFilter, Reschedule, RescheduleMany, ResendMany
+from api.schemas.emails import (
     AddressOut,
     AttemptOut,
     CancelledMany,
-    CancelMany,
     EmailAccepted,
-    EmailChoice,
-    EmailCreate,
-    EmailFilter,
+    EmailDrawn,
+    EmailFile,
     EmailOut,
     EmailPage,
-    EmailPath,
     EmailSummary,
     EventOut,
     RecipientFate,
     RecipientOut,
-    Reschedule,
-    SendHeaders,
+    RescheduledMany,
+    ResentMany,
     TimelineEntry,
+    Unsent,
 )
+from api.schemas.posting import EmailCreate, EmailPath, SendHeaders, SendQuery
 from api.sending import hand_over, once, replayed
 from api.templating import fill
 from db.mapping import event_value
@@ -54,7 +58,8 @@ _MOST_AT_ONCE = 10_000  # emails that one request takes back
 
 def _review(body: dict[str, Any], wrong: frozenset[str]) -> list[FieldError]:
     """What intake would object to in those fields of a wrong email that are right in themselves."""
-    whole = ("email_type", "send_at", "expires_at", "routing", "template", "template_version", "variables")
+    parts = ("template", "template_version", "variables", "attachments")
+    whole = ("email_type", "send_at", "expires_at", "routing", *parts)
     right = {
         name: body[name]
         for name in whole
@@ -67,27 +72,42 @@ def _review(body: dict[str, Any], wrong: frozenset[str]) -> list[FieldError]:
             name: value for name, value in right.items() if name not in ("template_version", "variables")
         }
     email = EmailCreate.model_validate({"from": "a@example.com", "to": ["b@example.com"], **content, **right})
-    drafts = fill([email.draft()])
+    drafts = attach(fill([email.draft()]), keep=False)
     with dependencies().units() as unit:
-        return _named(intake.review(unit, caller().sender, drafts))
+        return _named(intake.review(unit, caller().sender, drafts, dependencies().gathering.public_url))
 
 
 def _named(objections: Iterable[Objection]) -> list[FieldError]:
     return [FieldError("pointer", pointer(o.path), o.code, o.detail) for o in objections]
 
 
-@blueprint.post("", summary="Send an email", responses={202: EmailAccepted, **problems(409, 413, 415, 422)})
+@blueprint.post(
+    "",
+    summary="Send an email",
+    responses={200: EmailDrawn, 202: EmailAccepted, **problems(409, 413, 415, 422)},
+)
 @scoped(SEND, _review)
-def create(header: SendHeaders, body: EmailCreate) -> Response:
+def create(header: SendHeaders, query: SendQuery, body: EmailCreate) -> Response:
     """Accepts one email. Once this answers 202 the email is committed: it is delivered or accounted for.
 
     With an Idempotency-Key the request may be repeated: the same body gets the same answer, marked
-    `Idempotent-Replayed: true`, and nothing is sent twice.
+    `Idempotent-Replayed: true`, and nothing is sent twice. With `dry_run=true` nothing is accepted: the answer is 200,
+    with what the email would say and who would carry it.
     """
-    receipt = hand_over(fill([body.draft()]), once(CREATE, header), _named)
+    if query.dry_run:
+        return answer(_drawn(body))
+    receipt = hand_over(attach(fill([body.draft()])), once(CREATE, header), _named)
     (email,) = receipt.emails
     headers = {"Location": f"/v1/emails/{email.id}"} | replayed(receipt)
     return answer(EmailAccepted(id=email.id, status=email.status), 202, headers)
+
+
+def _drawn(body: EmailCreate) -> EmailDrawn:
+    submission, decision = draw(body)
+    message = submission.message
+    return EmailDrawn(
+        subject=message.subject, text=message.text, html=message.html, decision=decision.as_json()
+    )
 
 
 @blueprint.get("", summary="List emails", responses={200: EmailPage, **problems(422)})
@@ -126,7 +146,7 @@ def cancel(path: EmailPath) -> Response:
         except NotCancellable as late:
             raise Problem(
                 409,
-                f"The email is {late.status}: it can only be cancelled while it waits",
+                f"The email is {late.status}: it can only be cancelled while it waits and no try may have sent it",
                 extra={"email_status": late.status.value},
             ) from late
         unit.commit()
@@ -176,6 +196,67 @@ def reschedule(path: EmailPath, body: Reschedule) -> Response:
     return answer(EmailAccepted(id=path.email_id, status=status))
 
 
+@blueprint.post(
+    "/reschedule", summary="Reschedule emails", responses={200: RescheduledMany, **problems(413, 415, 422)}
+)
+@scoped(SEND)
+def reschedule_many(body: RescheduleMany) -> Response:
+    """Sends those whose time has not come at another time, up to 10,000 at once, oldest first."""
+    deps, wanted, owner = dependencies(), _wanted(body), caller().user_id
+    with deps.units() as unit:
+        try:
+            movable, expiring = unit.emails.count_scheduled(owner, wanted, body.send_at)
+        except OutOfRange as wrong:
+            raise invalid([FieldError("pointer", "/send_at", "out_of_range", str(wrong))]) from wrong
+        if body.dry_run:
+            return answer(RescheduledMany(rescheduled=movable, expire_before=expiring, has_more=False))
+        moved = unit.emails.reschedule_many(owner, wanted, body.send_at, _MOST_AT_ONCE, deps.ids)
+        unit.commit()
+    more = len(moved) == _MOST_AT_ONCE
+    return answer(RescheduledMany(rescheduled=len(moved), expire_before=expiring, has_more=more))
+
+
+@blueprint.post(
+    "/<uuid:email_id>/resend",
+    summary="Send an email again",
+    responses={202: EmailAccepted, **problems(404, 409, 422)},
+)
+@scoped(SEND)
+def resend(path: EmailPath, header: SendHeaders) -> Response:
+    """A new email takes the place of one that failed, or whose fate is unknown; the latter may have arrived.
+
+    409 for any other email, and where one was sent again already: `resent_as` names its successor then.
+    """
+    receipt = resend_one(path.email_id, header)
+    (email,) = receipt.emails
+    headers = {"Location": f"/v1/emails/{email.id}"} | replayed(receipt)
+    return answer(EmailAccepted(id=email.id, status=email.status), 202, headers)
+
+
+@blueprint.post(
+    "/resend", summary="Send emails again", responses={200: ResentMany, **problems(413, 415, 422)}
+)
+@scoped(SEND)
+def resend_many(body: ResendMany) -> Response:
+    """Up to 200 at once, oldest first; none of them twice, however often this is asked. Those whose fate is unknown
+    are meant by `status: unknown` only, since they may have arrived.
+    """
+    wanted = replace(_wanted(body), status=body.status or Status.FAILED, after=read_cursor(body.cursor))
+    if body.dry_run:
+        with dependencies().units() as unit:
+            count = unit.resends.count(caller().user_id, wanted)
+        return answer(ResentMany(resent=count, refused=[], has_more=False, next_cursor=None))
+    done = resend_some(wanted)
+    return answer(
+        ResentMany(
+            resent=done.emails,
+            refused=[Unsent(id=email_id, detail=detail) for email_id, detail in done.refused],
+            has_more=done.more,
+            next_cursor=write_cursor(done.last) if done.more and done.last else None,
+        )
+    )
+
+
 def _wanted(choice: EmailChoice, before: UUID | None = None) -> EmailQuery:
     asked = {name: getattr(choice, name) for name in EmailChoice.model_fields}
     return EmailQuery(**asked, before=before)
@@ -186,7 +267,10 @@ def _summary(row: RowMapping) -> dict[str, Any]:
     return {
         **{name: row[name] for name in EmailSummary.model_fields if name in row},
         "sender": AddressOut(**envelope["from"]),
-        "recipients": [RecipientOut(**r, status=Status(row["status"])) for r in envelope["recipients"]],
+        "recipients": [
+            *(RecipientOut(**r, status=Status(row["status"])) for r in envelope["recipients"]),
+            *(RecipientOut(**_person(r), status=Status.SUPPRESSED) for r in envelope.get("left_out", ())),
+        ],
     }
 
 
@@ -196,6 +280,8 @@ def _email(record: EmailRecord) -> EmailOut:
         **_summary(record.email)
         | {"recipients": _fates(record, [(row["attempt_id"], e) for row, e in events])},
         on_unknown=record.email["on_unknown"],
+        **record.family,
+        attachments=[EmailFile(**f, sha256=f["hash"]) for f in record.email["envelope"].get("files", ())],
         timeline=[TimelineEntry(**row) for row in record.timeline],
         attempts=[AttemptOut(**{**row, "decision": tell(row["decision"])}) for row in record.attempts],
         events=[_event(row, event) for row, event in events],
@@ -208,14 +294,23 @@ def _fates(record: EmailRecord, events: list[tuple[UUID, DeliveryEvent]]) -> lis
     attempts = {row["id"]: row["outcome"] and Outcome(row["outcome"]) for row in record.attempts}
     standing = fold([r["email"] for r in people], attempts, events)
     status = Status(record.email["status"])
+    left_out = record.email["envelope"].get("left_out", ())
     return [
-        RecipientFate(
-            **person,
-            status=status if standing.status is None else fate.status or "unresolved",
-            bounce=fate.bounce,
-        )
-        for person, fate in zip(people, standing.recipients, strict=True)
+        *(RecipientFate(**_person(r), status=Status.SUPPRESSED, bounce=None) for r in left_out),
+        *(
+            RecipientFate(
+                **person,
+                status=status if standing.status is None else fate.status or "unresolved",
+                bounce=fate.bounce,
+            )
+            for person, fate in zip(people, standing.recipients, strict=True)
+        ),
     ]
+
+
+def _person(left_out: dict[str, Any]) -> dict[str, Any]:
+    """Who is meant, without the reason why they are left out."""
+    return {name: left_out[name] for name in ("email", "name", "kind")}
 
 
 def _event(row: RowMapping, event: DeliveryEvent) -> EventOut:

@@ -16,7 +16,8 @@ from api.documents import problems
 from api.errors import FieldError, Problem, invalid, not_found, pointer
 from api.ownership import changeable, new_owner
 from api.paging import page, read_cursor
-from api.provider_schemas import (
+from api.requests import answer, dependencies, empty, scoped
+from api.schemas.providers import (
     AllowanceOut,
     CheckFailure,
     IdentityOut,
@@ -31,7 +32,6 @@ from api.provider_schemas import (
     ProviderTest,
     QuotaOut,
 )
-from api.requests import answer, dependencies, empty, scoped
 from db.repositories.providers import Account, NameTaken
 from db.sealing import SealBroken, UnknownKey
 from db.uow import SqlUnitOfWork
@@ -285,7 +285,7 @@ def _check_settings(kind: str, config: Mapping[str, Any], credentials: Mapping[s
 
 def _wrong_settings(kind: str, config: Mapping[str, Any], credentials: Mapping[str, Any]) -> list[FieldError]:
     try:
-        registry.validate(kind, config, credentials)
+        registry.validate(kind, config, credentials, dependencies().limits.plain_http)
     except registry.UnknownKind as error:
         return [FieldError("pointer", "/kind", "unknown_kind", str(error))]
     except registry.InvalidSettings as error:

@@ -9,15 +9,11 @@ from flask_openapi3.blueprint import APIBlueprint
 from flask_openapi3.models.tag import Tag
 from pydantic import Field
 
-from api import intake
-from api.auth import caller
 from api.documents import problems
-from api.errors import FieldError, invalid, pointer
+from api.drawing import draw
 from api.fields import Out
-from api.requests import answer, dependencies, scoped
-from api.schemas import EmailCreate
-from domain.message import Submission
-from routing.router import decide
+from api.requests import answer, scoped
+from api.schemas.posting import EmailCreate
 
 blueprint = APIBlueprint("routing", __name__, url_prefix="/v1/routing", abp_tags=[Tag(name="routing")])
 
@@ -36,12 +32,5 @@ class Preview(Out):
 @scoped("emails:send")
 def preview(body: EmailCreate) -> Response:
     """The decision for an email as things are now: rules, limits, what was learned. A later one may differ."""
-    deps = dependencies()
-    with deps.units() as unit:
-        drawn = intake.draw_up(unit, caller().sender, body.draft(), deps.ids())
-    if not isinstance(drawn, tuple):
-        raise invalid([FieldError("pointer", pointer(o.path), o.code, o.detail) for o in drawn])
-    submission, now = drawn
-    assert isinstance(submission, Submission)
-    found = decide(submission, deps.board(), (), now, deps.clock.chance)
+    _, found = draw(body)
     return answer(Preview(decision=found.as_json()))

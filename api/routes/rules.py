@@ -16,7 +16,8 @@ from api.documents import problems
 from api.errors import FieldError, invalid, not_found, pointer
 from api.ownership import changeable, new_owner
 from api.paging import page, read_cursor
-from api.provider_schemas import (
+from api.requests import answer, dependencies, empty, scoped
+from api.schemas.providers import (
     PageQuery,
     RuleChange,
     RuleCreate,
@@ -25,7 +26,6 @@ from api.provider_schemas import (
     RulePath,
     RuleReplace,
 )
-from api.requests import answer, dependencies, empty, scoped
 from db.repositories.rules import Rule
 from db.uow import SqlUnitOfWork
 

@@ -15,9 +15,9 @@ from api.auth import caller
 from api.documents import problems
 from api.errors import FieldError, Problem, invalid, not_found, pointer
 from api.paging import page, read_cursor
-from api.provider_schemas import PageQuery
 from api.requests import answer, dependencies, empty, scoped
-from api.template_schemas import (
+from api.schemas.providers import PageQuery
+from api.schemas.templates import (
     RenderedOut,
     TemplateCreate,
     TemplateOut,
@@ -36,6 +36,7 @@ from api.template_schemas import (
 from db.repositories.templates import NameTaken, source_value
 from db.uow import SqlUnitOfWork
 from domain.templates import TemplateFaulty
+from domain.unsubscribe import PLACEHOLDER, VARIABLE
 
 blueprint = APIBlueprint("templates", __name__, url_prefix="/v1/templates", abp_tags=[Tag(name="templates")])
 _ONE = "/<uuid:template_id>"
@@ -196,7 +197,7 @@ def preview(path: TemplatePath, body: TemplatePreview) -> Response:
     if row is None:
         raise invalid([_no_version(version)])
     try:
-        made = templating.render(source_value(row), body.variables)
+        made = templating.render(source_value(row), {VARIABLE: PLACEHOLDER, **body.variables})
     except TemplateFaulty as faulty:
         raise invalid(
             [
@@ -212,7 +213,7 @@ def preview(path: TemplatePath, body: TemplatePreview) -> Response:
 def _check(parts: TemplateParts) -> list[str]:
     """The names of the variables. Raises Problem where a part is not Jinja2."""
     try:
-        return list(dependencies().renderer.check(parts.source()))
+        return [name for name in dependencies().renderer.check(parts.source()) if name != VARIABLE]
     except TemplateFaulty as faulty:
         given = type(parts).model_fields
         raise invalid(

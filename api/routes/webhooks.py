@@ -16,8 +16,8 @@ from api.documents import problems
 from api.errors import FieldError, Problem, invalid, pointer
 from api.fields import Body, Out, Text
 from api.ownership import changeable
-from api.provider_schemas import ProviderPath
 from api.requests import answer, dependencies, empty, scoped
+from api.schemas.providers import ProviderPath
 from db.sealing import Hook, SealBroken, UnknownKey, open_hook, seal_hook
 from providers import registry
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import http.client
 import json
 import os
@@ -37,6 +38,17 @@ class Client:
         self.unanswered: list[str] = []
         self._threads: list[threading.Thread] = []
 
+    def set_up(self) -> None:
+        """Make the template that some of the emails are of. Raises RuntimeError where it is refused."""
+        connection = http.client.HTTPConnection(self._host, timeout=_TIMEOUT)
+        try:
+            connection.request("POST", "/v1/templates", json.dumps(TEMPLATE), self._headers)
+            answer = connection.getresponse()
+            if answer.status != 201:
+                raise RuntimeError(f"the template was refused: {answer.read()[:300]!r}")
+        finally:
+            connection.close()
+
     def start(self, threads: int = 6) -> None:
         self._began = time.monotonic()
         self._threads = [threading.Thread(target=self._work, daemon=True) for _ in range(threads)]
@@ -68,11 +80,11 @@ class Client:
 
     def send(self, number: str, host: str | None = None, **fields: Any) -> str:
         """Hand over one email outside the load, at another `host:port` if asked; returns its id."""
-        return self._ask([number], "/v1/emails", an_email(number) | fields, host)[0]
+        return self._ask([number], "/v1/emails", an_email(number, **fields), host)[0]
 
     def send_together(self, emails: dict[str, dict[str, Any]]) -> list[str]:
         """Hand over several in one request: fields by the client's number of each; returns their ids."""
-        body = {"emails": [an_email(number) | fields for number, fields in emails.items()]}
+        body = {"emails": [an_email(number, **fields) for number, fields in emails.items()]}
         return self._ask(list(emails), "/v1/emails/batch", body)
 
     def _ask(self, numbers: list[str], path: str, body: dict[str, Any], host: str | None = None) -> list[str]:
@@ -146,7 +158,17 @@ class Client:
                 self.accepted[number].append(email_id)
 
 
-def an_email(number: str) -> dict[str, Any]:
+def _base64(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()
+
+
+_FILES: tuple[Callable[[str], str], ...] = (lambda _: _base64("The same for all.\n" * 2000), _base64)
+
+
+TEMPLATE = {"name": "load", "subject": "Number {{ number }}", "html": "<p>This is <b>{{ number }}</b>.</p>"}
+
+
+def an_email(number: str, **fields: Any) -> dict[str, Any]:
     """An email that bears its number. A third of them insists on SMTP, so that both protocols are under load."""
     domain = f"{number.strip('n')[-2:]}.example"
     email: dict[str, Any] = {
@@ -158,9 +180,14 @@ def an_email(number: str) -> dict[str, Any]:
     }
     if sum(number.encode()) % 3 == 0:
         email["routing"] = {"excluded": ["sandbox-sendgrid", "sandbox-sendgrid-eu"]}
+    if not fields and sum(number.encode()) % 4 == 0:
+        del email["subject"], email["text"]
+        email |= {"template": TEMPLATE["name"], "variables": {"number": number}}
     if sum(number.encode()) % 5 == 0:
         email["email_type"] = "marketing"
-    return email
+    if sum(number.encode()) % 7 == 0:  # some share their file with others, and some have one of their own
+        email["attachments"] = [{"filename": "a.txt", "content": _FILES[sum(number.encode()) % 2](number)}]
+    return email | fields
 
 
 def ids_of(answer: dict[str, Any]) -> list[str]:

@@ -69,6 +69,7 @@ def _under_load(plan: Plan, stack: Stack, home: Path, state: State, tell: Tell, 
     )
     scene = Scene(stack, client, Random(plan.seed), plan.still)
     injuries: list[Injury] = []
+    client.set_up()
     with _telling(scene, state, tell):
         client.start()
         time.sleep(_QUIET_SECONDS)

@@ -8,7 +8,8 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Row, text
+from sqlalchemy import Connection, Row, RowMapping, text
+from sqlalchemy.exc import IntegrityError
 
 _FIRST_USER_LOCK = 0x6D6D_0001  # advisory lock: one process at a time looks for a first user
 
@@ -38,6 +39,40 @@ _REVOKE = text("""
 """)
 
 
+_OWN = """
+    SELECT id, public_id, name, scopes, created_at, expires_at, revoked_at,
+        coalesce(expires_at <= mm_now(), false) AS ended
+    FROM api_keys WHERE user_id = :user_id
+"""
+_OWN_KEYS = text(f"{_OWN} AND (CAST(:before AS uuid) IS NULL OR id < :before) ORDER BY id DESC LIMIT :limit")
+_OWN_KEY = text(f"{_OWN} AND id = :id")
+_LOCK_KEY = text(f"{_OWN} AND id = :id FOR UPDATE")
+_END_KEY = text("UPDATE api_keys SET expires_at = :at WHERE id = :id")
+# Never later than it would end anyway.
+_END_KEY_IN = text("""
+    UPDATE api_keys SET expires_at = least(expires_at, mm_now() + :hours * interval '1 hour') WHERE id = :id
+""")
+_USER = text("SELECT id, email, role, created_at FROM users WHERE id = :id")
+_USERS = text("""
+    SELECT id, email, role, created_at FROM users
+    WHERE CAST(:before AS uuid) IS NULL OR id < :before ORDER BY id DESC LIMIT :limit
+""")
+_OPERATORS = text("SELECT id FROM users WHERE role = 'operator' ORDER BY id FOR UPDATE")
+_SET_ROLE = text("UPDATE users SET role = :role WHERE id = :id")
+_ADD_USER = text("""
+    INSERT INTO users (id, email, password_hash, role) VALUES (:id, :email, :password_hash, :role)
+""")
+_UNIQUE_VIOLATION = "23505"
+
+
+class UserKnown(Exception):
+    """There is a user with this address."""
+
+
+class LastOperator(Exception):
+    """Somebody has to stay operator."""
+
+
 @dataclass(frozen=True, slots=True)
 class StoredKey:
     """A key as it is known to us. `hash` is the SHA-256 of its secret."""
@@ -54,6 +89,10 @@ class StoredKey:
 class Accounts:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+
+    def exists(self, user_id: UUID) -> bool:
+        found = self._connection.execute(text("SELECT 1 FROM users WHERE id = :id"), {"id": user_id})
+        return found.scalar() is not None
 
     def find_key(self, public_id: str) -> StoredKey | None:
         row = self._connection.execute(_KEY, {"public_id": public_id}).one_or_none()
@@ -99,6 +138,42 @@ class Accounts:
         revoked_at: datetime | None = self._connection.execute(_REVOKE, {"public_id": public_id}).scalar()
         return revoked_at
 
+    def own_keys(self, user_id: UUID, before: UUID | None, limit: int) -> Sequence[RowMapping]:
+        """Up to `limit` of a user's keys, newest first, below the id `before`."""
+        values = {"user_id": user_id, "before": before, "limit": limit}
+        return self._connection.execute(_OWN_KEYS, values).mappings().all()
+
+    def own_key(self, user_id: UUID, id: UUID, lock: bool = False) -> RowMapping | None:
+        """`lock`: others wait to change it until this transaction ends."""
+        where = {"user_id": user_id, "id": id}
+        found = self._connection.execute(_LOCK_KEY if lock else _OWN_KEY, where)
+        return found.mappings().one_or_none()
+
+    def is_ahead(self, at: datetime) -> bool:
+        """Whether a time is still to come, by the database's clock."""
+        return bool(self._connection.execute(text("SELECT :at > mm_now()"), {"at": at}).scalar())
+
+    def end_key(self, id: UUID, at: datetime) -> None:
+        self._connection.execute(_END_KEY, {"id": id, "at": at})
+
+    def end_key_in(self, id: UUID, hours: float) -> None:
+        """It ends in so many hours, or when it would have ended before."""
+        self._connection.execute(_END_KEY_IN, {"id": id, "hours": hours})
+
+    def user(self, id: UUID) -> RowMapping | None:
+        return self._connection.execute(_USER, {"id": id}).mappings().one_or_none()
+
+    def users(self, before: UUID | None, limit: int) -> Sequence[RowMapping]:
+        """Up to `limit` users, newest first, below the id `before`."""
+        return self._connection.execute(_USERS, {"before": before, "limit": limit}).mappings().all()
+
+    def set_role(self, id: UUID, role: str) -> None:
+        """Raises LastOperator."""
+        operators = self._connection.execute(_OPERATORS).scalars().all()
+        if role != "operator" and operators == [id]:
+            raise LastOperator
+        self._connection.execute(_SET_ROLE, {"id": id, "role": role})
+
     def lock_first_user(self) -> None:
         """Wait until no other transaction is deciding whether a first user is needed."""
         self._connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _FIRST_USER_LOCK})
@@ -113,9 +188,13 @@ class Accounts:
         return found
 
     def add_user(self, id: UUID, email: str, password_hash: str, role: str) -> None:
-        self._connection.execute(
-            text(
-                "INSERT INTO users (id, email, password_hash, role) VALUES (:id, :email, :password_hash, :role)"
-            ),
-            {"id": id, "email": email, "password_hash": password_hash, "role": role},
-        )
+        """Raises UserKnown; then nothing more can be done in this transaction."""
+        if self.find_user(email) is not None:
+            raise UserKnown
+        values = {"id": id, "email": email, "password_hash": password_hash, "role": role}
+        try:
+            self._connection.execute(_ADD_USER, values)
+        except IntegrityError as error:
+            if getattr(error.orig, "pgcode", None) == _UNIQUE_VIOLATION:
+                raise UserKnown from error
+            raise

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
+from datetime import timedelta
 from uuid import UUID
 
 from sqlalchemy import Connection
 
-from db.mapping import submission
-from db.statements import Prepared
+from db.mapping import left_out_row, stored_files, submission
+from db.statements import Prepared, json_text
 from domain.attempt import Attempt, Outcome
 from domain.delivery import Claim, ClaimedJob, LoadedEmail
+from domain.files import total_size
 from domain.lifecycle import Status
 from domain.message import Lane
+from domain.suppression import Cause, LeftOut, normalized
+from domain.unsubscribe import with_link
 
 SUSPECT = (
     2  # claims that did not end in order, after which a row is claimed alone (as the partial index has it)
@@ -24,7 +29,10 @@ IS_HELD = "q.run IS NOT DISTINCT FROM :run AND q.token = :token"
 HELD = {"run": "uuid", "token": "bigint"}  # the parameters that name a claim
 _USERS_IN_TURN = 1000  # users that one claim looks at
 
-_CLAIM_HEAD = Prepared("claim_head", "SELECT nextval('claim_tokens') AS token, mm_now() AS now")
+_CLAIM_HEAD = Prepared(
+    "claim_head",
+    "SELECT nextval('claim_tokens') AS token, mm_now() AS now, EXISTS (SELECT FROM halts) AS halts",
+)
 
 # A loose index scan: each step jumps to the next user's earliest row, however many rows the user has.
 _USERS = Prepared(
@@ -117,6 +125,47 @@ _CONTENTS = Prepared(
     most="bigint",
 )
 
+_LATE_COMMIT = timedelta(minutes=1)  # an entry may be older than an email that was accepted without seeing it
+_LISTED_SINCE = Prepared(
+    "listed_since",
+    """
+    SELECT EXISTS (
+        SELECT FROM unnest(:users) AS u(id)
+        WHERE EXISTS (SELECT FROM suppressions s WHERE s.user_id = u.id AND s.created_at >= :since))
+    """,
+    users="uuid[]",
+    since="timestamptz",
+)
+_STOPPED = Prepared(
+    "stopped",
+    """
+    SELECT j.id, s.address, s.cause
+    FROM email_jobs j
+    CROSS JOIN LATERAL jsonb_array_elements(j.envelope->'recipients') r
+    JOIN suppressions s ON s.user_id = j.user_id AND s.address = lower(r->>'email')
+    WHERE j.id = ANY(:jobs) AND (s.expires_at IS NULL OR s.expires_at > mm_now())
+        AND (s.scope IN ('all', 'type:' || j.email_type) OR (s.scope = 'marketing' AND (
+            SELECT t.category = 'marketing' FROM email_types t
+            WHERE t.name = j.email_type AND (t.user_id = j.user_id OR t.user_id IS NULL)
+            ORDER BY t.user_id NULLS LAST LIMIT 1)))
+    """,
+    jobs="uuid[]",
+)
+_LEAVE_OUT = Prepared(
+    "leave_out",
+    """
+    UPDATE email_jobs SET envelope = envelope || jsonb_build_object(
+        'recipients', (SELECT coalesce(jsonb_agg(r ORDER BY n), '[]')
+            FROM jsonb_array_elements(envelope->'recipients') WITH ORDINALITY AS x(r, n)
+            WHERE r->>'email' <> ALL(:addresses)),
+        'left_out', coalesce(envelope->'left_out', '[]') || CAST(:left_out AS jsonb))
+    WHERE id = :job
+    """,
+    job="uuid",
+    addresses="text[]",
+    left_out="text",
+)
+
 _HISTORY = Prepared(
     "load_history",
     """
@@ -124,6 +173,17 @@ _HISTORY = Prepared(
     FROM delivery_attempts a JOIN providers p ON p.id = a.provider_id
     WHERE a.job_id = ANY(:jobs)
     ORDER BY a.id
+    """,
+    jobs="uuid[]",
+)
+
+
+_DOUBTED = Prepared(
+    "doubted",
+    """
+    SELECT j.id FROM email_jobs j
+    WHERE j.id = ANY(:jobs) AND (j.status = 'unknown' OR EXISTS (
+        SELECT FROM delivery_attempts a WHERE a.job_id = j.id AND (a.outcome IS NULL OR a.outcome = 'unknown')))
     """,
     jobs="uuid[]",
 )
@@ -143,7 +203,12 @@ def claim(
             share = -(-limit // len(users))
             rows = _CLAIM(connection, **claim, users=users, share=share, limit=limit).all()
     jobs = [ClaimedJob(r.job_id, r.claims, r.round, r.held, Status(r.status)) for r in rows]
-    return Claim(head.token, head.now, jobs)
+    return Claim(head.token, head.now, jobs, head.halts)
+
+
+def doubted(connection: Connection, job_ids: Sequence[UUID]) -> Collection[UUID]:
+    """domain.ports.DeliveryStore.doubted."""
+    return frozenset(_DOUBTED(connection, jobs=[str(j) for j in job_ids]).scalars())
 
 
 def load(connection: Connection, job_ids: Sequence[UUID], most_bytes: int) -> Mapping[UUID, LoadedEmail]:
@@ -158,11 +223,53 @@ def load(connection: Connection, job_ids: Sequence[UUID], most_bytes: int) -> Ma
     contents = {
         (row.user_id, bytes(row.hash)): row for row in _CONTENTS(connection, jobs=ids, most=most_bytes)
     }
-    found = {}
+    found: dict[UUID, LoadedEmail] = {}
+    left: int | None = None  # bytes for files
     for row in _JOBS(connection, jobs=ids):
         content = contents[row.user_id, bytes(row.content_hash)]
         if not content.fits:
             continue
-        email = submission(row._asdict(), content.text, content.html)
-        found[email.id] = LoadedEmail(email, row.created_at, tuple(history.get(email.id, ())))
+        email = with_link(submission(row._asdict(), content.text, content.html))
+        files = stored_files(row.envelope)
+        if files:
+            if left is None:
+                left = most_bytes - sum(len(c.text or "") + len(c.html or "") for c in contents.values())
+            # Of each email, also where they share a file: each on its way has a copy of its own, encoded.
+            left -= (size := total_size(files))
+            if left < 0 and found:
+                left += size
+                continue
+        found[email.id] = LoadedEmail(email, row.created_at, tuple(history.get(email.id, ())), files)
+    return _with_stops(connection, found)
+
+
+def _with_stops(connection: Connection, found: dict[UUID, LoadedEmail]) -> Mapping[UUID, LoadedEmail]:
+    """Who may not be written to since the emails were accepted; most users' lists have nothing as new as that."""
+    if not found:
+        return found
+    users = {email.submission.user_id for email in found.values()}
+    since = min(email.accepted_at for email in found.values()) - _LATE_COMMIT
+    if not _LISTED_SINCE(connection, users=users, since=since.isoformat()).scalar():
+        return found
+    causes: dict[tuple[UUID, str], Cause] = {
+        (row.id, row.address): Cause(row.cause) for row in _STOPPED(connection, jobs=list(found))
+    }
+    for job_id, email in found.items() if causes else ():
+        left_out = [
+            LeftOut(r, causes[job_id, address])
+            for r in email.submission.envelope.recipients
+            if (job_id, address := normalized(r.address.email)) in causes
+        ]
+        if left_out:
+            found[job_id] = replace(email, left_out=tuple(left_out))
     return found
+
+
+def leave_out(connection: Connection, job_id: UUID, left_out: Sequence[LeftOut]) -> None:
+    """domain.ports.DeliveryStore.leave_out."""
+    _LEAVE_OUT(
+        connection,
+        job=str(job_id),
+        addresses=[one.recipient.address.email for one in left_out],
+        left_out=json_text([left_out_row(one) for one in left_out]),
+    )

@@ -7,7 +7,7 @@ the run, the queue rows, the quotas, the jobs.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -15,6 +15,7 @@ import uuid_utils.compat as uuid_utils
 from sqlalchemy import Connection, text
 
 from db.repositories import calls, claims
+from db.repositories.campaigns import Campaigns
 from db.repositories.quotas import Quotas
 from db.statements import Prepared
 from domain.delivery import (
@@ -32,6 +33,7 @@ from domain.delivery import (
     Release,
 )
 from domain.message import Lane
+from domain.suppression import LeftOut
 
 _FENCE = Prepared(
     "fence", "SELECT 1 FROM worker_runs WHERE id = :run AND lease_until > mm_now() FOR KEY SHARE", run="uuid"
@@ -262,6 +264,15 @@ class Delivery:
         if written == len(ids):
             return frozenset(ids)
         return frozenset(_IN_LEDGER(self._connection, ids=ids).scalars())
+
+    def halted(self, job_ids: Sequence[UUID]) -> Collection[UUID]:
+        return Campaigns(self._connection).halted(job_ids)
+
+    def doubted(self, job_ids: Sequence[UUID]) -> Collection[UUID]:
+        return claims.doubted(self._connection, job_ids)
+
+    def leave_out(self, job_id: UUID, left_out: Sequence[LeftOut]) -> None:
+        claims.leave_out(self._connection, job_id, left_out)
 
     def note_calls(self, lines: Sequence[CallLine]) -> None:
         calls.note(self._connection, lines)

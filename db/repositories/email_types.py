@@ -12,17 +12,18 @@ from sqlalchemy.exc import IntegrityError
 _UNIQUE_VIOLATION = "23505"
 
 _SEEN = """
-    SELECT id, user_id, name, category, lane, on_unknown, policy, urgent, created_at FROM email_types
+    SELECT id, user_id, name, category, lane, on_unknown, policy, urgent, unsubscribe_scope, created_at FROM email_types
     WHERE (user_id = :user_id OR user_id IS NULL)
 """
 _LIST = text(f"{_SEEN} AND (CAST(:before AS uuid) IS NULL OR id < :before) ORDER BY id DESC LIMIT :limit")
 _GET = text(f"{_SEEN} AND id = :id")
 _LOCK = text(f"{_SEEN} AND id = :id FOR UPDATE")
 _WRITE = text("""
-    INSERT INTO email_types (id, user_id, name, category, lane, on_unknown, policy, urgent)
-    VALUES (:id, :owner, :name, :category, :lane, :on_unknown, :policy, :urgent)
+    INSERT INTO email_types (id, user_id, name, category, lane, on_unknown, policy, urgent, unsubscribe_scope)
+    VALUES (:id, :owner, :name, :category, :lane, :on_unknown, :policy, :urgent, :unsubscribe_scope)
     ON CONFLICT (id) DO UPDATE SET category = excluded.category, lane = excluded.lane,
-        on_unknown = excluded.on_unknown, policy = excluded.policy, urgent = excluded.urgent
+        on_unknown = excluded.on_unknown, policy = excluded.policy, urgent = excluded.urgent,
+        unsubscribe_scope = excluded.unsubscribe_scope
 """)
 # A rule goes with the type that its owner sees by that name.
 _IN_RULES = text("""
@@ -48,6 +49,7 @@ class Declaration:
     on_unknown: str
     policy: str
     urgent: bool
+    unsubscribe_scope: str = "marketing"
 
 
 class EmailTypes:

@@ -20,7 +20,8 @@ _SHOWN_STATUS = """
 
 _COLUMNS = f"""
     SELECT j.id, {_SHOWN_STATUS} AS status, j.status_reason, j.email_type, j.lane, j.on_unknown, j.subject,
-        j.envelope, j.tags, j.metadata, p.name AS provider, j.created_at, j.send_at, j.expires_at, j.sent_at
+        j.envelope, j.tags, j.metadata, p.name AS provider, j.created_at, j.send_at, j.expires_at, j.sent_at,
+        j.campaign_id
     FROM email_jobs j
     LEFT JOIN email_queue q ON q.job_id = j.id
     LEFT JOIN providers p ON p.id = j.provider_used
@@ -28,6 +29,11 @@ _COLUMNS = f"""
 """  # noqa: S608 - of constants only
 
 _GET = text(f"{_COLUMNS} AND j.id = :id")
+
+_FAMILY = text("""
+    SELECT (SELECT resend_of FROM resends WHERE job_id = :id) AS resend_of,
+        (SELECT job_id FROM resends WHERE resend_of = :id) AS resent_as
+""")
 
 # It begins with what the email was when it was accepted, which no line of its own tells.
 _TIMELINE = text("""
@@ -59,10 +65,14 @@ _EVENTS = text("""
     WHERE j.user_id = :user_id AND j.id = :id ORDER BY e.received_at, e.id
 """)
 
-_TAKE_BACK = text("""
-    DELETE FROM email_queue WHERE job_id = :id AND user_id = :user_id AND run IS NULL AND NOT held
+# "Not sent" would not be true of an email that an earlier try may have brought.
+_NO_DOUBT = """NOT EXISTS (
+    SELECT FROM delivery_attempts a WHERE a.job_id = q.job_id AND (a.outcome IS NULL OR a.outcome = 'unknown'))"""
+
+_TAKE_BACK = text(f"""
+    DELETE FROM email_queue q WHERE job_id = :id AND user_id = :user_id AND run IS NULL AND NOT held AND {_NO_DOUBT}
     RETURNING job_id
-""")
+""")  # noqa: S608  # of constants only
 
 _LOCK = text("SELECT status FROM email_jobs WHERE id = :id AND user_id = :user_id FOR UPDATE")
 
@@ -73,7 +83,7 @@ _NOTE = text("""
 """)
 
 
-_WAITING = "q.run IS NULL AND NOT q.held AND j.status IN ('scheduled', 'queued', 'deferred')"
+_WAITING = f"q.run IS NULL AND NOT q.held AND j.status IN ('scheduled', 'queued', 'deferred') AND {_NO_DOUBT}"
 
 _CANCEL_MANY = text("""
     WITH taken AS (
@@ -105,11 +115,28 @@ _RESCHEDULE = text("""
     VALUES (:note_id, :id, 'scheduled', 'rescheduled by request')
 """)
 
+_SCHEDULED = "q.run IS NULL AND NOT q.held AND j.status = 'scheduled' AND q.due_at > mm_now()"
+_OUT_OF_RANGE = text("""
+    SELECT CASE
+        WHEN :send_at <= mm_now() THEN 'send_at lies in the past'
+        WHEN :send_at > mm_now() + interval '366 days' THEN 'send_at is more than a year ahead'
+        END
+""")
+_RESCHEDULE_MANY = text("""
+    WITH moved AS (
+        SELECT * FROM unnest(CAST(:jobs AS uuid[]), CAST(:notes AS uuid[])) AS t(job, note)
+    ), changed AS (
+        UPDATE email_jobs SET send_at = :send_at FROM moved WHERE id = moved.job
+    )
+    INSERT INTO email_status (id, email_job_id, status, reason)
+    SELECT note, job, 'scheduled', 'rescheduled by request' FROM moved
+""")
+
 
 @dataclass(frozen=True, slots=True)
 class EmailQuery:
-    """Which emails are meant. None: not asked. `metadata`: a JSON object that theirs contains; `before`: ids below it,
-    where the page before ended.
+    """Which emails are meant. None: not asked. `metadata`: a JSON object that theirs contains; `before` and `after`:
+    ids below and above, where the page before ended.
     """
 
     status: Status | None = None
@@ -117,16 +144,19 @@ class EmailQuery:
     lane: str | None = None
     recipient: str | None = None
     tag: str | None = None
+    campaign_id: UUID | None = None
     provider: str | None = None
     metadata: str | None = None
     created_after: datetime | None = None
     created_before: datetime | None = None
     before: UUID | None = None
+    after: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class EmailRecord:
     email: RowMapping
+    family: RowMapping
     timeline: Sequence[RowMapping]
     attempts: Sequence[RowMapping]
     events: Sequence[RowMapping]
@@ -150,7 +180,7 @@ class Emails:
 
     def list(self, user_id: UUID, query: EmailQuery, limit: int) -> Sequence[RowMapping]:
         """Up to `limit` emails, newest first."""
-        conditions, values = _conditions(query)
+        conditions, values = conditions_of(query)
         statement = text(f"{_COLUMNS} {conditions} ORDER BY j.id DESC LIMIT :limit")
         rows = self._connection.execute(statement, {**values, "user_id": user_id, "limit": limit})
         return rows.mappings().all()
@@ -162,13 +192,16 @@ class Emails:
             return None
         return EmailRecord(
             email,
+            self._connection.execute(_FAMILY, where).mappings().one(),
             self._connection.execute(_TIMELINE, where).mappings().all(),
             self._connection.execute(_ATTEMPTS, where).mappings().all(),
             self._connection.execute(_EVENTS, where).mappings().all(),
         )
 
     def cancel(self, user_id: UUID, id: UUID, note_id: UUID) -> Status | None:
-        """Take an email back that no worker holds; a repeat changes nothing. None: there is no such email.
+        """Take an email back that no worker holds and no try may have brought; a repeat changes nothing.
+
+        None: there is no such email.
 
         Raises NotCancellable. Locks the queue's row before the job's, as the workers do.
         """
@@ -193,7 +226,7 @@ class Emails:
 
     def count_waiting(self, user_id: UUID, query: EmailQuery) -> int:
         """How many of these no worker holds, so that they could be taken back."""
-        conditions, values = _conditions(query)
+        conditions, values = conditions_of(query)
         counting = text(f"SELECT count(*) FROM ({_COLUMNS} AND {_WAITING} {conditions}) w")  # noqa: S608
         return int(self._connection.execute(counting, {**values, "user_id": user_id}).scalar_one())
 
@@ -204,7 +237,7 @@ class Emails:
 
         What another transaction is changing at this moment is passed over.
         """
-        conditions, values = _conditions(query)
+        conditions, values = conditions_of(query)
         taking = text(f"""
             DELETE FROM email_queue WHERE run IS NULL AND NOT held AND job_id IN (
                 SELECT q.job_id FROM email_jobs j
@@ -237,6 +270,52 @@ class Emails:
         self._connection.execute(_RESCHEDULE, {"id": id, "send_at": send_at, "note_id": note_id})
         return Status.SCHEDULED
 
+    def count_scheduled(self, user_id: UUID, query: EmailQuery, send_at: datetime) -> tuple[int, int]:
+        """How many of these could be sent at another time, and how many expire before it. Raises OutOfRange."""
+        self._check_time(send_at)
+        conditions, values = conditions_of(query)
+        counting = text(f"""
+            SELECT count(*) FILTER (WHERE NOT expires AND send_at <> :send_at) AS movable,
+                count(*) FILTER (WHERE expires) AS expiring
+            FROM (SELECT j.send_at, coalesce(j.expires_at <= :send_at, false) AS expires FROM email_jobs j
+                JOIN email_queue q ON q.job_id = j.id
+                LEFT JOIN providers p ON p.id = j.provider_used
+                WHERE j.user_id = :user_id AND {_SCHEDULED} {conditions}) s
+        """)  # noqa: S608  # of constants only
+        row = self._connection.execute(counting, {**values, "user_id": user_id, "send_at": send_at}).one()
+        return row.movable, row.expiring
+
+    def reschedule_many(
+        self, user_id: UUID, query: EmailQuery, send_at: datetime, most: int, ids: Callable[[], UUID]
+    ) -> Sequence[UUID]:
+        """Send those of these whose time has not come at another time, at most so many, oldest first; returns them.
+
+        Left as they are: those that expire before, and what another transaction is changing at this moment.
+        """
+        conditions, values = conditions_of(query)
+        moving = text(f"""
+            UPDATE email_queue SET due_at = :send_at WHERE run IS NULL AND NOT held AND job_id IN (
+                SELECT q.job_id FROM email_jobs j
+                JOIN email_queue q ON q.job_id = j.id
+                LEFT JOIN providers p ON p.id = j.provider_used
+                WHERE j.user_id = :user_id AND {_SCHEDULED} AND j.send_at <> :send_at
+                    AND (j.expires_at IS NULL OR j.expires_at > :send_at) {conditions}
+                ORDER BY j.id LIMIT :most FOR UPDATE OF q SKIP LOCKED)
+            RETURNING job_id
+        """)  # noqa: S608  # of constants only
+        asked = {**values, "user_id": user_id, "send_at": send_at, "most": most}
+        moved = sorted(row.job_id for row in self._connection.execute(moving, asked))
+        if moved:
+            notes = [str(ids()) for _ in moved]
+            change = {"jobs": [str(i) for i in moved], "notes": notes, "send_at": send_at}
+            self._connection.execute(_RESCHEDULE_MANY, change)
+        return moved
+
+    def _check_time(self, send_at: datetime) -> None:
+        problem = self._connection.execute(_OUT_OF_RANGE, {"send_at": send_at}).scalar()
+        if problem is not None:
+            raise OutOfRange(problem)
+
     def _shown(self, where: dict[str, UUID]) -> Status:
         row = self._connection.execute(_GET, where).one()
         return Status(row.status)
@@ -249,15 +328,18 @@ _CONDITIONS = {
     "recipient": "j.envelope @> jsonb_build_object('recipients', "
     "jsonb_build_array(jsonb_build_object('email', CAST(:recipient AS text))))",
     "tag": ":tag = ANY(j.tags)",
+    "campaign_id": "j.campaign_id = :campaign_id",
     "provider": "p.name = :provider",
     "metadata": "j.metadata @> CAST(:metadata AS jsonb)",
     "created_after": "j.created_at > :created_after",
     "created_before": "j.created_at < :created_before",
     "before": "j.id < :before",
+    "after": "j.id > :after",
 }
 
 
-def _conditions(query: EmailQuery) -> tuple[str, dict[str, Any]]:
+def conditions_of(query: EmailQuery) -> tuple[str, dict[str, Any]]:
+    """What narrows a query over `j`, `q` and `p` down to these emails, and its parameters."""
     asked = {name: getattr(query, name) for name in _CONDITIONS}
     values = {name: value for name, value in asked.items() if value is not None}
     return "".join(f" AND {_CONDITIONS[name]}" for name in values), values

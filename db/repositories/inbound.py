@@ -17,12 +17,14 @@ from sqlalchemy import Connection, RowMapping, text
 
 from db.mapping import event_row, event_value
 from db.repositories.quotas import Quotas
+from db.repositories.suppressions import Suppressions
 from db.statements import Prepared
 from domain.attempt import Outcome
 from domain.events import DeliveryEvent, InboundEvent
 from domain.inbound import Change, Dossier, Match, Note, Waiting
 from domain.lifecycle import Status
 from domain.message import Lane
+from domain.suppression import Report
 
 _RECEIVER = text("""
     SELECT id, user_id, name, kind, config, webhook AS sealed, version, mm_now() AS now,
@@ -347,6 +349,9 @@ class Inbound:
             jobs=[n.job_id for n in notes],
             attempts=[n.attempt_id for n in notes],
         )
+
+    def report(self, reports: Sequence[Report]) -> None:
+        Suppressions(self._connection).report(reports)
 
     def _settle(self, outcomes: Mapping[UUID, str], notes: Sequence[Note]) -> None:
         messages = {n.attempt_id: n.event.provider_message_id for n in notes if n.event.provider_message_id}

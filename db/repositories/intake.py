@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+import uuid_utils.compat as uuid_utils
 from sqlalchemy import Connection
 from sqlalchemy.exc import OperationalError
 
-from db.mapping import content_hash, job_row
+from db.mapping import content_hash, job_row, left_out_row
+from db.repositories.campaigns import Campaigns
+from db.repositories.resends import Resends
+from db.repositories.suppressions import Suppressions
 from db.statements import Prepared, array, json_text
 from domain.intake import Accepted, Entry, KeyInFlight, KeyTaken, Memo, Sender, Surroundings, TypeTerms
 from domain.lifecycle import Status
 from domain.message import Lane, OnUnknown
+from domain.suppression import Listing
 
 LOCK_TIMEOUT = "200ms"  # how long a request waits for another one that holds the same idempotency key
 _LOCK_NOT_AVAILABLE = "55P03"
@@ -29,12 +35,18 @@ _SURVEY = Prepared(
             WHERE name = ANY(:providers) AND (user_id = ANY(:users) OR user_id IS NULL)
             AND deleted_at IS NULL) AS providers,
         ARRAY(SELECT id FROM api_keys
-            WHERE id = ANY(:keys) AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > mm_now())) AS keys
+            WHERE id = ANY(:keys) AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > mm_now())) AS keys,
+        ARRAY(SELECT u.id FROM unnest(:users) AS u(id)
+            WHERE EXISTS (SELECT FROM suppressions s WHERE s.user_id = u.id)) AS with_lists,
+        ARRAY(SELECT jsonb_build_array(id, user_id, per_minute) FROM campaigns
+            WHERE id = ANY(:campaigns) AND status <> 'cancelled') AS campaigns,
+        ARRAY(SELECT jsonb_build_array(id, encode(link_secret, 'hex')) FROM users WHERE id = ANY(:users)) AS secrets
     """,
     users="uuid[]",
     types="text[]",
     providers="text[]",
     keys="uuid[]",
+    campaigns="uuid[]",
 )
 
 # In the order of the keys, so that two groups that share some wait for each other in one direction only.
@@ -104,6 +116,8 @@ _COLUMNS = {
     "status": "text[]",
     "send_at": "timestamptz[]",
     "expires_at": "timestamptz[]",
+    "campaign_id": "uuid[]",
+    "due_at": "timestamptz[]",
 }
 _NAMES = ", ".join(_COLUMNS)
 _ADD = Prepared(
@@ -113,16 +127,41 @@ _ADD = Prepared(
         SELECT * FROM unnest({", ".join(f":{name}" for name in _COLUMNS)}) AS e({_NAMES})
     ), jobs AS (
         INSERT INTO email_jobs (id, user_id, api_key_id, recipient, subject, content_hash, envelope, email_type,
-            lane, on_unknown, options, tags, metadata, status, send_at, expires_at)
+            lane, on_unknown, options, tags, metadata, status, send_at, expires_at, campaign_id)
         SELECT id, user_id, api_key_id, recipient, subject, content_hash, CAST(envelope AS jsonb), email_type,
             lane, on_unknown, CAST(options AS jsonb), CAST(tags AS text[]), CAST(metadata AS jsonb), status,
-            send_at, expires_at
+            send_at, expires_at, campaign_id
         FROM e
     )
     INSERT INTO email_queue (job_id, user_id, lane, due_at)
-    SELECT id, user_id, lane, coalesce(send_at, mm_now()) FROM e
+    SELECT id, user_id, lane, coalesce(due_at, send_at, mm_now()) FROM e WHERE status <> 'suppressed'
     """,  # noqa: S608  # constants of this module only
     **_COLUMNS,
+)
+
+_ADD_FILES = Prepared(
+    "add_email_files",
+    """
+    INSERT INTO email_attachments (job_id, user_id, hash)
+    SELECT * FROM unnest(:jobs, :users, :hashes) ON CONFLICT DO NOTHING
+    """,
+    jobs="uuid[]",
+    users="uuid[]",
+    hashes="bytea[]",
+)
+
+
+_STOP = Prepared(
+    "stop_emails",
+    """
+    WITH s AS (SELECT * FROM unnest(:ids, :jobs, :reasons) AS s(id, job_id, reason)),
+    told AS (UPDATE email_jobs j SET status_reason = s.reason FROM s WHERE j.id = s.job_id)
+    INSERT INTO email_status (id, email_job_id, status, reason)
+    SELECT id, job_id, 'suppressed', reason FROM s
+    """,
+    ids="uuid[]",
+    jobs="uuid[]",
+    reasons="text[]",
 )
 
 
@@ -133,7 +172,11 @@ class Intake:
         self._connection = connection
 
     def survey(
-        self, senders: Collection[Sender], types: Collection[str], providers: Collection[str]
+        self,
+        senders: Collection[Sender],
+        types: Collection[str],
+        providers: Collection[str],
+        campaigns: Collection[UUID] = (),
     ) -> Surroundings:
         row = _SURVEY(
             self._connection,
@@ -141,6 +184,7 @@ class Intake:
             types=types,
             providers=providers,
             keys={s.api_key_id for s in senders if s.api_key_id is not None},
+            campaigns=campaigns,
         ).one()
         return Surroundings(
             now=row.now,
@@ -150,7 +194,16 @@ class Intake:
             },
             providers=frozenset((_owner(owner), name) for owner, name in row.providers),
             keys=frozenset(row.keys),
+            with_lists=frozenset(row.with_lists),
+            campaigns={UUID(one): (UUID(user), rate) for one, user, rate in row.campaigns},
+            link_secrets={UUID(user): bytes.fromhex(secret) for user, secret in row.secrets},
         )
+
+    def book(self, campaign_id: UUID, emails: int) -> datetime:
+        return Campaigns(self._connection).book(campaign_id, emails)
+
+    def listed(self, pairs: Collection[tuple[UUID, str]]) -> Mapping[tuple[UUID, str], Sequence[Listing]]:
+        return Suppressions(self._connection).listed(pairs)
 
     def remember(self, memos: Sequence[Memo]) -> Sequence[Sequence[Accepted] | KeyTaken | None]:
         if len({_key(m) for m in memos}) < len(memos):
@@ -182,6 +235,23 @@ class Intake:
         )
         rows = [_row(entry) for entry in entries]
         _ADD(self._connection, **{name: [row[name] for row in rows] for name in _COLUMNS})
+        if successors := {e.resend_of: e.submission.id for e in entries if e.resend_of is not None}:
+            Resends(self._connection).keep(successors)
+        files = [(e.submission, file) for e in entries for file in e.files]
+        if files:
+            _ADD_FILES(
+                self._connection,
+                jobs=[submission.id for submission, _ in files],
+                users=[submission.user_id for submission, _ in files],
+                hashes=[_bytea(file.hash) for _, file in files],
+            )
+        if stopped := [e for e in entries if e.status is Status.SUPPRESSED]:
+            _STOP(
+                self._connection,
+                ids=[uuid_utils.uuid7() for _ in stopped],
+                jobs=[e.submission.id for e in stopped],
+                reasons=[e.left_out[0].reason for e in stopped],
+            )
 
     def _keep(self, memos: Sequence[Memo]) -> set[tuple[UUID, str, str]]:
         """Insert what is not there yet; returns the keys that were inserted."""
@@ -213,11 +283,14 @@ class Intake:
 
 
 def _row(entry: Entry) -> dict[str, Any]:
-    job = job_row(entry.submission, entry.api_key_id, entry.status.value)
+    job = job_row(entry.submission, entry.api_key_id, entry.status.value, entry.files)
+    if entry.left_out and entry.status is not Status.SUPPRESSED:
+        job["envelope"]["left_out"] = [left_out_row(one) for one in entry.left_out]
     for name in ("envelope", "options", "metadata"):
         job[name] = json_text(job[name])
+    job |= {"campaign_id": entry.campaign_id, "due_at": entry.due_at}
     job |= {"tags": array(job["tags"]), "content_hash": _bytea(job["content_hash"])}
-    for name in ("send_at", "expires_at"):
+    for name in ("send_at", "expires_at", "due_at"):
         job[name] = job[name] and job[name].isoformat()
     return job
 

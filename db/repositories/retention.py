@@ -69,11 +69,24 @@ _PERFORMANCE = """
 _EMAILS = f"""
     WITH gone AS ({_by_id("email_jobs", "t.id")} RETURNING id), lines AS (
         DELETE FROM delivery_attempts WHERE job_id IN (SELECT id FROM gone)
+    ), resent AS (
+        DELETE FROM resends WHERE resend_of IN (SELECT id FROM gone)
     ), timelines AS (
         DELETE FROM email_status WHERE email_job_id IN (SELECT id FROM gone)
+    ), files AS (
+        DELETE FROM email_attachments WHERE job_id IN (SELECT id FROM gone)
     )
     SELECT id FROM gone
 """  # noqa: S608  # as above
+
+# As long as an email's row names a content here, the content stays.
+_FILES = f"""
+    DELETE FROM email_attachments WHERE (job_id, hash) IN (
+        SELECT l.job_id, l.hash FROM email_attachments l LEFT JOIN email_jobs j ON j.id = l.job_id
+        WHERE l.job_id < {_BOUND} AND {_at_rest("l.job_id")}
+            AND coalesce(greatest(j.sent_at, j.send_at) < mm_now() - :days * interval '1 day', true)
+        ORDER BY l.job_id LIMIT :rows FOR UPDATE OF l SKIP LOCKED)
+"""  # noqa: S608  # constants of this module only
 
 _EVENTS = f"""
     DELETE FROM inbound_events WHERE id IN (
@@ -89,6 +102,10 @@ _NONCES = """
         SELECT provider_id, nonce FROM inbound_nonces
         WHERE received_at < mm_now() - :days * interval '1 day' LIMIT :rows)
 """
+_WEBHOOKS = f"""
+    DELETE FROM webhook_messages WHERE id IN (
+        SELECT m.id FROM webhook_messages m WHERE m.id < {_BOUND} ORDER BY m.id LIMIT :rows FOR UPDATE SKIP LOCKED)
+"""  # noqa: S608  # constants of this module only
 _NONCE_DAYS: Final = 25 / 24
 
 _PURGES: Final[Mapping[str, tuple[Callable[[Retention], float | None], str]]] = {
@@ -101,7 +118,9 @@ _PURGES: Final[Mapping[str, tuple[Callable[[Retention], float | None], str]]] = 
     "calls": (lambda r: r.attempts, _CALLS),
     "events": (lambda r: r.events, _EVENTS),
     "nonces": (lambda _: _NONCE_DAYS, _NONCES),
+    "webhooks": (lambda r: r.events, _WEBHOOKS),
     "performance": (lambda r: r.performance, _PERFORMANCE),
+    "files": (lambda r: r.files, _FILES),
     "emails": (lambda r: r.emails, _EMAILS),
 }
 

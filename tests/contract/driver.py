@@ -216,5 +216,11 @@ def _decoded(value: str) -> str:
 
 
 def _file_name(part: ParsedMessage) -> str:
-    """Unfolded first, as a reader does with every field (RFC 5322, 2.2.3)."""
-    return part.get_filename("").replace("\r\n", "")
+    """Unfolded, as a reader does with every field (RFC 5322, 2.2.3). Python's get_filename unquotes "<…>" as well."""
+    found = part.get_param("filename", "", "content-disposition")
+    name = (
+        str(bytes(found[2], "raw-unicode-escape"), found[0] or "ascii")
+        if isinstance(found, tuple)
+        else str(found)
+    )
+    return name.replace("\r\n", "")

@@ -28,7 +28,8 @@ from providers.world import Timeouts, World
 
 PNG = bytes(range(256)) * 9
 PDF = b"%PDF-1.7\n\r\n\x00\xff" + b"\r.\n.\r\n..\n" * 41
-QUICK = Timeouts(connect=1.0, read=0.2, total=0.5)
+PATIENT = Timeouts(connect=5.0, read=5.0, total=10.0)  # a busy machine is no silent provider
+QUICK = Timeouts(connect=1.0, read=0.4, total=0.7)  # for servers that say nothing
 
 
 class RealClock:
@@ -42,7 +43,7 @@ class RealClock:
         time.sleep(seconds)
 
 
-def a_world(timeouts: Timeouts = QUICK, ca_file: Path | None = None) -> World:
+def a_world(timeouts: Timeouts = PATIENT, ca_file: Path | None = None) -> World:
     return World(RealClock(), lambda: datetime.now(UTC), timeouts, ca_file)
 
 

@@ -14,7 +14,8 @@ from domain.errors import Misconfigured, OutcomeUnknown, ProviderUnavailable, Ra
 from domain.message import Address, Attachment, Envelope
 from domain.ports import CallProvider, Letter
 from providers import registry
-from tests.contract.emails import a_world, an_email, new_id
+from providers.world import Timeouts
+from tests.contract.emails import PATIENT, QUICK, a_world, an_email, new_id
 from tests.contract.servers import Does, Headers, HTTPServer
 
 CREDENTIALS: dict[str, dict[str, str]] = {
@@ -91,10 +92,10 @@ def provider(kind: str, server: Scripted) -> Iterator[CallProvider]:
     built.close()
 
 
-def connected(kind: str, server: Scripted, **config: Any) -> CallProvider:
+def connected(kind: str, server: Scripted, timeouts: Timeouts = PATIENT, **config: Any) -> CallProvider:
     base = {"base_url": f"http://127.0.0.1:{server.port}", **config}
     valid = registry.validate(kind, base, CREDENTIALS[kind])
-    return cast(CallProvider, registry.build(kind, f"the-{kind}", *valid, a_world()))
+    return cast(CallProvider, registry.build(kind, f"the-{kind}", *valid, a_world(timeouts)))
 
 
 def letters(count: int, **parts: Any) -> list[Letter]:
@@ -176,12 +177,14 @@ def test_an_answer_to_the_call_as_a_whole_is_that_of_all_its_emails(
 
 @pytest.mark.parametrize("does", [Does.CLOSE, Does.HANG, Does.TRUNCATED, Does.RESET])
 def test_a_call_without_an_answer_leaves_all_its_emails_in_doubt(
-    provider: CallProvider, server: Scripted, does: Does
+    kind: str, server: Scripted, does: Does
 ) -> None:
+    provider = connected(kind, server, QUICK if does is Does.HANG else PATIENT)
     (call,) = provider.pack(letters(3), 50)
     server.does = does
     with pytest.raises(OutcomeUnknown):
         provider.send_many(call)
+    provider.close()
     assert len(server.requests) == 1
 
 

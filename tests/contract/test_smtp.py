@@ -26,7 +26,7 @@ from providers.world import Timeouts
 from tests.contract.certificates import Authority
 from tests.contract.driver import SECRET
 from tests.contract.drivers import SMTPDriver
-from tests.contract.emails import a_world, an_email, new_id
+from tests.contract.emails import QUICK, a_world, an_email, new_id
 from tests.contract.servers import Does, Listener
 from tests.contract.smtp_server import Answer, SMTPServer
 
@@ -113,7 +113,7 @@ def test_a_server_that_stops_reading_the_body_is_not_sent(plain: SMTPDriver) -> 
         plain.server.stopping.wait()
 
     plain.server.replies["DATA"] = say_go_and_sleep
-    error = error_of(plain.provider(a_world()), text="line\n" * 2_000_000)
+    error = error_of(plain.provider(a_world(QUICK)), text="line\n" * 2_000_000)
     assert type(error) is ProviderUnavailable
     assert "timed out" in error.detail
 

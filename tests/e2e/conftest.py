@@ -6,6 +6,7 @@ import pytest
 
 from bench.stack import Stack as Stack
 from bench.stack import data_folder, remove
+from tests.contract.certificates import make_authority
 from tests.e2e.client import Service
 
 # Short times, so that faults end soon.
@@ -13,10 +14,13 @@ QUICK = {
     "MAILMUX_LEASE_SECONDS": "3",
     "MAILMUX_HEARTBEAT_SECONDS": "1",
     "MAILMUX_SWEEP_SECONDS": "1",
+    "MAILMUX_DOMAINS_SECONDS": "1",
     "MAILMUX_PROVIDER_CONNECT_SECONDS": "2",
     "MAILMUX_PROVIDER_READ_SECONDS": "1",
     "MAILMUX_PROVIDER_TOTAL_SECONDS": "3",
 }
+
+FILE_SERVER = "127.0.0.2"  # the only address of this machine that the stack may fetch files from
 
 
 @pytest.fixture(scope="session")
@@ -26,7 +30,9 @@ def stack() -> Iterator[Stack]:
     Without the learner, which would choose by what earlier tests' bounces taught it.
     """
     folder = data_folder()
-    stack = Stack(folder, "--no-learner", environ=QUICK)
+    authority = make_authority(folder.parent, (FILE_SERVER,))
+    fetching = {"MAILMUX_FETCH_NETWORKS": f"{FILE_SERVER}/32", "SSL_CERT_FILE": str(authority.ca)}
+    stack = Stack(folder, "--no-learner", environ=QUICK | fetching)
     try:
         stack.start()
         yield stack

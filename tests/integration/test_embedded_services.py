@@ -93,6 +93,23 @@ def test_postgres_is_private(home: Path):
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
 
 
+def test_the_log_of_postgres_holds_nothing_of_a_statement_that_failed(home: Path):
+    secret = "ada@mailbox.example"
+    statements = (
+        f"SELECT 1/0, '{secret}'",
+        f"CREATE TEMP TABLE t (a text PRIMARY KEY); INSERT INTO t VALUES ('{secret}'), ('{secret}')",
+        f"SELECT CAST('{{\"to\": {secret}' AS jsonb)",
+    )
+    with EmbeddedPostgres(home, durable=False) as postgres:
+        for statement in statements:
+            with pytest.raises(psycopg2.Error):
+                run(postgres.url, statement)
+        told = (home / "postgres.log").read_text()
+    assert "division by zero" in told
+    assert "duplicate key" in told
+    assert secret not in told
+
+
 def test_what_postgres_committed_survives_a_kill(home: Path):
     with EmbeddedPostgres(home) as postgres:
         assert run(postgres.url, "CREATE TABLE kept (n int); INSERT INTO kept VALUES (7); SHOW fsync") == (

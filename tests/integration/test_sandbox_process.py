@@ -6,6 +6,7 @@ import json
 import re
 import signal
 import socket
+import ssl
 import stat
 import subprocess
 import sys
@@ -258,3 +259,33 @@ def test_an_email_cannot_drive_the_readers_terminal(shared: Path) -> None:
     output = mailmux(shared, "inbox").output
     assert "\x1b" not in output
     assert "[bold]hi[/]" in output
+
+
+def test_a_sandbox_with_a_name_is_reached_by_it(tmp_path: Path) -> None:
+    with process(tmp_path):
+        pass  # its certificate is for this machine only
+    with process(tmp_path, "--name", "Sandbox"):
+        told = accounts(tmp_path)
+        by_name = {account["name"]: account for account in told["accounts"]}
+        http_account, smtp = by_name["sandbox-sendgrid"], by_name["sandbox-smtp"]
+        assert told["control"]["url"].startswith("http://sandbox:")
+        assert http_account["base_url"] == f"http://sandbox:{http_account['port']}"
+        control = int(told["control"]["url"].rpartition(":")[2])
+        for host, status in {"sandbox": 200, "localhost": 200, "elsewhere": 403}.items():
+            connection = http.client.HTTPConnection("127.0.0.1", control, timeout=5)
+            connection.request("GET", "/", headers={"Host": f"{host}:{control}"})
+            assert connection.getresponse().status == status, host
+            connection.close()
+        context = ssl.create_default_context(cadata=smtp["ca_pem"])
+        for name in ("sandbox", "localhost"):
+            with (
+                socket.create_connection(("127.0.0.1", smtp["port"]), timeout=5) as plain,
+                plain.makefile("rb") as replies,
+            ):
+                replies.readline()
+                plain.sendall(b"EHLO me\r\n")
+                while replies.readline()[3:4] == b"-":
+                    pass
+                plain.sendall(b"STARTTLS\r\n")
+                assert replies.readline().startswith(b"220")
+                context.wrap_socket(plain, server_hostname=name).close()

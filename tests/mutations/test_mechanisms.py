@@ -113,6 +113,22 @@ MUTATIONS = [
         DEATH + "test_after_two_deaths_an_email_is_claimed_alone_and_past_the_cap_it_fails",
     ),
     Mutation(
+        "who has left since is not written to",
+        "db/repositories/claims.py",
+        "return _with_stops(connection, found)",
+        "return found",
+        "tests/integration/delivery/test_suppression.py::"
+        "test_somebody_who_leaves_while_an_email_waits_does_not_get_it",
+    ),
+    Mutation(
+        "what is halted is not sent",
+        "workers/delivery.py",
+        "if self._claim.halts:",
+        "if False:",
+        "tests/integration/delivery/test_campaigns.py::"
+        "test_nothing_of_a_paused_campaign_is_sent_and_the_rest_goes_on",
+    ),
+    Mutation(
         "quotas are locked before they are reserved",
         "db/repositories/quotas.py",
         "    ORDER BY provider_id\n    FOR UPDATE\n",
@@ -214,7 +230,7 @@ MUTATIONS = [
     ),
     Mutation(
         "what was signed long ago is not taken",
-        "providers/sendgrid.py",
+        "providers/sendgrid_webhook.py",
         "            lately(stamp, now, _REPEATS)\n",
         "",
         HOOKS + "test_sendgrids_signature_covers_the_raw_body_and_the_time",

@@ -28,6 +28,13 @@ ROLE: Final = "mailmux"
 SUPERUSER: Final = "postgres"
 _BUILTIN_LOCALES_SINCE: Final = 17  # https://www.postgresql.org/docs/17/locale.html
 _OLDEST: Final = 14
+# A statement that fails is told with its error, and ours bear addresses and bodies; so does the DETAIL of some errors.
+# https://www.postgresql.org/docs/current/runtime-config-logging.html
+SILENT_LOG: Final = (
+    "log_min_error_statement=panic",
+    "log_error_verbosity=terse",
+    "log_parameter_max_length_on_error=0",
+)
 # Faster and not crash-safe: for tests, whose data nobody misses.
 _NOT_DURABLE: Final = ("fsync=off", "synchronous_commit=off", "full_page_writes=off")
 
@@ -72,6 +79,7 @@ class EmbeddedPostgres(EmbeddedServer):
             "max_connections=100",
             "timezone=UTC",
             "log_timezone=UTC",
+            *SILENT_LOG,
             *(() if self._durable else _NOT_DURABLE),
         ]
         self._program = Program(

@@ -21,7 +21,7 @@ _PATIENCE = 20.0
 def one_key(scene: Scene) -> None:
     """100 requests with one key, half of them with another body: one email, and no answer but 202, 409 or 422."""
     number, key = f"k{scene.chance.getrandbits(48)}", str(uuid4())
-    bodies = [json.dumps(an_email(number) | {"subject": subject}) for subject in ("One", "Other")]
+    bodies = [json.dumps(an_email(number, subject=subject)) for subject in ("One", "Other")]
     headers = {
         "Authorization": f"Bearer {scene.key}",
         "Content-Type": "application/json",

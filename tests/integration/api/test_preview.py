@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.integration.api.world import EMAIL, Caller, fields
+from tests.integration.api.world import EMAIL, Caller, World, fields
 
 PREVIEW = "/v1/routing/preview"
 
@@ -20,3 +20,48 @@ def test_a_preview_objects_to_what_accepting_would(member: Caller) -> None:
     answer = member.post(PREVIEW, EMAIL | {"email_type": "nobody-declared-it"})
     assert answer.status_code == 422
     assert fields(answer) == {"/email_type"}
+
+
+# -- dry run -------------------------------------------------------------------------------------------------
+
+
+def test_a_dry_run_says_what_would_be_sent_and_by_whom_and_sends_nothing(
+    world: World, member: Caller
+) -> None:
+    member.post("/v1/templates", {"name": "dry", "subject": "Hello {{ name }}", "html": "<p>{{ name }}</p>"})
+    body = {name: EMAIL[name] for name in ("from", "to")} | {"template": "dry", "variables": {"name": "Ada"}}
+    before = world.sql("SELECT count(*) AS n FROM email_jobs")[0].n
+    answer = member.post("/v1/emails", body, query_string={"dry_run": "true"})
+    assert answer.status_code == 200, answer.text
+    drawn = answer.get_json()
+    assert (drawn["subject"], drawn["html"]) == (
+        "Hello Ada",
+        "<html><head></head><body><p>Ada</p></body></html>",
+    )
+    assert drawn["text"].strip() == "Ada"
+    assert "explanation" in drawn["decision"]
+    assert world.sql("SELECT count(*) AS n FROM email_jobs")[0].n == before
+
+
+def test_a_dry_run_is_refused_for_what_sending_would_be_refused_for(member: Caller) -> None:
+    body = {**EMAIL, "email_type": "undeclared"}
+    dry, real = (member.post("/v1/emails", body, query_string=q) for q in ({"dry_run": "true"}, {}))
+    assert (dry.status_code, real.status_code) == (422, 422)
+    assert dry.get_json()["errors"] == real.get_json()["errors"]
+
+
+def test_a_dry_run_uses_up_no_idempotency_key(member: Caller) -> None:
+    key = {"Idempotency-Key": "dry"}
+    assert member.post("/v1/emails", EMAIL, query_string={"dry_run": "true"}, headers=key).status_code == 200
+    assert member.post("/v1/emails", {**EMAIL, "subject": "Other"}, headers=key).status_code == 202
+
+
+def test_what_is_no_dry_run_is_said_so(member: Caller) -> None:
+    answer = member.post("/v1/emails", EMAIL, query_string={"dry_run": "perhaps"})
+    assert (answer.status_code, answer.get_json()["errors"][0]["parameter"]) == (422, "dry_run")
+
+
+def test_a_preview_renders_as_sending_does(member: Caller) -> None:
+    body = {name: EMAIL[name] for name in ("from", "to")} | {"template": "nobody-wrote-it"}
+    answer = member.post(PREVIEW, body)
+    assert (answer.status_code, fields(answer)) == (422, {"/template"})

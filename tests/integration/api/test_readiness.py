@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import base64
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import pytest
+import redis
 from flask.testing import FlaskClient
 from sqlalchemy import create_engine, text
 
@@ -21,10 +23,16 @@ KEY = "k1:" + base64.b64encode(b"k" * 32).decode()
 
 @contextmanager
 def served(database_url: str, redis_url: str) -> Iterator[FlaskClient]:
-    settings = Settings.from_env(
-        {"DATABASE_URL": database_url, "REDIS_URL": redis_url, "MAILMUX_ENCRYPTION_KEYS": KEY}
-    )
-    yield create_app(build_api(settings)).test_client()
+    with tempfile.TemporaryDirectory() as data_dir:
+        settings = Settings.from_env(
+            {
+                "DATABASE_URL": database_url,
+                "REDIS_URL": redis_url,
+                "MAILMUX_ENCRYPTION_KEYS": KEY,
+                "MAILMUX_DATA_DIR": data_dir,
+            }
+        )
+        yield create_app(build_api(settings)).test_client()
 
 
 def checks(answer: Any) -> dict[str, tuple[bool, bool]]:
@@ -36,7 +44,23 @@ def test_with_everything_there_it_is_ready(database_url: str, redis_url: str) ->
         assert client.get("/healthz").get_json() == {"status": "ok"}
         answer = client.get("/readyz")
     assert (answer.status_code, answer.get_json()["status"]) == (200, "ready")
-    assert checks(answer) == {"postgres": (True, True), "migrations": (True, True), "redis": (True, False)}
+    assert checks(answer) == {
+        "postgres": (True, True),
+        "migrations": (True, True),
+        "redis": (True, False),
+        "attachments": (True, True),
+    }
+
+
+def test_a_worker_that_sees_another_store_makes_it_unready(database_url: str, redis_url: str) -> None:
+    with redis.Redis.from_url(redis_url) as workers, served(database_url, redis_url) as client:
+        for seen in ("another", "unreadable"):
+            workers.set("mailmux:store:there:7", seen, ex=30)
+            answer = client.get("/readyz")
+            assert (answer.status_code, checks(answer)["attachments"]) == (503, (False, True))
+            assert "there:7" in answer.text
+        workers.delete("mailmux:store:there:7")
+        assert client.get("/readyz").status_code == 200
 
 
 def test_without_a_broker_it_stays_ready_and_says_so(database_url: str) -> None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import random
+import shutil
+import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -18,7 +21,9 @@ from api import keys
 from api.app import create_app
 from api.deps import Check, Dependencies, Limits
 from api.gathering import Gathering
+from api.links import Signer
 from api.posts import Posts
+from db.blobs.local import LocalStore
 from db.sealing import Sealer
 from db.uow import SqlUnitOfWork, open_engine
 from domain.capabilities import Capabilities
@@ -27,7 +32,9 @@ from domain.errors import ProviderError
 from domain.message import Lane
 from domain.ports import Provider, WebhookReceiver
 from providers import registry
+from providers.fetching import Fetched, FetchFailed
 from providers.world import World as ProvidersWorld
+from tests.zone import Zone
 from wiring.bootstrap import new_id
 from wiring.rendering.pool import RendererPool
 
@@ -94,11 +101,14 @@ class World:
     check_error: list[ProviderError]
     check_tells: list[Checkup]
     confirmed: list[tuple[str, str]]
+    zone: Zone
 
     def close(self) -> None:
         self.engine.dispose()
         assert isinstance(self.deps.renderer, RendererPool)
         self.deps.renderer.close()
+        assert isinstance(self.deps.store, LocalStore)
+        shutil.rmtree(self.deps.store.root, ignore_errors=True)
 
     def sql(self, statement: str, **values: Any) -> Sequence[Any]:
         with self.engine.begin() as connection:
@@ -223,12 +233,19 @@ def make_world(database_url: str, ready: Callable[[], list[Check]] | None = None
         timeless = ProvidersWorld(clock=FixedClock(), wall_time=lambda: datetime.now(UTC))
         return registry.receiver(kind, name, checked, secrets, timeless)
 
+    store = LocalStore(Path(tempfile.mkdtemp(prefix="mailmux-files-")))
+
+    def fetched(url: str, most: int) -> Fetched | FetchFailed:
+        return FetchFailed("not_public", "the host is not at a public address")
+
+    resolver = Zone()
+
     def units() -> SqlUnitOfWork:
         return SqlUnitOfWork(engine)
 
     deps = Dependencies(
         units=units,
-        gathering=Gathering(units, bell, new_id),
+        gathering=Gathering(units, bell, new_id, "https://mail.example.com"),
         ids=new_id,
         sealer=Sealer({"k1": b"1" * 32}, "k1"),
         clock=FixedClock(),
@@ -237,9 +254,13 @@ def make_world(database_url: str, ready: Callable[[], list[Check]] | None = None
         build_receiver=receive,
         confirm=lambda provider, url: confirmed.append((provider, url)),
         renderer=RendererPool(1),
+        store=store,
+        fetch=lambda urls, most: [fetched(url, most) for url in urls],
+        resolver=resolver,
+        links=Signer({"k1": b"1" * 32}, "k1"),
         ready=ready or (lambda: [Check("postgres", ok=True)]),
     )
-    return World(create_app(deps), engine, deps, bell, built, check_error, check_tells, confirmed)
+    return World(create_app(deps), engine, deps, bell, built, check_error, check_tells, confirmed, resolver)
 
 
 EMAIL: dict[str, Any] = {

@@ -223,6 +223,39 @@ def test_a_provider_that_does_not_answer_again_leaves_the_doubt_and_is_asked_lat
     assert len(sandbox.received()) == 1
 
 
+@pytest.mark.parametrize("kind", REPEATABLE)
+def test_a_call_made_again_and_refused_for_its_email_shows_that_it_was_never_taken(
+    house: House, sandbox: Driver, kind: str
+) -> None:
+    connect(house, sandbox, kind)
+    sandbox.fail(kind, "bare500", count=1)
+    (job,) = house.accept()
+    house.drain()
+    assert house.job(job).status == "unknown"
+    sandbox.fail(kind, "reject")
+    house.pass_time(6)
+    assert ask_again(house) == 1
+    (attempt,) = house.ledger(job)
+    assert attempt.outcome == "not_sent"
+    assert house.job(job).status != "unknown"
+    assert sandbox.received() == []
+
+
+@pytest.mark.parametrize("fault", ["auth", "sender", "ratelimit"])
+def test_a_refusal_that_may_come_before_the_key_is_looked_at_proves_nothing(
+    house: House, sandbox: Driver, fault: str
+) -> None:
+    connect(house, sandbox, "resend")
+    sandbox.fail("resend", "bare500", count=1)
+    (job,) = house.accept()
+    house.drain()
+    sandbox.fail("resend", fault)
+    house.pass_time(6)
+    assert ask_again(house) == 0
+    assert house.job(job).status == "unknown"
+    assert house.ledger(job)[0].outcome == "unknown"
+
+
 def test_a_call_is_made_again_after_the_death_of_the_worker_that_made_it(
     house: House, sandbox: Driver
 ) -> None:

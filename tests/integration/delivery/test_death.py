@@ -14,7 +14,7 @@ from domain.errors import StorageUnavailable
 from domain.message import Lane, OnUnknown
 from providers.memory import Answer
 from tests.builders import a_submission, new_id
-from workers.delivery import NOT_ATTEMPTED
+from workers.ledger import NOT_ATTEMPTED
 
 
 def claim(house, run, limit=100):

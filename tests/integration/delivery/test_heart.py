@@ -114,7 +114,9 @@ class Deps:
     dispatcher: Dispatcher
     queue: Any = None
     units: Any = None
+    house: Any = None
     patience: Any = None
+    resolver: Any = None
     rota: Any = None
 
 

@@ -23,7 +23,7 @@ from routing.breaker import TRIP_AFTER, Admission, Sign
 from routing.live import Signal
 from routing.policy import Patience
 from tests.builders import NOW, a_submission, new_id
-from tests.integration.delivery.conftest import House
+from tests.integration.delivery.conftest import NO_REDIS, House
 
 
 def used(house):
@@ -231,7 +231,7 @@ def test_a_flushed_redis_loses_no_email_and_no_quota(house):
 @given(asks=st.lists(st.integers(1, 4), min_size=1, max_size=12), limit=st.integers(0, 12))
 def test_any_mix_of_recipients_never_exceeds_the_quota(databases, asks, limit):
     with databases.clone() as url:
-        house = House(url, "redis://127.0.0.1:1")
+        house = House(url, NO_REDIS)
         try:
             provider = house.provider("only", quota={"daily_quota": limit})
             house.accept(*(a_submission(to=tuple(f"r{i}@x.example" for i in range(n))) for n in asks))
@@ -382,7 +382,7 @@ def test_a_new_rolling_limit_counts_what_the_ledger_knows_and_its_end_forgets_it
 def test_in_no_24_hours_more_is_sent_than_a_rolling_quota_allows(databases, steps):
     """Emails with 1 to 3 recipients, hours apart."""
     with databases.clone() as url:
-        house = House(url, "redis://127.0.0.1:1")
+        house = House(url, NO_REDIS)
         sent: list[tuple[float, int]] = []
         now = 0.0
         try:

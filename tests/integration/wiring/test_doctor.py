@@ -19,6 +19,7 @@ from db.repositories.providers import Account
 from db.uow import SqlUnitOfWork, open_engine
 from domain.upkeep import Duty
 from tests.builders import new_id
+from tests.conftest import Databases
 from wiring.bootstrap import build_rota, build_sealer
 from wiring.checkup import State, examine
 from wiring.settings import Settings
@@ -89,8 +90,8 @@ def test_an_installation_that_is_well_is_told_so(installation: Installation, env
     # The servers of the tests keep nothing, so that they are quick.
     assert states.pop("postgres durability") == "fail"
     assert set(states.values()) == {"ok"}, found
-    wanted = """python, packages, disk, redis, redis memory, redis persistence, postgres, clocks, migrations, workers,
-        queue, duties, encryption keys, provider memory"""
+    wanted = """python, packages, disk, redis, redis memory, redis persistence, postgres, postgres log, clocks,
+        migrations, workers, queue, duties, encryption keys, provider memory"""
     assert {name.strip() for name in wanted.split(",")} <= set(states)
     assert result.exit_code == 1
     assert all(f["advice"] for f in found["findings"] if f["state"] != "ok")
@@ -127,6 +128,15 @@ def test_a_redis_that_evicts_is_a_failure(installation: Installation, redis_url:
             client.config_set("maxmemory-policy", "noeviction")
     assert found.state is State.FAIL
     assert "noeviction" in found.advice
+
+
+def test_a_postgres_that_logs_statements_is_warned_of(installation: Installation, databases: Databases):
+    databases.administer("ALTER ROLE mailmux SET log_statement = 'all'")
+    try:
+        found = installation.findings()["postgres log"]
+    finally:
+        databases.administer("ALTER ROLE mailmux RESET log_statement")
+    assert (found.state, "log_statement is all" in found.detail) == (State.WARN, True)
 
 
 def test_another_schema_is_a_failure_and_nothing_is_read_from_it(installation: Installation):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -40,6 +40,7 @@ from domain.message import (
     Recipient,
     RoutingWishes,
 )
+from domain.suppression import Listing
 from tests.builders import new_id
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -82,7 +83,11 @@ class Memory:
         self._new, self._new_keys = [], {}
 
     def survey(
-        self, senders: Collection[Sender], types: Collection[str], providers: Collection[str]
+        self,
+        senders: Collection[Sender],
+        types: Collection[str],
+        providers: Collection[str],
+        campaigns: Collection[UUID] = (),
     ) -> Surroundings:
         known = {
             "transactional": TypeTerms(Lane.TRANSACTIONAL, OnUnknown.HOLD),
@@ -112,6 +117,12 @@ class Memory:
     def forget(self, memos: Sequence[Memo]) -> None:
         for memo in memos:
             del self._new_keys[memo.once.key]
+
+    def listed(self, pairs: Collection[tuple[UUID, str]]) -> Mapping[tuple[UUID, str], Sequence[Listing]]:
+        raise AssertionError("nobody here has a list")
+
+    def book(self, campaign_id: UUID, emails: int) -> datetime:
+        raise AssertionError("nobody here has a campaign")
 
     def add(self, entries: Sequence[Entry]) -> None:
         self._new.extend(entries)

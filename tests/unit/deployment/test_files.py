@@ -13,6 +13,9 @@ from typing import Any
 import pytest
 
 from cli import commands
+from cli.init import init
+from sandbox.__main__ import parse_arguments
+from wiring.embedded.postgres import SILENT_LOG
 from wiring.settings import StartSettings, variables
 
 ROOT = Path(__file__).parents[3]
@@ -26,12 +29,8 @@ ENVIRON = {
 DEFAULTS = StartSettings()
 
 
-def compose(
-    *arguments: str, files: tuple[str, ...] = ("docker-compose.yml",), environ: dict[str, str] = ENVIRON
-) -> Any:
-    command = [str(BIN / "docker-compose"), "--env-file", "/dev/null"]
-    for file in files:
-        command += ["-f", str(ROOT / file)]
+def compose(*arguments: str, environ: dict[str, str] = ENVIRON) -> Any:
+    command = [str(BIN / "docker-compose"), "--env-file", "/dev/null", "-f", str(ROOT / "docker-compose.yml")]
     return subprocess.run(
         [*command, *arguments], env={"PATH": os.environ["PATH"], "HOME": "/nonexistent", **environ},
         capture_output=True, text=True, timeout=60, check=False,
@@ -51,12 +50,26 @@ def declared() -> dict[str, Any]:
     return services("tools")
 
 
-@pytest.mark.parametrize(
-    "files", [("docker-compose.yml",), ("docker-compose.yml", "docker-compose.sandbox.yml")], ids=len
-)
-def test_compose_accepts_the_files(files: tuple[str, ...]):
-    checked = compose("config", "-q", files=files)
+@pytest.mark.parametrize("profiles", [(), ("tools",), ("sandbox",), ("sandbox", "tools")], ids=len)
+def test_compose_accepts_the_file(profiles: tuple[str, ...]):
+    options = [option for profile in profiles for option in ("--profile", profile)]
+    checked = compose(*options, "config", "-q")
     assert (checked.returncode, checked.stderr) == (0, "")
+
+
+def test_the_sandbox_runs_only_where_it_is_asked_for():
+    assert "sandbox" not in services()
+    added = services("sandbox")
+    assert set(added) == {*services(), "sandbox"}
+    sandbox = added["sandbox"]
+    assert parse_arguments(sandbox["command"][3:]).name == "sandbox"
+    assert [(p["host_ip"], p["target"]) for p in sandbox["ports"]] == [("127.0.0.1", 8026)]
+    assert not sandbox.get("environment"), "it plays the providers: it knows none of our secrets"
+    assert added["api"]["environment"]["MAILMUX_PLAIN_HTTP_HOSTS"] == "sandbox"
+    told = services("tools")["init-sandbox"]
+    assert told["volumes"] == sandbox["volumes"]
+    with init.make_context("init", [*told["command"][2:3], __file__, *told["command"][4:]]) as context:
+        assert context.params["api_url"] == "http://api:8025"
 
 
 @pytest.mark.parametrize("secret", sorted(ENVIRON))
@@ -81,10 +94,11 @@ def test_the_containers_run_what_run_runs(declared: dict[str, Any]):
         "worker-all-lanes": commands.worker(*commands.ALL_LANES),
         "beat": commands.beat(),
         "learner": commands.learner(),
+        "webhooks": commands.webhooks(),
         "flower": commands.flower("0.0.0.0", 5555),
     }
     assert {name: declared[name]["command"] for name in wanted} == wanted
-    assert set(declared) == {*wanted, "postgres", "redis", "migrate", "init"}
+    assert set(declared) == {*wanted, "postgres", "redis", "migrate", "init", "init-sandbox"}
 
 
 def test_the_image_runs_the_api_by_itself():
@@ -134,11 +148,16 @@ def test_the_workers_have_time_to_finish_what_they_are_sending(declared: dict[st
         assert {"1m0s": 60, "60s": 60}[grace] >= needed
 
 
+def test_postgres_logs_no_statement(declared: dict[str, Any]):
+    command = declared["postgres"]["command"]
+    assert command == ["postgres", *(word for option in SILENT_LOG for word in ("-c", option))]
+
+
 def test_redis_evicts_nothing(declared: dict[str, Any]):
     assert "--maxmemory-policy noeviction" in shlex.join(declared["redis"]["command"])
 
 
 def test_every_variable_is_one_that_the_service_knows(declared: dict[str, Any]):
-    known = {*variables(), "FLOWER_BASIC_AUTH"}
+    known = {*variables(StartSettings), "FLOWER_BASIC_AUTH"}
     for name in set(declared) - {"postgres", "redis"}:
         assert set(declared[name]["environment"]) <= known, name

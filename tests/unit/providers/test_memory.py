@@ -6,8 +6,11 @@ import pytest
 
 from domain.capabilities import Capabilities
 from domain.errors import OutcomeUnknown, ProviderUnavailable, RateLimited, Rejected, Unsupported
+from providers import registry
 from providers.memory import Answer, Config, MemoryProvider
-from tests.builders import a_submission, new_id
+from providers.world import World
+from tests.builders import NOW, a_submission, new_id
+from tests.unit.workers.test_doorbell import Clock
 
 
 def test_a_script_answers_the_first_calls_and_the_settings_the_rest() -> None:
@@ -55,3 +58,12 @@ def test_every_answer_can_be_given() -> None:
             continue
         with pytest.raises(Exception, match="as scripted"):
             provider.send(a_submission(), new_id())
+
+
+def test_an_account_of_the_service_remembers_nothing_of_what_it_was_given() -> None:
+    config, credentials = registry.validate("memory", {}, {})
+    world = World(clock=Clock(), wall_time=lambda: NOW)
+    built = registry.build("memory", "mine", config, credentials, world)
+    assert isinstance(built, MemoryProvider)
+    built.send(a_submission(), new_id())
+    assert (built.sent, built.calls) == ((), ())

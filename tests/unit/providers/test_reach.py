@@ -19,6 +19,7 @@ from tests.unit.workers.test_doorbell import Clock
         "224.0.0.1", "255.255.255.255", "192.0.2.1", "240.0.0.1", "::1", "::", "fe80::1%eth0", "fc00::1", "ff02::1",
         "::ffff:127.0.0.1", "::ffff:10.0.0.1", "64:ff9b::7f00:1", "64:ff9b::a9fe:a9fe", "64:ff9b:1::a00:1",
         "2002:7f00:1::", "2002:a00:1::", "2001:0:4136:e378:8000:63bf:80ff:fffe", "2001:db8::1",
+        "fec0::1", "feff::1", "64:ff9b:1::808:808", "64:ff9b:1:a00:1:0:808:808",
     ],
 )  # fmt: skip
 def test_addresses_of_this_and_other_inner_networks_are_out_of_reach(address: str):

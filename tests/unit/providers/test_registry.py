@@ -190,3 +190,16 @@ def test_third_parties_add_kinds_but_never_replace_ours() -> None:
 def test_an_entry_point_that_offers_something_else_is_told() -> None:
     with pytest.raises(TypeError, match="entry point bad"):
         registry.load([Outside("bad", lambda: 5)])
+
+
+@pytest.mark.parametrize("host", ["sandbox", "127.0.0.1", "localhost"])
+def test_credentials_travel_without_tls_on_this_machine_and_to_the_hosts_that_were_named(host: str) -> None:
+    config, credentials = {"base_url": f"http://{host}:8027"}, {"api_key": "SG.x"}
+    valid, _ = registry.validate("sendgrid", config, credentials, ["sandbox"])
+    assert valid == registry.settings("sendgrid", config, ["sandbox"])
+    with pytest.raises(InvalidSettings, match="https"):
+        registry.validate("sendgrid", {"base_url": "http://elsewhere:8027"}, credentials, ["sandbox"])
+
+
+def test_without_a_name_no_other_machine_is_spoken_to_without_tls() -> None:
+    assert paths("sendgrid", {"base_url": "http://sandbox:8027"}, {"api_key": "SG.x"}) == ["config.base_url"]

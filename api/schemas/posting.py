@@ -1,4 +1,4 @@
-"""The shapes of requests and answers about emails. Every model refuses unknown fields; all errors come at once.
+"""An email as it is posted.
 
 Checks across fields look at those validated before (`info.data`), so that they too are said together with
 the errors of other fields.
@@ -6,7 +6,6 @@ the errors of other fields.
 
 from __future__ import annotations
 
-import json
 from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
@@ -24,15 +23,14 @@ from pydantic_core import PydanticCustomError
 
 from api.addresses import Mailbox, SenderMailbox
 from api.deps import Limits
-from api.fields import Body, Cost, Instant, Out, Page, PageSize, Text, Timestamp
-from domain.events import BounceClass, EventType, RejectReason
+from api.fields import Body, Cost, Instant, Text
+from api.schemas.attachments import AttachmentIn
+from domain.files import MOST_FILES
 from domain.headers import header_problem, value_problem
 from domain.intake import Draft
-from domain.lifecycle import Status
 from domain.message import (
     Address,
     Envelope,
-    Lane,
     Message,
     OnUnknown,
     Recipient,
@@ -149,6 +147,9 @@ class EmailCreate(Body):
         max_length=MAX_HEADERS,
         description="More header fields, by name. Those that the service sets are refused.",
     )
+    attachments: list[AttachmentIn] = Field(
+        default_factory=list, max_length=MOST_FILES, description="Files, inline images among them."
+    )
     tags: list[Annotated[SingleLine, Field(min_length=1, max_length=128)]] = Field(
         default_factory=list, max_length=MAX_TAGS
     )
@@ -158,6 +159,7 @@ class EmailCreate(Body):
     email_type: Text = Field(
         default="transactional", min_length=1, max_length=50, description="A declared email type."
     )
+    campaign_id: UUID | None = Field(default=None, description="The campaign that it belongs to.")
     send_at: Instant | None = Field(default=None, description="When to send it, at most a year ahead.")
     expires_at: Instant | None = Field(default=None, description="Do not send it after this.")
     on_unknown: Literal["hold", "resend"] | None = Field(
@@ -217,6 +219,14 @@ class EmailCreate(Body):
             raise PydanticCustomError("missing", "give text, html or both")
         return html
 
+    @field_validator("attachments")
+    @classmethod
+    def _names_apart(cls, files: list[AttachmentIn]) -> list[AttachmentIn]:
+        names = [file.content_id for file in files if file.content_id is not None]
+        if len(set(names)) < len(names):
+            raise PydanticCustomError("repeated", "two attachments have the same content_id")
+        return files
+
     @field_validator("tags")
     @classmethod
     def _no_repeats(cls, tags: list[str]) -> list[str]:
@@ -262,22 +272,16 @@ class EmailCreate(Body):
             send_at=self.send_at,
             expires_at=self.expires_at,
             item=item,
+            campaign_id=self.campaign_id,
             template=None
             if self.template is None
             else Wanted(self.template, self.template_version, self.variables or {}),
+            wanted=tuple(file.value() for file in self.attachments),
         )
 
 
-class EmailAccepted(Out):
-    """The email is committed: it will be delivered, or accounted for."""
-
-    model_config = ConfigDict(
-        frozen=True,
-        json_schema_extra={"examples": [{"id": "01988b0e-5c0a-7e3c-9d6e-0b6a3d1f2a44", "status": "queued"}]},
-    )
-
-    id: UUID
-    status: Status
+class SendQuery(Body):
+    dry_run: bool = Field(default=False, description="Say what would be sent, and by whom; accept nothing.")
 
 
 class SendHeaders(BaseModel):
@@ -295,172 +299,3 @@ class SendHeaders(BaseModel):
 
 class EmailPath(BaseModel):
     email_id: UUID = Field(description="The email's id.")
-
-
-def _metadata_pair(pair: str) -> str:
-    name, colon, value = pair.partition(":")
-    if not name or not colon:
-        raise PydanticCustomError("metadata_pair", "written as name:value")
-    return json.dumps({name: value})
-
-
-class EmailChoice(Body):
-    """Which emails are meant; all that is given holds together."""
-
-    status: Status | None = None
-    email_type: Text | None = Field(default=None, max_length=50)
-    lane: Lane | None = None
-    recipient: Text | None = Field(default=None, max_length=320, description="One of to, cc and bcc.")
-    tag: Text | None = Field(default=None, max_length=128)
-    provider: Text | None = Field(
-        default=None, max_length=100, description="Name of the provider that accepted it."
-    )
-    metadata: Annotated[Text, Field(max_length=600), AfterValidator(_metadata_pair)] | None = Field(
-        default=None, description="name:value, as its metadata have it."
-    )
-    created_after: Instant | None = None
-    created_before: Instant | None = None
-
-
-class EmailFilter(EmailChoice):
-    """Which emails to list; all given filters hold together. Newest first."""
-
-    limit: PageSize = 25
-    cursor: str | None = Field(
-        default=None, max_length=100, description="The next_cursor of the page before."
-    )
-
-
-class CancelMany(EmailChoice):
-    """Which of the emails that still wait to take back. At least one filter is given."""
-
-    model_config = ConfigDict(json_schema_extra={"examples": [{"tag": "spring-sale", "dry_run": True}]})
-
-    dry_run: StrictBool = Field(default=False, description="Only count them.", validate_default=True)
-
-    @field_validator("dry_run")
-    @classmethod
-    def _some_filter(cls, dry_run: bool, info: ValidationInfo) -> bool:
-        if len(info.data) == len(EmailChoice.model_fields) and not any(
-            value is not None for value in info.data.values()
-        ):
-            raise PydanticCustomError("missing", "give a filter: not all emails are taken back at once")
-        return dry_run
-
-
-class CancelledMany(Out):
-    """What was taken back. `has_more`: more of them waited than are taken back at once; ask again."""
-
-    cancelled: int = Field(description="Emails taken back; of a dry run, those that would be.")
-    has_more: bool
-
-
-class Reschedule(Body):
-    send_at: Instant = Field(description="When to send it, at most a year ahead.")
-
-
-class AddressOut(Out):
-    email: str
-    name: str
-
-
-class RecipientOut(AddressOut):
-    """Somebody who receives it. `status`: the email's, as far as nothing more is known of this recipient."""
-
-    kind: RecipientKind
-    status: Status
-
-
-class RecipientFate(AddressOut):
-    """Somebody who receives it, and what became of their copy.
-
-    `unresolved`: the provider tells what happened to the email, but not to which of its recipients.
-    """
-
-    kind: RecipientKind
-    status: Status | Literal["unresolved"]
-    bounce: BounceClass | None = Field(description="Of a bounce: hard (the address is wrong) or soft.")
-
-
-class TimelineEntry(Out):
-    """A visible change or a provider's event, and why. `status`: the email's, after it."""
-
-    status: Status
-    at: Timestamp
-    reason: str | None
-    attempt_id: UUID | None
-    event: EventType | None
-
-
-class EventOut(Out):
-    """What a provider told later. `recipient` null: it did not say whose copy it was."""
-
-    id: UUID
-    type: EventType
-    provider: str
-    attempt_id: UUID
-    recipient: str | None
-    occurred_at: Timestamp | None = Field(description="By the provider's clock.")
-    received_at: Timestamp
-    bounce: BounceClass | None
-    reject_reason: RejectReason | None
-    status_code: str | None = Field(description="RFC 3463, such as 5.1.1.")
-    description: str | None
-    mta_response: str | None = Field(description="What the mailbox host said.")
-    click_url: str | None
-    user_agent: str | None
-
-
-class AttemptOut(Out):
-    """One try at one provider. `outcome` null: it is under way, or nobody can say how it ended."""
-
-    id: UUID
-    provider_id: UUID
-    provider: str
-    outcome: Literal["accepted", "not_sent", "unknown"] | None
-    error: str | None
-    detail: str | None
-    provider_message_id: str | None
-    latency_ms: float | None
-    estimated_cost: Cost
-    currency: str
-    recipients: int
-    opened_at: Timestamp
-    settled_at: Timestamp | None
-    decision: dict[str, Any] = Field(
-        description="Why this provider: what was left out and for which reason; `explanation` says it in words."
-    )
-
-
-class EmailSummary(Out):
-    """An email, as lists show it."""
-
-    id: UUID
-    status: Status
-    status_reason: str | None
-    email_type: str
-    lane: Lane
-    sender: AddressOut = Field(serialization_alias="from")
-    recipients: list[RecipientOut]
-    subject: str
-    tags: list[str]
-    metadata: dict[str, str]
-    provider: str | None = Field(description="Name of the provider that accepted it.")
-    created_at: Timestamp
-    send_at: Timestamp | None
-    expires_at: Timestamp | None
-    sent_at: Timestamp | None
-
-
-class EmailOut(EmailSummary):
-    """An email, with everything that happened to it."""
-
-    on_unknown: OnUnknown
-    recipients: list[RecipientFate]  # type: ignore[assignment]  # more is told of one email than in lists
-    timeline: list[TimelineEntry]
-    attempts: list[AttemptOut]
-    events: list[EventOut]
-
-
-class EmailPage(Page[EmailSummary]):
-    """Emails, newest first."""

@@ -12,7 +12,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, S
 from pydantic_core import PydanticCustomError
 
 from api.fields import Body, Cost, Out, Page, PageSize, Text, Timestamp
-from api.schemas import SingleLine
+from api.schemas.posting import SingleLine
 from db.repositories.providers import QuotaLimits
 
 _INT4 = 2_147_483_647

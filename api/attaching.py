@@ -1,0 +1,167 @@
+"""Giving emails their files, before they are accepted: when an email is committed its files are durable."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+from uuid import UUID
+
+from sqlalchemy import RowMapping
+
+from api.auth import caller
+from api.deps import Dependencies
+from api.filing import NewFile, file_away
+from api.requests import dependencies
+from api.sniffing import problem_of
+from domain.files import StoredFile, WantedFile, forbidden, safe_name, total_size
+from domain.intake import Draft, Objection
+from providers.fetching import Fetched, FetchFailed
+from providers.guard import MEDIA_TYPE
+from routing.eligibility import encoded_bytes
+
+MOST_ADDRESSES: Final = 20  # that one request has fetched
+_NOT_KEPT: Final = UUID(int=0)
+
+Source = tuple[object, ...]
+Trouble = tuple[str, str, str]  # the field, a stable code, and words
+Found = StoredFile | NewFile | Trouble
+
+
+def attach(drafts: Sequence[Draft], *, keep: bool = True) -> list[Draft]:
+    """The same emails with their files kept. What cannot be had bears objections.
+
+    Without `keep` nothing is fetched or written: it is only said what is wrong, and the files that are known have
+    their sizes in the message, for routing to judge. Raises domain.files.FilesUnavailable.
+    """
+    if not any(draft.wanted for draft in drafts):
+        return list(drafts)
+    return _Attaching(dependencies(), caller().user_id, keep).attach(drafts)
+
+
+@dataclass(frozen=True, slots=True)
+class _Attaching:
+    deps: Dependencies
+    user_id: UUID
+    keep: bool
+
+    def attach(self, drafts: Sequence[Draft]) -> list[Draft]:
+        # A batch's emails share what its defaults name: each source is read, looked at and written once.
+        wanted = {_source(w): w for draft in drafts for w in draft.wanted}
+        found = self._uploaded(wanted) | self._fetched(wanted) | self._brought(wanted)
+        new = {source: one for source, one in found.items() if isinstance(one, NewFile)}
+        if self.keep and new:
+            found |= dict(zip(new, file_away(self.deps, self.user_id, list(new.values())), strict=True))
+        most = self._most_encoded()
+        return [self._with_files(draft, found, most) for draft in drafts]
+
+    def _uploaded(self, wanted: Mapping[Source, WantedFile]) -> dict[Source, Found]:
+        ids = sorted({w.id for w in wanted.values() if w.id is not None})
+        if not ids:
+            return {}
+        with self.deps.units() as unit:
+            rows = unit.attachments.touch(self.user_id, ids)
+            unit.commit()
+        return {source: _known(rows.get(w.id)) for source, w in wanted.items() if w.id is not None}
+
+    def _fetched(self, wanted: Mapping[Source, WantedFile]) -> dict[Source, Found]:
+        sources = {source: w for source, w in wanted.items() if w.url is not None}
+        urls = list(dict.fromkeys(w.url for w in sources.values() if w.url is not None))
+        if not urls or not self.keep:
+            return {}
+        if len(urls) > MOST_ADDRESSES:
+            many = (
+                "url",
+                "too_many",
+                f"at most {MOST_ADDRESSES} addresses are fetched for a request: upload the files",
+            )
+            return dict.fromkeys(sources, many)
+        answers = dict(zip(urls, self.deps.fetch(urls, self.deps.limits.max_attachments_bytes), strict=True))
+        return {source: _named(w, answers[w.url]) for source, w in sources.items() if w.url is not None}
+
+    def _brought(self, wanted: Mapping[Source, WantedFile]) -> dict[Source, Found]:
+        found: dict[Source, Found] = {}
+        for source, w in wanted.items():
+            if w.content is not None:
+                assert w.filename is not None  # or the schema had refused it
+                found[source] = _looked_at(NewFile(w.filename, w.content_type, w.content), "content")
+        return found
+
+    def _most_encoded(self) -> int | None:
+        """The largest email that any provider of the user's carries; None: no limit is known."""
+        limits = [
+            p.capabilities.max_bytes
+            for p in self.deps.board().providers
+            if p.active and p.owner in (None, self.user_id) and p.capabilities.attachments
+        ]
+        return None if None in limits else max((m for m in limits if m is not None), default=None)
+
+    def _with_files(self, draft: Draft, found: Mapping[Source, Found], most: int | None) -> Draft:
+        files: list[StoredFile] = []
+        said: list[Objection] = []
+        for place, w in enumerate(draft.wanted):
+            match found.get(_source(w)):
+                case (str() as where, str() as code, str() as words):
+                    said.append(Objection(draft.item, ("attachments", place, where), code, words))
+                case NewFile() as new:
+                    files.append(StoredFile(_NOT_KEPT, b"", len(new.content), new.filename, new.content_type))
+                case StoredFile() as kept:
+                    name = w.filename or kept.filename
+                    files.append(
+                        replace(kept, filename=name, disposition=w.disposition, content_id=w.content_id)
+                    )
+        if (trouble := self._too_large(draft, files, most)) is not None:
+            said.append(Objection(draft.item, ("attachments",), "too_large", trouble))
+        message = draft.message
+        if not self.keep:
+            weights = tuple(file.with_content(bytes(file.size)) for file in files)
+            message = replace(message, attachments=weights)
+        return replace(draft, message=message, files=tuple(files), objections=(*draft.objections, *said))
+
+    def _too_large(self, draft: Draft, files: Sequence[StoredFile], most: int | None) -> str | None:
+        size, limit = total_size(files), self.deps.limits.max_attachments_bytes
+        if size > limit:
+            return f"together they have {size} bytes, and {limit} are accepted"
+        bodies = sum(len(part.encode()) for part in (draft.message.text, draft.message.html) if part)
+        if most is not None and (encoded := encoded_bytes(size + bodies)) > most:
+            return (
+                f"the email would have {encoded} bytes when encoded, and no provider carries more than {most}"
+            )
+        return None
+
+
+def _source(w: WantedFile) -> Source:
+    # Contents by identity: an email of a batch has those of the defaults, and comparing megabytes costs.
+    return (w.id,) if w.id is not None else (w.url or id(w.content), w.filename, w.content_type)
+
+
+def _known(row: RowMapping | None) -> Found:
+    if row is None:
+        return "id", "unknown_attachment", "there is no attachment with this id"
+    return StoredFile(row["id"], bytes(row["hash"]), row["size"], row["filename"], row["content_type"])
+
+
+def _named(w: WantedFile, answer: Fetched | FetchFailed) -> Found:
+    """What was fetched, under the name that it was asked for, or the nearest to the server's that is one."""
+    if isinstance(answer, FetchFailed):
+        return "url", answer.code, str(answer)
+    name = w.filename or safe_name(answer.filename)
+    if (extension := forbidden(name)) is not None:
+        return "url", "forbidden_type", f"mailbox hosts refuse files that end in .{extension}"
+    kind = w.content_type or _usable(answer.content_type)
+    if w.content_type is None and kind is not None and answer.content:
+        # What a server says of its files is often wrong, and not the sender's word.
+        kind = kind if problem_of(name, kind, answer.content) is None else None
+    return _looked_at(NewFile(name, kind, answer.content), "url")
+
+
+def _usable(kind: str | None) -> str | None:
+    """A server's Content-Type, where it says something that may be told on."""
+    if kind is None or len(kind) > 255 or not MEDIA_TYPE.match(kind):
+        return None
+    return None if kind.lower().startswith(("multipart/", "message/", "application/octet-stream")) else kind
+
+
+def _looked_at(new: NewFile, where: str) -> Found:
+    problem = new.problem()
+    return new if problem is None else (where, *problem)

@@ -1,0 +1,198 @@
+"""/v1/keys: the caller's API keys; /v1/users: who may use the service, for operators."""
+
+from __future__ import annotations
+
+import secrets
+
+from argon2 import PasswordHasher
+from flask import Response
+from flask_openapi3.blueprint import APIBlueprint
+from flask_openapi3.models.tag import Tag
+from sqlalchemy import RowMapping
+
+from api import keys
+from api.auth import Caller, caller
+from api.documents import problems
+from api.errors import FieldError, Problem, invalid, not_found
+from api.paging import page, read_cursor
+from api.requests import answer, dependencies, empty, scoped
+from api.schemas.accounts import (
+    KeyCreate,
+    KeyMade,
+    KeyOut,
+    KeyPage,
+    KeyPath,
+    KeyRotate,
+    UserChange,
+    UserCreate,
+    UserMade,
+    UserOut,
+    UserPage,
+    UserPath,
+)
+from api.schemas.providers import PageQuery
+from db.repositories.accounts import LastOperator, UserKnown
+
+blueprint = APIBlueprint("accounts", __name__, url_prefix="/v1", abp_tags=[Tag(name="keys and users")])
+KEYS_READ, KEYS_WRITE, USERS = "keys:read", "keys:write", "users:write"
+_KEY, _USER = "/keys/<uuid:key_id>", "/users/<uuid:user_id>"
+
+
+@blueprint.post("/keys", summary="Make an API key", responses={201: KeyMade, **problems(413, 415, 422)})
+@scoped(KEYS_WRITE)
+def create_key(body: KeyCreate) -> Response:
+    """It is shown once: only its hash is kept. It may do no more than the key that makes it."""
+    deps, asker = dependencies(), caller()
+    beyond = sorted(set(body.scopes) - asker.scopes)
+    if beyond:
+        raise invalid(
+            [FieldError("pointer", "/scopes", "beyond", f"your key lacks {', '.join(beyond)} itself")]
+        )
+    made, key_id = keys.mint(), deps.ids()
+    scopes = [scope for scope in keys.SCOPES if scope in body.scopes]
+    with deps.units() as unit:
+        if body.expires_at is not None and not unit.accounts.is_ahead(body.expires_at):
+            raise invalid(
+                [FieldError("pointer", "/expires_at", "in_the_past", "expires_at lies in the past")]
+            )
+        unit.accounts.add_key(key_id, asker.user_id, made.public_id, made.hash, scopes, name=body.name)
+        if body.expires_at is not None:
+            unit.accounts.end_key(key_id, body.expires_at)
+        row = unit.accounts.own_key(asker.user_id, key_id)
+        unit.commit()
+    return answer(_made(row, made), 201, {"Location": f"/v1/keys/{key_id}"})
+
+
+@blueprint.get("/keys", summary="List API keys", responses={200: KeyPage, **problems(422)})
+@scoped(KEYS_READ)
+def list_keys(query: PageQuery) -> Response:
+    """The caller's, newest first, those that have ended included."""
+    before = read_cursor(query.cursor)
+    with dependencies().units() as unit:
+        rows = unit.accounts.own_keys(caller().user_id, before, query.limit + 1)
+    return answer(page(KeyPage, rows, query.limit, _key))
+
+
+@blueprint.get(_KEY, summary="Look up an API key", responses={200: KeyOut, **problems(404)})
+@scoped(KEYS_READ)
+def get_key(path: KeyPath) -> Response:
+    """What it may do, and until when."""
+    with dependencies().units() as unit:
+        row = unit.accounts.own_key(caller().user_id, path.key_id)
+    return answer(_key(row))
+
+
+@blueprint.delete(_KEY, summary="Revoke an API key", responses={204: None, **problems(404)})
+@scoped(KEYS_WRITE)
+def revoke_key(path: KeyPath) -> Response:
+    """At once: an email that is posted with it is not accepted any more."""
+    with dependencies().units() as unit:
+        row = unit.accounts.own_key(caller().user_id, path.key_id)
+        if row is None:
+            raise not_found()
+        unit.accounts.revoke_key(row["public_id"])
+        unit.commit()
+    return empty()
+
+
+@blueprint.post(
+    f"{_KEY}/rotate",
+    summary="Rotate an API key",
+    responses={201: KeyMade, **problems(404, 409, 413, 415, 422)},
+)
+@scoped(KEYS_WRITE)
+def rotate_key(path: KeyPath, body: KeyRotate) -> Response:
+    """A new key with the same name and scopes; the former one stands for a while beside it."""
+    deps, asker = dependencies(), caller()
+    made, key_id = keys.mint(), deps.ids()
+    with deps.units() as unit:
+        row = unit.accounts.own_key(asker.user_id, path.key_id, lock=True)
+        if row is None:
+            raise not_found()
+        if row["revoked_at"] is not None or row["ended"]:
+            raise Problem(409, "The key has ended: make a new one")
+        if not set(row["scopes"]) <= asker.scopes:
+            raise Problem(403, "The key may do more than yours")
+        unit.accounts.add_key(
+            key_id, asker.user_id, made.public_id, made.hash, row["scopes"], name=row["name"]
+        )
+        if body.overlap_hours:
+            unit.accounts.end_key_in(path.key_id, body.overlap_hours)
+        else:
+            unit.accounts.revoke_key(row["public_id"])
+        fresh = unit.accounts.own_key(asker.user_id, key_id)
+        unit.commit()
+    return answer(_made(fresh, made), 201, {"Location": f"/v1/keys/{key_id}"})
+
+
+@blueprint.post("/users", summary="Add a user", responses={201: UserMade, **problems(409, 413, 415, 422)})
+@scoped(USERS)
+def create_user(body: UserCreate) -> Response:
+    """Operators only. Comes with a first key."""
+    _operators_only(caller())
+    deps = dependencies()
+    user_id, made = deps.ids(), keys.mint()
+    nobody_knows = PasswordHasher().hash(secrets.token_urlsafe(32))
+    with deps.units() as unit:
+        try:
+            unit.accounts.add_user(user_id, body.email, nobody_knows, body.role)
+        except UserKnown as known:
+            raise Problem(409, "There is a user with this address") from known
+        scopes = [s for s in keys.SCOPES if body.role == "operator" or s != USERS]
+        unit.accounts.add_key(deps.ids(), user_id, made.public_id, made.hash, scopes, name="first key")
+        row = unit.accounts.user(user_id)
+        unit.commit()
+    return answer(
+        UserMade(**_user(row).model_dump(), key=made.reveal()), 201, {"Location": f"/v1/users/{user_id}"}
+    )
+
+
+@blueprint.get("/users", summary="List users", responses={200: UserPage, **problems(422)})
+@scoped(USERS)
+def list_users(query: PageQuery) -> Response:
+    """Operators only. Newest first."""
+    _operators_only(caller())
+    before = read_cursor(query.cursor)
+    with dependencies().units() as unit:
+        rows = unit.accounts.users(before, query.limit + 1)
+    return answer(page(UserPage, rows, query.limit, _user))
+
+
+@blueprint.patch(
+    _USER, summary="Change a user", responses={200: UserOut, **problems(404, 409, 413, 415, 422)}
+)
+@scoped(USERS)
+def change_user(path: UserPath, body: UserChange) -> Response:
+    """Operators only. 409: somebody has to stay operator."""
+    _operators_only(caller())
+    with dependencies().units() as unit:
+        if unit.accounts.user(path.user_id) is None:
+            raise not_found()
+        try:
+            unit.accounts.set_role(path.user_id, body.role)
+        except LastOperator as last:
+            raise Problem(409, "This is the last operator") from last
+        row = unit.accounts.user(path.user_id)
+        unit.commit()
+    return answer(_user(row))
+
+
+def _operators_only(asker: Caller) -> None:
+    if not asker.is_operator:
+        raise Problem(403, "Only an operator may see and change users", type="operators-only")
+
+
+def _key(row: RowMapping | None) -> KeyOut:
+    if row is None:
+        raise not_found()
+    return KeyOut(**{name: row[name] for name in KeyOut.model_fields})
+
+
+def _made(row: RowMapping | None, made: keys.ApiKey) -> KeyMade:
+    return KeyMade(**_key(row).model_dump(), key=made.reveal())
+
+
+def _user(row: RowMapping | None) -> UserOut:
+    if row is None:
+        raise not_found()
+    return UserOut(**{name: row[name] for name in UserOut.model_fields})

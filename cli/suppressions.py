@@ -1,0 +1,144 @@
+"""`mailmux suppressions`: who is not written to any more; in and out as CSV."""
+
+from __future__ import annotations
+
+import csv
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+from mailmux_client import Mailmux, MailmuxError
+
+from cli.remote import moment, over_http, show, show_list
+
+_COLUMNS = ("address", "scope", "cause", "detail", "expires_at", "created_at")
+_GIVEN = _COLUMNS[:-1]
+_AT_ONCE = 1000
+_COMPUTED = ("=", "+", "-", "@", "\t", "\r")  # how a cell begins that a spreadsheet would compute
+
+
+@click.group()
+def suppressions() -> None:
+    """Say who is not written to any more."""
+
+
+@suppressions.command("list")
+@click.option("--address")
+@click.option("--scope", help="all, marketing, or type:NAME.")
+@click.option("--cause")
+@click.option("--limit", type=click.IntRange(1), default=100, show_default=True)
+@over_http
+def list_them(mailmux: Mailmux, as_json: bool, limit: int, **filters: Any) -> None:
+    """Show entries, newest first."""
+    columns = (
+        ("id", lambda e: e["id"]),
+        ("address", lambda e: e["address"]),
+        ("scope", lambda e: e["scope"]),
+        ("cause", lambda e: e["cause"]),
+        ("until", lambda e: moment(e["expires_at"])),
+        ("since", lambda e: moment(e["created_at"])),
+    )
+    show_list(mailmux.suppressions.list(**filters), limit, as_json, columns)
+
+
+@suppressions.command()
+@click.argument("addresses", nargs=-1, required=True)
+@click.option("--scope", default="all", show_default=True, help="all, marketing, or type:NAME.")
+@over_http
+def add(mailmux: Mailmux, as_json: bool, addresses: tuple[str, ...], scope: str) -> None:
+    """Do not write to ADDRESSES any more."""
+    entries = [{"address": address, "scope": scope} for address in addresses]
+    show(mailmux.suppressions.create(entries=entries), as_json, _print)
+
+
+@suppressions.command()
+@click.argument("id")
+@over_http
+def remove(mailmux: Mailmux, as_json: bool, id: str) -> None:
+    """Take an entry off the list."""
+    mailmux.suppressions.delete(id)
+    show({"id": id, "removed": True}, as_json, lambda _: click.echo(f"{id} is taken off"))
+
+
+@suppressions.command("import")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@over_http
+def import_file(mailmux: Mailmux, as_json: bool, file: Path) -> None:
+    """Add the addresses of a CSV FILE: columns address, and perhaps scope, cause, detail, expires_at.
+
+    What is there already stays. Rows that are wrong are named by their line; then nothing of their thousand is added.
+    """
+    total = {"added": 0, "known": 0}
+    for first, entries in _parts(_read(file)):
+        try:
+            done = mailmux.suppressions.create(entries=entries)
+        except MailmuxError as refused:
+            lines = [f"line {first + _place(e.where)}: {e.detail}" for e in refused.errors]
+            raise click.ClickException(
+                "\n".join([f"{file}: nothing from line {first} on is added", *lines])
+            ) from refused
+        total = {name: total[name] + done[name] for name in total}
+    show(total, as_json, _print)
+
+
+@suppressions.command()
+@over_http
+def export(mailmux: Mailmux, as_json: bool) -> None:
+    """Print all entries as CSV."""
+    if as_json:
+        show_list(mailmux.suppressions.list(), sys.maxsize, True, ())
+        return
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(_COLUMNS)
+    for entry in mailmux.suppressions.list():
+        writer.writerow([_cell(entry[name]) for name in _COLUMNS])
+
+
+def _print(done: dict[str, int]) -> None:
+    click.echo(f"{done['added']} added, {done['known']} known before")
+
+
+def _cell(value: str | None) -> str:
+    """A cell that no spreadsheet takes for a formula; `import` reads it back."""
+    text = value or ""
+    return "'" + text if text.startswith(_COMPUTED) else text
+
+
+def _read(file: Path) -> Iterator[dict[str, str]]:
+    try:
+        with file.open(newline="", encoding="utf-8-sig") as source:
+            reader = csv.DictReader(source, strict=True)
+            names = [name.strip().lower() for name in reader.fieldnames or ()]
+            if "address" not in names:
+                raise click.ClickException(f'{file}: the first line names the columns, and one is "address"')
+            reader.fieldnames = names
+            for row in reader:
+                found = {name: _text(row.get(name)) for name in _GIVEN}
+                yield {"cause": "imported"} | {name: value for name, value in found.items() if value}
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise click.ClickException(f"{file}: no CSV in UTF-8: {error}") from error
+
+
+def _text(value: str | None) -> str:
+    text = (value or "").strip()
+    return text[1:] if text[:1] == "'" and text[1:].startswith(_COMPUTED) else text
+
+
+def _parts(rows: Iterator[dict[str, str]]) -> Iterator[tuple[int, list[dict[str, str]]]]:
+    """A thousand at a time, with the number of the first one's line."""
+    first, part = 2, []
+    for row in rows:
+        part.append(row)
+        if len(part) == _AT_ONCE:
+            yield first, part
+            first, part = first + len(part), []
+    if part:
+        yield first, part
+
+
+def _place(where: str) -> int:
+    """The entry that a pointer like /entries/7/address is about."""
+    parts = where.split("/")
+    return int(parts[2]) if len(parts) > 2 and parts[2].isdigit() else 0

@@ -1,0 +1,216 @@
+"""`mailmux rules`, `types`, `templates`, `webhooks`: what is set up, over the API."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+from mailmux_client import Mailmux
+
+from cli.remote import moment, over_http, pairs, show, show_list, text_of
+
+Column = tuple[str, Callable[[Any], Any]]
+
+
+def _field(name: str) -> Column:
+    return name.replace("_", " "), lambda thing: thing[name]
+
+
+def _made(name: str) -> Column:
+    return "made", lambda thing: moment(thing[name])
+
+
+def _group(kind: str, attribute: str, purpose: str, columns: Sequence[Column], example: str) -> click.Group:
+    """The commands that all kinds of things have."""
+
+    @click.group(kind, help=purpose)
+    def group() -> None:
+        pass
+
+    @group.command("list")
+    @click.option("--limit", type=click.IntRange(1), default=100, show_default=True)
+    @over_http
+    def list_them(mailmux: Mailmux, as_json: bool, limit: int) -> None:
+        """Show them, newest first."""
+        show_list(getattr(mailmux, attribute).list(), limit, as_json, columns)
+
+    @group.command("show")
+    @click.argument("id")
+    @over_http
+    def show_one(mailmux: Mailmux, as_json: bool, id: str) -> None:
+        """Show one."""
+        show(getattr(mailmux, attribute).get(id), as_json, _print)
+
+    @group.command(help=f"Make one. FIELDS is JSON, or @FILE with it.\n\n{example}")
+    @click.argument("fields")
+    @over_http
+    def create(mailmux: Mailmux, as_json: bool, fields: str) -> None:
+        show(getattr(mailmux, attribute).create(**_json(fields)), as_json, _print)
+
+    @group.command()
+    @click.argument("id")
+    @click.argument("fields")
+    @over_http
+    def change(mailmux: Mailmux, as_json: bool, id: str, fields: str) -> None:
+        """Change one. FIELDS is JSON, or @FILE with it; what is left out stays."""
+        show(getattr(mailmux, attribute).change(id, **_json(fields)), as_json, _print)
+
+    if kind == "campaigns":  # they are cancelled, and stay
+        return group
+
+    @group.command()
+    @click.argument("id")
+    @over_http
+    def delete(mailmux: Mailmux, as_json: bool, id: str) -> None:
+        """Delete one."""
+        getattr(mailmux, attribute).delete(id)
+        show({"id": id, "deleted": True}, as_json, lambda _: click.echo(f"{id} is deleted"))
+
+    return group
+
+
+rules = _group(
+    "rules", "rules", "Say which providers carry which type of email.",
+    (_field("id"), _field("email_type"), _field("default_provider"), _field("fallback_providers"),
+     _field("priority"), _field("shared")),
+    'mailmux rules create \'{"email_type": "receipt", "default_provider": "ses", "fallback_providers": ["postmark"]}\'',
+)  # fmt: skip
+types = _group(
+    "types", "email_types", "Declare kinds of email.",
+    (_field("id"), _field("name"), _field("category"), _field("lane"), _field("policy"), _field("on_unknown"),
+     _field("urgent"), _field("shared")),
+    'mailmux types create \'{"name": "login-code", "urgent": true}\'',
+)  # fmt: skip
+templates = _group(
+    "templates",
+    "templates",
+    "Write templates, look at what they make.",
+    (_field("id"), _field("name"), _field("published_version"), _made("created_at")),
+    "mailmux templates create @welcome.json",
+)
+webhooks = _group(
+    "webhooks",
+    "webhooks",
+    "Be told what becomes of emails.",
+    (_field("id"), _field("url"), _field("types"), _field("enabled"), _field("disabled_reason")),
+    'mailmux webhooks create \'{"url": "https://app.example.com/mail-events", "types": ["email.bounced"]}\'',
+)
+
+
+campaigns = _group(
+    "campaigns", "campaigns", "Send emails that belong together; pause, resume and cancel them.",
+    (_field("id"), _field("name"), _field("status"), _field("status_reason"), _field("per_minute"),
+     _made("created_at")),
+    'mailmux campaigns create \'{"name": "spring sale", "per_minute": 6000, "spend_cap": "25"}\'',
+)  # fmt: skip
+
+
+@campaigns.command()
+@click.argument("id")
+@over_http
+def pause(mailmux: Mailmux, as_json: bool, id: str) -> None:
+    """Send nothing more of it for now."""
+    show(mailmux.campaigns.pause(id), as_json, _print)
+
+
+@campaigns.command()
+@click.argument("id")
+@over_http
+def resume(mailmux: Mailmux, as_json: bool, id: str) -> None:
+    """Go on with it."""
+    show(mailmux.campaigns.resume(id), as_json, _print)
+
+
+@campaigns.command()
+@click.argument("id")
+@over_http
+def cancel(mailmux: Mailmux, as_json: bool, id: str) -> None:
+    """Take back what is unsent, for good."""
+    show(mailmux.campaigns.cancel(id), as_json, _print)
+
+
+@templates.command()
+@click.argument("id")
+@click.option("--var", "variables", multiple=True, metavar="NAME=VALUE")
+@over_http
+def preview(mailmux: Mailmux, as_json: bool, id: str, variables: tuple[str, ...]) -> None:
+    """Show what a template says with these variables."""
+    show(mailmux.templates.preview(id, pairs(variables, "--var")), as_json, _print)
+
+
+@templates.command()
+@click.argument("id")
+@click.argument("version", type=click.IntRange(1))
+@over_http
+def publish(mailmux: Mailmux, as_json: bool, id: str, version: int) -> None:
+    """Have emails from now on say what VERSION says."""
+    show(mailmux.templates.publish(id, version), as_json, _print)
+
+
+@webhooks.command()
+@click.argument("id")
+@over_http
+def test(mailmux: Mailmux, as_json: bool, id: str) -> None:
+    """Send a test message."""
+    show(mailmux.webhooks.test(id), as_json, _print)
+
+
+@webhooks.command()
+@click.argument("id")
+@click.option("--state", type=click.Choice(["waiting", "told", "failed"]))
+@click.option("--limit", type=click.IntRange(1), default=25, show_default=True)
+@over_http
+def messages(mailmux: Mailmux, as_json: bool, id: str, state: str | None, limit: int) -> None:
+    """Show what it was told, and how it answered."""
+    columns = (
+        _field("id"), _field("type"), _field("email_id"), _field("state"), _field("tries"), _field("answer"),
+        _field("error"), _made("created_at"),
+    )  # fmt: skip
+    show_list(mailmux.webhooks.messages(id, state=state), limit, as_json, columns)
+
+
+@webhooks.command()
+@click.argument("id")
+@click.option("--overlap-hours", type=click.FloatRange(0, 168), default=24.0, show_default=True)
+@over_http
+def rotate(mailmux: Mailmux, as_json: bool, id: str, overlap_hours: float) -> None:
+    """Give it a new secret; the former one signs too for a while."""
+    show(mailmux.webhooks.rotate(id, overlap_hours), as_json, _print)
+
+
+@webhooks.command()
+@click.argument("id")
+@click.argument("since", metavar="FROM")
+@click.argument("until", metavar="UNTIL")
+@click.option("--failed-only", is_flag=True, help="Only what it has not taken.")
+@over_http
+def replay(mailmux: Mailmux, as_json: bool, id: str, since: str, until: str, failed_only: bool) -> None:
+    """Tell a range again: 2030-01-31T00:00:00Z 2030-02-01T00:00:00Z."""
+    done = mailmux.webhooks.replay(id, since, until, failed_only=failed_only)
+    total, asked_at = done["messages"], done["asked_at"]
+    while done["has_more"]:
+        done = mailmux.webhooks.replay(id, since, until, failed_only=failed_only, asked_at=asked_at)
+        total += done["messages"]
+    show({"messages": total}, as_json, _print)
+
+
+def _print(thing: Any) -> None:
+    width = max((len(name) for name in thing), default=0)
+    for name, value in thing.items():
+        click.echo(f"{name.replace('_', ' '):{width}}  {text_of(value)}")
+
+
+def _json(given: str) -> dict[str, Any]:
+    try:
+        text = Path(given[1:]).read_text("utf-8") if given.startswith("@") else given
+        found = json.loads(text)
+    except OSError as error:
+        raise click.BadParameter(f"{given[1:]}: {error.strerror}", param_hint="FIELDS") from error
+    except ValueError as error:
+        raise click.BadParameter(f"no JSON: {error}", param_hint="FIELDS") from error
+    if not isinstance(found, dict):
+        raise click.BadParameter("a JSON object is wanted", param_hint="FIELDS")
+    return found

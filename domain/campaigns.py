@@ -1,0 +1,68 @@
+"""When a campaign is to stop by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+
+_GONE = ("sent", "delivered", "bounced", "complained")  # a provider had taken these
+_WAITING = ("scheduled", "queued", "deferred")
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """`spend_cap` None: none. Shares of what was sent, from `min_sent` on."""
+
+    spend_cap: Decimal | None
+    max_complaints: float
+    max_bounces: float
+    min_sent: int
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """`statuses`: emails by status; `lately`: sent in the last five minutes."""
+
+    statuses: Mapping[str, int]
+    lately: int
+    hard_bounces: int
+    spent: Decimal
+
+    @property
+    def total(self) -> int:
+        return sum(self.statuses.values())
+
+    @property
+    def sent(self) -> int:
+        """What a provider took."""
+        return sum(self.statuses.get(status, 0) for status in _GONE)
+
+    @property
+    def waiting(self) -> int:
+        return sum(self.statuses.get(status, 0) for status in _WAITING)
+
+    def seconds_left(self, per_minute: int | None) -> float | None:
+        """At the rate of the last five minutes, or as it is throttled; None: nobody can say."""
+        if not self.waiting:
+            return 0.0
+        rate = self.lately / 300
+        if per_minute is not None:
+            rate = min(rate, per_minute / 60) if rate else per_minute / 60
+        return self.waiting / rate if rate else None
+
+
+def why_stop(limits: Limits, progress: Progress) -> str | None:
+    """Why a campaign is to pause by itself; None: it goes on."""
+    if limits.spend_cap is not None and progress.spent >= limits.spend_cap:
+        return f"the spend cap of {limits.spend_cap.normalize():f} is reached"
+    sent = progress.sent
+    if sent < limits.min_sent or not sent:
+        return None
+    complaints = progress.statuses.get("complained", 0) / sent
+    if complaints >= limits.max_complaints:
+        return f"complaints: {complaints:.2%} of {sent} emails"
+    bounces = progress.hard_bounces / sent
+    if bounces >= limits.max_bounces:
+        return f"hard bounces: {bounces:.2%} of {sent} emails"
+    return None

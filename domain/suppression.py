@@ -1,0 +1,140 @@
+"""Who is not written to any more: what puts an address on a user's list, and what an entry stops.
+
+An entry has a scope: `all` stops every email, `marketing` every email of a type of that category, `type:NAME` those of
+one type. Throttling and policy never put anybody on the list: they are the sender's matter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import StrEnum
+from typing import Final
+from uuid import UUID
+
+from domain.events import BounceClass, DeliveryEvent, EventType, RejectReason
+from domain.message import Recipient, Submission
+
+ALL: Final = "all"
+MARKETING: Final = "marketing"
+OF_TYPE: Final = "type:"
+
+STRIKES: Final = 3  # soft bounces …
+STRIKE_DAYS: Final = 7  # … in so many days, which stop an address for as long
+
+
+class Cause(StrEnum):
+    """Why an address is on the list."""
+
+    HARD_BOUNCE = "hard_bounce"
+    SOFT_BOUNCES = "soft_bounces"
+    COMPLAINT = "complaint"
+    UNSUBSCRIBED = "unsubscribed"
+    PROVIDER = "provider"
+    MANUAL = "manual"
+    IMPORTED = "imported"
+
+
+class Reach(StrEnum):
+    """How far a cause reaches, before the email's type is known. `ITS_KIND`: marketing, or the one other type."""
+
+    ALL = "all"
+    MARKETING = "marketing"
+    ITS_KIND = "its_kind"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What an event means for the list. SOFT_BOUNCES is one of those that it takes."""
+
+    cause: Cause
+    reach: Reach
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """An entry as far as sending cares."""
+
+    scope: str
+    cause: Cause
+    expires_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What an event says of somebody who was written to."""
+
+    job_id: UUID
+    address: str
+    cause: Cause
+    reach: Reach
+    source: str
+    detail: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """Somebody who was to receive an email, and why they do not."""
+
+    recipient: Recipient
+    cause: Cause
+
+    @property
+    def reason(self) -> str:
+        return f"on the suppression list: {self.cause.value}"
+
+
+_POLICY = frozenset({RejectReason.BLOCKED, RejectReason.SPAM, RejectReason.TIMED_OUT})
+# RFC 3463: system, network, protocol, security and policy. Nothing of it is about the address.
+_NOT_THE_ADDRESS = (".3.", ".4.", ".5.", ".7.")
+_BY_PROVIDER = {
+    RejectReason.INVALID: Reach.ALL,
+    RejectReason.BOUNCED: Reach.ALL,
+    RejectReason.SPAM: Reach.ITS_KIND,
+    RejectReason.UNSUBSCRIBED: Reach.MARKETING,
+}
+
+
+def judge(event: DeliveryEvent) -> Verdict | None:
+    """What an event of a provider means for its recipient; None: nothing."""
+    match event.type:
+        case EventType.COMPLAINED:
+            return Verdict(Cause.COMPLAINT, Reach.ITS_KIND)
+        case EventType.UNSUBSCRIBED:
+            return Verdict(Cause.UNSUBSCRIBED, Reach.MARKETING)
+        case EventType.REJECTED if event.reject_reason in _BY_PROVIDER:
+            return Verdict(Cause.PROVIDER, _BY_PROVIDER[event.reject_reason])
+        case EventType.BOUNCED if _is_of_the_address(event):
+            hard = event.bounce is BounceClass.HARD
+            return Verdict(Cause.HARD_BOUNCE if hard else Cause.SOFT_BOUNCES, Reach.ALL)
+    return None
+
+
+def _is_of_the_address(event: DeliveryEvent) -> bool:
+    if event.bounce is None or event.reject_reason in _POLICY:
+        return False
+    code = event.status_code or ""
+    return not any(code[1:].startswith(group) for group in _NOT_THE_ADDRESS)
+
+
+def normalized(address: str) -> str:
+    """The form in which addresses are compared: no mailbox host that matters tells upper from lower case."""
+    return address.strip().lower()
+
+
+def without(submission: Submission, left_out: Collection[Recipient]) -> Submission:
+    """The email as it goes to the others."""
+    envelope = submission.envelope
+    kept = tuple(r for r in envelope.recipients if r not in left_out)
+    return replace(submission, envelope=replace(envelope, recipients=kept))
+
+
+def stopped_by(listings: Iterable[Listing], email_type: str, marketing: bool, now: datetime) -> Cause | None:
+    """Why an email of this type does not go to somebody with these entries; None: it goes."""
+    for one in listings:
+        if one.expires_at is not None and one.expires_at <= now:
+            continue
+        if one.scope in (ALL, OF_TYPE + email_type) or (marketing and one.scope == MARKETING):
+            return one.cause
+    return None

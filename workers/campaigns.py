@@ -1,0 +1,69 @@
+"""Campaigns that are to stop by themselves, and those that were cancelled while workers held some of their emails."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Protocol
+from uuid import UUID
+
+from sqlalchemy import RowMapping
+
+from db.repositories.campaigns import Campaigns
+from db.repositories.emails import EmailQuery, Emails
+from domain.campaigns import Limits, Progress, why_stop
+from domain.ports import Log
+
+_ROWS = 2000  # emails in a transaction
+
+
+class Unit(Protocol):
+    @property
+    def campaigns(self) -> Campaigns: ...
+
+    @property
+    def emails(self) -> Emails: ...
+
+    def commit(self) -> None: ...
+
+
+Units = Callable[[], AbstractContextManager[Unit]]
+
+
+def watch(units: Units, ids: Callable[[], UUID], log: Log) -> None:
+    """Pause what bounces, is complained about or has spent too much; take back what is left of cancelled ones."""
+    with units() as unit:
+        moving = unit.campaigns.to_watch()
+    for row in moving:
+        if row["status"] == "cancelled":
+            take_back(units, row["user_id"], row["id"], ids)
+            continue
+        with units() as unit:
+            reason = why_stop(limits_of(row), progress_of(unit.campaigns.progress(row["id"])))
+            if reason is None:
+                continue
+            now = unit.campaigns.lock(row["user_id"], row["id"])
+            if now is not None and now["status"] == "active":
+                unit.campaigns.set_status(row["id"], "paused", reason, ids())
+                unit.commit()
+                log.warning("campaign_paused", campaign=str(row["id"]), reason=reason)
+
+
+def take_back(units: Units, user_id: UUID, campaign: UUID, ids: Callable[[], UUID]) -> int:
+    """Cancel what of a campaign no worker holds; returns how many emails."""
+    total = 0
+    while True:
+        with units() as unit:
+            taken = unit.emails.cancel_many(user_id, EmailQuery(campaign_id=campaign), _ROWS, ids)
+            unit.commit()
+        total += len(taken)
+        if len(taken) < _ROWS:
+            return total
+
+
+def limits_of(row: RowMapping) -> Limits:
+    return Limits(row["spend_cap"], row["max_complaints"], row["max_bounces"], row["min_sent"])
+
+
+def progress_of(row: RowMapping) -> Progress:
+    return Progress(row["statuses"] or {}, row["lately"], row["hard_bounces"], row["spent"])

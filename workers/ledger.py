@@ -1,0 +1,84 @@
+"""What the ledger and the breakers are told of a route and of its reply: values, no work."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from decimal import Decimal
+from uuid import UUID
+
+from domain.attempt import Attempt, Outcome
+from domain.delivery import Ending, Opening
+from domain.errors import ProviderError, RateLimited, SenderNotVerified
+from domain.ports import Letter
+from routing.breaker import sign_of
+from routing.live import Signal
+from workers.planning import Parcel, Route
+from workers.sending import Outgoing, Reply
+
+NOT_ATTEMPTED = "not_attempted"  # the ledger's word for an attempt that never reached the wire
+_HIGHEST_COST = Decimal("999999.99999999")  # that the ledger's column holds
+
+
+def outgoing(attempt_id: UUID, route: Route) -> Outgoing:
+    candidate = route.candidate
+    return Outgoing(candidate.provider_id, candidate.provider, Letter(route.parcel.submission, attempt_id))
+
+
+def opening(attempt_id: UUID, route: Route) -> Opening:
+    submission, candidate = route.parcel.submission, route.candidate
+    return Opening(
+        attempt_id=attempt_id,
+        job_id=submission.id,
+        provider_id=candidate.provider_id,
+        round=route.parcel.case.round,
+        recipients=submission.recipient_count,
+        cost=min(candidate.cost, _HIGHEST_COST),
+        currency=candidate.currency,
+        decision=route.decision.kept(),
+    )
+
+
+def ending(attempt_id: UUID, route: Route, reply: Reply) -> Ending:
+    if reply.error is not None:
+        refused = None
+        if isinstance(reply.error, SenderNotVerified):
+            refused = (route.candidate.provider_id, route.parcel.submission.envelope.sender.domain)
+        return Ending(
+            attempt_id,
+            reply.error.outcome,
+            reply.error.code,
+            storable(reply.error.detail),
+            latency_ms=reply.latency_ms,
+            refused_sender=refused,
+        )
+    if reply.sent is None:
+        return Ending(attempt_id, Outcome.NOT_SENT, NOT_ATTEMPTED, "the worker's lease had passed")
+    message_id = storable(reply.sent.provider_message_id)
+    return Ending(attempt_id, Outcome.ACCEPTED, provider_message_id=message_id, latency_ms=reply.latency_ms)
+
+
+def storable(text: str | None) -> str | None:
+    """A provider's words without what PostgreSQL's text cannot hold: NUL and lone surrogates."""
+    return text and text.replace("\0", "").encode("utf-8", "replace").decode()
+
+
+def after(attempt_id: UUID, route: Route, error: ProviderError) -> Parcel:
+    """The email with this try in its history."""
+    parcel, candidate = route.parcel, route.candidate
+    attempt = Attempt(
+        id=attempt_id,
+        job_id=parcel.submission.id,
+        provider_id=candidate.provider_id,
+        provider=candidate.provider,
+        round=parcel.case.round,
+        outcome=error.outcome,
+        error=error.code,
+    )
+    return replace(parcel, case=replace(parcel.case, attempts=(*parcel.case.attempts, attempt), held=False))
+
+
+def signal(route: Route, error: ProviderError | None) -> Signal:
+    retry_after = error.retry_after if isinstance(error, RateLimited) else None
+    cause = "" if error is None else error.code
+    candidate = route.candidate
+    return Signal(candidate.provider_id, sign_of(error), candidate.probe, cause, retry_after)

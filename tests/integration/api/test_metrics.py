@@ -147,7 +147,8 @@ def test_a_path_makes_no_label_of_its_own(database_url: str, redis_url: str):
     for path in (f"/v1/emails/{new_id()}", f"/v1/emails/{new_id()}", "/nothing/here", "/nothing/there"):
         api.get(path)
     found = figures(api.get("/metrics"))["mailmux_request_seconds_count"]
-    assert len(found) == 2
+    # Other processes' counts come when they come: those of the scrapes of an earlier test among them.
+    assert {labels[1] for labels in found} - {"/metrics"} == {"/v1/emails/<uuid:email_id>", "none"}
     assert by(found, "none") == 2
 
 

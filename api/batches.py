@@ -12,11 +12,13 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, WithJsonSc
 from api.deps import Limits
 from api.errors import FieldError, pointer
 from api.fields import Body, Out
+from api.keeping import ENTRY_KEY
+from api.payload import fingerprint
 from api.requests import field_errors
 from api.schemas.attachments import AttachmentIn
-from api.schemas.posting import EmailCreate
+from api.schemas.posting import EmailCreate, IdempotencyKey
 from domain.files import MOST_FILES
-from domain.intake import Draft, Objection
+from domain.intake import Draft, Objection, Once
 from domain.lifecycle import Status
 
 MOST = 1000  # emails of one batch
@@ -32,6 +34,28 @@ _Fields = Annotated[
         }
     ),
 ]
+_Entry = Annotated[
+    dict[str, Any],
+    WithJsonSchema(
+        {
+            "type": "object",
+            "description": "Fields of an email, as POST /v1/emails takes them; and a key of its own.",
+            "properties": {
+                ENTRY_KEY: {
+                    "type": "string",
+                    "minLength": 1,
+                    "maxLength": 256,
+                    "pattern": "^[\\x21-\\x7e]+$",
+                    "description": "Makes the entry safe to repeat in any batch: the same key and fields, with what "
+                    "the defaults give, are one email. Another email under a key is refused.",
+                }
+            },
+            "additionalProperties": True,
+        }
+    ),
+]
+_KEY = TypeAdapter(IdempotencyKey)
+ENTRY = "POST /v1/emails/batch, an entry"  # the scope of the entries' keys
 
 
 class BatchCreate(Body):
@@ -58,7 +82,7 @@ class BatchCreate(Body):
         description="strict: all emails are accepted, or none. permissive: those that are right are accepted.",
     )
     defaults: _Fields = Field(default={}, description="Fields for every entry that does not have them.")
-    emails: list[_Fields] = Field(min_length=1, max_length=MOST, description="One entry per email.")
+    emails: list[_Entry] = Field(min_length=1, max_length=MOST, description="One entry per email.")
 
 
 class ProblemInItem(Out):
@@ -75,6 +99,7 @@ class BatchResult(Out):
     index: int = Field(description="The entry's place in `emails`.")
     status: Status | Literal["rejected"]
     id: UUID | None = None
+    replayed: bool = Field(default=False, description="It was accepted before, under the entry's key.")
     errors: list[ProblemInItem] = Field(default=[])
 
 
@@ -99,19 +124,51 @@ def read(batch: BatchCreate, limits: Limits) -> Reading:
     drafts: list[Draft] = []
     errors: dict[int, list[FieldError]] = {}
     defaults, shared = _with_files_read(batch)
-    for item, entry in enumerate(batch.emails):
+    keys = _Keys(batch, limits)
+    for item, whole in enumerate(batch.emails):
+        entry = {name: value for name, value in whole.items() if name != ENTRY_KEY}
         inherited = [] if "attachments" in entry else shared
+        once, found = keys.read(item, whole) if ENTRY_KEY in whole else (None, [])
+        found += inherited
         try:
             email = EmailCreate.model_validate({**defaults, **entry}, context=limits)
         except ValidationError as error:
-            found = [_placed(batch, item, one) for one in field_errors(error, "pointer")]
-            errors[item] = [*found, *inherited]
+            errors[item] = [*(_placed(batch, item, one) for one in field_errors(error, "pointer")), *found]
         else:
-            if inherited:
-                errors[item] = inherited
+            if found:
+                errors[item] = found
             else:
-                drafts.append(email.draft(item))
+                drafts.append(replace(email.draft(item), once=once) if once else email.draft(item))
     return Reading(drafts, errors)
+
+
+class _Keys:
+    """The keys of the entries of one batch."""
+
+    def __init__(self, batch: BatchCreate, limits: Limits) -> None:
+        self._batch, self._limits = batch, limits
+        self._defaults: dict[str, str] | None = None
+        self._first: dict[str, int] = {}
+
+    def read(self, item: int, entry: Mapping[str, Any]) -> tuple[Once | None, list[FieldError]]:
+        place = f"/emails/{item}/{ENTRY_KEY}"
+        try:
+            key = _KEY.validate_python(entry[ENTRY_KEY], strict=True)
+        except ValidationError as error:
+            return None, [replace(one, name=place) for one in field_errors(error, "pointer")]
+        if (first := self._first.setdefault(key, item)) != item:
+            return None, [FieldError("pointer", place, "repeated", f"the key of /emails/{first} too")]
+        return Once(ENTRY, key, self._hash(entry), self._limits.idempotency_ttl), []
+
+    def _hash(self, entry: Mapping[str, Any]) -> bytes:
+        """Of the entry with what the defaults give, which are read once: they may have megabytes of attachments."""
+        if self._defaults is None:
+            self._defaults = _hashes(self._batch.defaults)
+        return fingerprint({**self._defaults, **_hashes(entry)})
+
+
+def _hashes(fields: Mapping[str, Any]) -> dict[str, str]:
+    return {name: fingerprint({name: value}).hex() for name, value in fields.items() if name != ENTRY_KEY}
 
 
 def _with_files_read(batch: BatchCreate) -> tuple[dict[str, Any], list[FieldError]]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from uuid import UUID
 
 from api import intake
-from api.intake import Result
+from api.keeping import Result
 from domain.errors import StorageUnavailable
 from domain.intake import Draft, Handover, Once, Receipt, Sender
 from domain.ports import DeliveryQueue, IntakeWork

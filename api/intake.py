@@ -9,15 +9,13 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
+from api.keeping import Book, Result
 from domain.intake import (
     Accepted,
     Draft,
     Entry,
     Handover,
-    KeyTaken,
-    Memo,
     Objection,
-    Once,
     Receipt,
     Refused,
     Sender,
@@ -36,10 +34,9 @@ _NO_LINK = (
     "address"
 )
 
+_NO_ID = UUID(int=0)
+
 log = logging.getLogger(__name__)
-
-
-Result = Receipt | Refused | KeyTaken | SenderGone
 
 
 def accept(
@@ -61,35 +58,27 @@ def accept(
     """
     with units() as unit:
         around = _survey(unit, handovers, public_url)
-        results: list[Result | None] = [_refusal(h, around) for h in handovers]
         stops = _stops(unit, handovers, around)
         answers = [
             [Accepted(ids(), _first_status(d, around.now, stops.get(id(d), ())), d.item) for d in h.drafts]
             for h in handovers
         ]
-        # A request that was answered before gets its answer, whatever could be said against it now.
-        asked = [
-            place
-            for place, h in enumerate(handovers)
-            if h.once is not None and not isinstance(results[place], SenderGone)
+        book = Book(unit.intake, around.now)
+        wrong = _objections(handovers, answers, around, book)
+        results: list[Result | None] = [
+            _result(h.sender, found, around) for h, found in zip(handovers, wrong, strict=True)
         ]
-        memos = [_memo(handovers[place], answers[place], around.now) for place in asked]
-        for place, before in zip(asked, unit.intake.remember(memos) if memos else (), strict=True):
-            if isinstance(before, KeyTaken):
-                results[place] = before
-            elif before is not None:
-                results[place] = Receipt(tuple(before), replayed=True)
-        refused = [m for place, m in zip(asked, memos, strict=True) if isinstance(results[place], Refused)]
-        if refused:
-            unit.intake.forget(refused)
+        book.requests(handovers, answers, results)
         entries = [
             _entry(draft, email, h.sender, around, stops.get(id(draft), ()))
             for h, answer, result in zip(handovers, answers, results, strict=True)
             if result is None
             for draft, email in zip(h.drafts, answer, strict=True)
+            if not email.replayed
         ]
         if entries:
             unit.intake.add(_spread(unit, entries, around))
+        if None in results:
             unit.commit()
     _ring(queue, {e.submission.lane for e in entries if e.status is Status.QUEUED})
     return [result or Receipt(tuple(answer)) for result, answer in zip(results, answers, strict=True)]
@@ -99,8 +88,11 @@ def review(
     unit: IntakeWork, sender: Sender, drafts: Sequence[Draft], public_url: str | None = None
 ) -> list[Objection]:
     """Say what `accept` would object to, writing nothing."""
-    around = _survey(unit, [Handover(sender, drafts)], public_url)
-    return [o for draft in drafts for o in _object(draft, sender.user_id, around)]
+    asked = [Handover(sender, drafts)]
+    around = _survey(unit, asked, public_url)
+    # The unit is left without a commit, and what the book has kept with it.
+    nobody = [[Accepted(_NO_ID, Status.QUEUED, draft.item) for draft in drafts]]
+    return list(_objections(asked, nobody, around, Book(unit.intake, around.now))[0])
 
 
 def draw_up(
@@ -123,17 +115,29 @@ def _survey(unit: IntakeWork, handovers: Sequence[Handover], public_url: str | N
     return replace(found, public_url=public_url)
 
 
-def _refusal(handover: Handover, around: Surroundings) -> Refused | SenderGone | None:
-    sender = handover.sender
+def _objections(
+    handovers: Sequence[Handover], answers: Sequence[list[Accepted]], around: Surroundings, book: Book
+) -> list[list[Objection]]:
+    """What is wrong with each request's entries. Those that were accepted before get their places in `answers`, and
+    nothing is said against them.
+    """
+    wrong = book.entries(handovers, answers)
+    return [
+        [
+            o
+            for draft, email in zip(h.drafts, answer, strict=True)
+            if not email.replayed
+            for o in _object(draft, h.sender.user_id, around)
+        ]
+        + list(keys)
+        for h, answer, keys in zip(handovers, answers, wrong, strict=True)
+    ]
+
+
+def _result(sender: Sender, wrong: Sequence[Objection], around: Surroundings) -> Result | None:
     if sender.api_key_id is not None and sender.api_key_id not in around.keys:
         return SenderGone()
-    objections = [o for draft in handover.drafts for o in _object(draft, sender.user_id, around)]
-    return Refused(objections) if objections else None
-
-
-def _memo(handover: Handover, answer: Sequence[Accepted], now: datetime) -> Memo:
-    assert handover.once is not None
-    return Memo(handover.sender.user_id, _kept_long_enough(handover.once, handover.drafts, now), answer)
+    return Refused(wrong) if wrong else None
 
 
 def _stops(
@@ -231,12 +235,6 @@ def _first_status(draft: Draft, now: datetime, left_out: Sequence[LeftOut] = ())
     if len(left_out) == len(draft.envelope.recipients):
         return Status.SUPPRESSED
     return Status.SCHEDULED if draft.send_at is not None and draft.send_at > now else Status.QUEUED
-
-
-def _kept_long_enough(once: Once, drafts: Sequence[Draft], now: datetime) -> Once:
-    """A scheduled email's key outlives its sending: the caller may ask again until then."""
-    last = max((draft.send_at for draft in drafts if draft.send_at is not None), default=now)
-    return Once(once.route, once.key, once.request_hash, once.keep + max(last - now, timedelta()))
 
 
 def _object(draft: Draft, user_id: UUID, around: Surroundings) -> list[Objection]:

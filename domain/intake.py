@@ -39,7 +39,8 @@ class Draft:
     `item` is its place in the request; `objections`: what is wrong with it already, where its content could not be
     made; intake refuses it then, unless the request was answered before. `template`: what its content is made of;
     `resend_of`: the email whose place it takes.
-    `wanted` are the files that it asks for, `files` the same once they are kept.
+    `wanted` are the files that it asks for, `files` the same once they are kept. `once`: what makes the entry of a
+    batch safe to repeat by itself.
     """
 
     message: Message
@@ -59,6 +60,7 @@ class Draft:
     wanted: tuple[WantedFile, ...] = ()
     files: tuple[StoredFile, ...] = ()
     resend_of: UUID | None = None
+    once: Once | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,11 +129,14 @@ class Handover:
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """An email that is now ours to deliver. `item` is its place in the request."""
+    """An email that is now ours to deliver. `item` is its place in the request. `replayed`: it was accepted before,
+    under its entry's key.
+    """
 
     id: UUID
     status: Status
     item: int = 0
+    replayed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,7 +35,8 @@ def create(header: SendHeaders, body: BatchCreate) -> Response:
     `rejected` are committed.
 
     An Idempotency-Key covers the whole batch: the same body gets the same results, marked
-    `Idempotent-Replayed: true`.
+    `Idempotent-Replayed: true`. An entry may have an `idempotency_key` of its own: in whatever batch it comes again,
+    it is the email that was accepted before, marked `replayed`.
     """
     reading = batches.read(body, dependencies().limits)
     wrong: Wrong = dict(reading.errors)
@@ -78,7 +79,9 @@ def _results(body: BatchCreate, receipt: Receipt, wrong: Mapping[int, list[Field
     results = []
     for index in range(len(body.emails)):
         if (email := accepted.get(index)) is not None:
-            results.append(BatchResult(index=index, status=email.status, id=email.id))
+            results.append(
+                BatchResult(index=index, status=email.status, id=email.id, replayed=email.replayed)
+            )
             continue
         errors = wrong.get(index) or [
             FieldError("pointer", f"/emails/{index}", "refused_before", "it was refused at the first request")

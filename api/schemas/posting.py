@@ -284,15 +284,15 @@ class SendQuery(Body):
     dry_run: bool = Field(default=False, description="Say what would be sent, and by whom; accept nothing.")
 
 
+IdempotencyKey = Annotated[str, Field(min_length=1, max_length=256, pattern=r"^[\x21-\x7e]+$")]
+
+
 class SendHeaders(BaseModel):
     """Header fields of a request that sends."""
 
-    idempotency_key: str | None = Field(
+    idempotency_key: IdempotencyKey | None = Field(
         default=None,
         alias="Idempotency-Key",
-        min_length=1,
-        max_length=256,
-        pattern=r"^[\x21-\x7e]+$",
         description="Makes it safe to ask again: the same key and body give the same answer, and one email.",
     )
 

@@ -277,7 +277,9 @@ class Intake:
         if bytes(before.request_hash) != memo.once.request_hash:
             return KeyTaken(key)
         return [
-            Accepted(UUID(email["id"]), Status(email["status"]), email.get("item", 0))
+            Accepted(
+                UUID(email["id"]), Status(email["status"]), email.get("item", 0), email.get("replayed", False)
+            )
             for email in before.response["emails"]
         ]
 
@@ -309,4 +311,9 @@ def _bytea(raw: bytes) -> str:
 
 
 def _answer_json(answer: Sequence[Accepted]) -> str:
-    return json_text({"emails": [{"id": e.id, "status": e.status.value, "item": e.item} for e in answer]})
+    return json_text({"emails": [_accepted_row(email) for email in answer]})
+
+
+def _accepted_row(email: Accepted) -> dict[str, Any]:
+    row = {"id": email.id, "status": email.status.value, "item": email.item}
+    return row | {"replayed": True} if email.replayed else row

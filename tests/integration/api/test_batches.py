@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -14,6 +16,10 @@ DEFAULTS = {name: value for name, value in EMAIL.items() if name != "to"}
 
 def batch(*emails: dict[str, Any], **more: Any) -> dict[str, Any]:
     return {"defaults": DEFAULTS, "emails": list(emails)} | more
+
+
+def key(name: str) -> dict[str, str]:
+    return {"Idempotency-Key": name}
 
 
 def to(number: int, **more: Any) -> dict[str, Any]:
@@ -130,3 +136,96 @@ def test_what_is_no_batch_is_named(member: Caller, body: dict[str, Any], pointer
 def test_lanes_of_a_batch_are_rung_once_each(world: World, member: Caller) -> None:
     member.post("/v1/emails/batch", batch(to(1), to(2, email_type="marketing"), to(3)))
     assert [lane.value for lane in world.bell.rings] == ["bulk", "transactional"]
+
+
+def test_an_entry_with_a_key_of_its_own_is_one_email_in_whatever_batch(world: World, member: Caller) -> None:
+    first = member.post("/v1/emails/batch", batch(to(1, idempotency_key="one"), to(2))).get_json()
+    again = batch(to(1, idempotency_key="one"), to(3, idempotency_key="three"))
+    answer = member.post("/v1/emails/batch", again, headers=key("b"))
+    assert answer.status_code == 202, answer.get_json()
+    one, three = answer.get_json()["results"]
+    assert (one["id"], one["replayed"]) == (first["results"][0]["id"], True)
+    assert three["replayed"] is False
+    assert count(world, member, "email_jobs") == 3
+    repeated = member.post("/v1/emails/batch", again, headers=key("b"))
+    assert repeated.get_json() == answer.get_json()
+    assert repeated.headers["Idempotent-Replayed"] == "true"
+    all_again = member.post("/v1/emails/batch", again, headers=key("c")).get_json()
+    assert [r["id"] for r in all_again["results"]] == [one["id"], three["id"]]
+    assert member.post("/v1/emails/batch", again, headers=key("c")).get_json() == all_again
+    assert count(world, member, "email_jobs") == 3
+
+
+def test_an_entry_says_the_same_where_the_defaults_say_it(world: World, member: Caller) -> None:
+    whole = {**DEFAULTS, **to(1)}
+    by_defaults = member.post("/v1/emails/batch", batch(to(1, idempotency_key="k"))).get_json()
+    by_itself = member.post("/v1/emails/batch", {"emails": [whole | {"idempotency_key": "k"}]}).get_json()
+    assert by_itself["results"][0]["id"] == by_defaults["results"][0]["id"]
+    assert count(world, member, "email_jobs") == 1
+
+
+def test_a_key_of_an_entry_that_was_used_for_another_email_is_refused(world: World, member: Caller) -> None:
+    member.post("/v1/emails/batch", batch(to(1, idempotency_key="k")))
+    other = batch(to(2, idempotency_key="k"), to(3, idempotency_key="new"))
+    refused = member.post("/v1/emails/batch", other, headers=key("b"))
+    assert refused.status_code == 422
+    assert [(e["pointer"], e["code"]) for e in refused.get_json()["errors"]] == [
+        ("/emails/0/idempotency_key", "reused")
+    ]
+    right = member.post("/v1/emails/batch", other | {"mode": "permissive"}, headers=key("b")).get_json()
+    assert [r["status"] for r in right["results"]] == ["rejected", "queued"]
+    assert right["results"][0]["errors"][0]["code"] == "reused"
+    assert right["results"][1]["replayed"] is False  # the refused batch has left no key behind
+    assert count(world, member, "email_jobs") == 2
+
+
+def test_an_entry_that_was_accepted_is_answered_though_its_time_has_passed(
+    world: World, member: Caller
+) -> None:
+    entry = to(1, idempotency_key="k", send_at=(datetime.now(UTC) + timedelta(minutes=5)).isoformat())
+    first = member.post("/v1/emails/batch", batch(entry)).get_json()
+    with world.later("10 minutes"):
+        again = member.post("/v1/emails/batch", batch(entry))
+    assert again.status_code == 202, again.get_json()
+    assert again.get_json()["results"][0]["id"] == first["results"][0]["id"]
+
+
+def test_keys_of_entries_are_each_users_own(world: World, member: Caller) -> None:
+    one, other = (
+        who.post("/v1/emails/batch", batch(to(1, idempotency_key="k"))).get_json()
+        for who in (member, world.user())
+    )
+    assert one["results"][0]["id"] != other["results"][0]["id"]
+
+
+@pytest.mark.parametrize(
+    ("entries", "named"),
+    [
+        ([to(1, idempotency_key="")], {"/emails/0/idempotency_key"}),
+        (
+            [to(1, idempotency_key=7), to(2, idempotency_key="a b")],
+            {"/emails/0/idempotency_key", "/emails/1/idempotency_key"},
+        ),
+        (
+            [to(1, idempotency_key="k"), {"to": ["x"], "idempotency_key": "k"}],
+            {"/emails/1/idempotency_key", "/emails/1/to/0"},
+        ),
+        ([to(1, idempotency_key="k" * 257)], {"/emails/0/idempotency_key"}),
+    ],
+)
+def test_keys_of_entries_that_are_wrong_are_named(
+    member: Caller, entries: list[dict[str, Any]], named: set[str]
+) -> None:
+    answer = member.post("/v1/emails/batch", batch(*entries))
+    assert answer.status_code == 422
+    assert {e["pointer"] for e in answer.get_json()["errors"]} == named
+
+
+def test_batches_that_race_with_the_same_entries_accept_each_once(world: World, member: Caller) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        asked = batch(*(to(n, idempotency_key=f"k{n}") for n in range(5)))
+        answers = list(pool.map(lambda _: member.post("/v1/emails/batch", asked), range(16)))
+    assert {a.status_code for a in answers} <= {202, 409}
+    ids = {r["id"] for a in answers if a.status_code == 202 for r in a.get_json()["results"]}
+    assert len(ids) == 5
+    assert count(world, member, "email_jobs") == 5

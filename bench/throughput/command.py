@@ -79,6 +79,7 @@ def _show(found: dict[str, Any], markdown: bool) -> None:
             s["name"], f"{s['emails_per_second']:,}", f"{s['cpu_us_per_email']:,}",
             ", ".join(f"{process} {us:,}" for process, us in s["cpu_us_by_process"].items()),
             _number(s["accept_p50_ms"]), _number(s["accept_p99_ms"]),
+            _number(s["accept_to_provider_p50_ms"]), _number(s["accept_to_provider_p99_ms"]),
         ]
         for s in found["systems"]
     ]  # fmt: skip
@@ -88,7 +89,19 @@ def _show(found: dict[str, Any], markdown: bool) -> None:
         for g in found["goals"]
     ]  # fmt: skip
     tables = (
-        (["system", "emails/s", "CPU µs/email", "by process", "accept p50 ms", "p99 ms"], systems),
+        (
+            [
+                "system",
+                "emails/s",
+                "CPU µs/email",
+                "by process",
+                "accept p50 ms",
+                "p99 ms",
+                "to provider p50 ms",
+                "p99 ms",
+            ],
+            systems,
+        ),
         (["figure", "what", "floor", "goal", "measured", "reached"], goals),
     )
     for head, rows in tables:

@@ -139,4 +139,6 @@ def _system(name: str, runs: Sequence[Measured]) -> dict[str, Any]:
         "cpu_us_by_process": {p: round(median(m.cpu[p] for m in runs)) for p in runs[0].cpu},
         "accept_p50_ms": middle([m.p50_ms for m in runs]),
         "accept_p99_ms": middle([m.p99_ms for m in runs]),
+        "accept_to_provider_p50_ms": middle([m.way_p50_ms for m in runs]),
+        "accept_to_provider_p99_ms": middle([m.way_p99_ms for m in runs]),
     }

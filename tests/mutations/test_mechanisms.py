@@ -194,11 +194,18 @@ MUTATIONS = [
     ),
     Mutation(
         "an idempotency key is kept with the emails it accepted",
-        "api/intake.py",
-        "            elif before is not None:\n"
-        "                results[place] = Receipt(tuple(before), replayed=True)\n",
-        "",
+        "api/keeping.py",
+        "before if isinstance(before, KeyTaken) else Receipt(tuple(before), replayed=True)",
+        "before if isinstance(before, KeyTaken) else None",
         "tests/integration/api/test_emails.py::test_a_hundred_requests_at_once_with_one_key_make_one_email",
+    ),
+    Mutation(
+        "an entry of a batch is known by its key",
+        "api/keeping.py",
+        "                answers[place][at] = replace(before[0], item=draft.item, replayed=True)\n",
+        "                continue\n",
+        "tests/integration/api/test_batches.py"
+        "::test_an_entry_with_a_key_of_its_own_is_one_email_in_whatever_batch",
     ),
     Mutation(
         "an event waits for the end of its attempt",

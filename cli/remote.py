@@ -35,7 +35,7 @@ def over_http(command: F) -> F:
         with clear_errors():
             return command(Mailmux(url, key), as_json, **given)
 
-    return wrapped  # type: ignore[return-value]
+    return wrapped  # type: ignore[return-value]  # click reads what a caller gives, and knows it by its own types
 
 
 @contextmanager

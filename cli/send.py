@@ -53,7 +53,7 @@ def send(mailmux: Mailmux, as_json: bool, wait: float, idempotency_key: str | No
     end = time.monotonic() + wait
     email = mailmux.emails.get(accepted["id"])
     while email["status"] in _MOVING and time.monotonic() < end:
-        time.sleep(_POLL)
+        time.sleep(_POLL)  # between two looks at the status
         email = mailmux.emails.get(accepted["id"])
     show(email, as_json, print_email)
     if email["status"] in ("failed", "expired", "suppressed"):

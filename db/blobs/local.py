@@ -75,6 +75,7 @@ class LocalStore:
         except OSError as error:
             raise FilesUnavailable(_words(error)) from error
 
+    # A directory gives no links: the API serves its files. The arguments are the port's.
     def link(self, key: str, filename: str, content_type: str, seconds: int) -> str | None:  # noqa: ARG002
         return None
 

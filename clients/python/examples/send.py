@@ -14,7 +14,7 @@ for _ in range(100):
     email = mailmux.emails.get(email_id)
     if email["status"] not in ("queued", "sending", "deferred"):
         break
-    time.sleep(0.1)
+    time.sleep(0.1)  # between two looks at the status
 print(email["status"], email["provider"])
 for attempt in email["attempts"]:
     print(attempt["provider"], attempt["outcome"], attempt["decision"]["explanation"])

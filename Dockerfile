@@ -21,5 +21,6 @@ EXPOSE 8025
 # Of the API, which is what the image runs by itself; docker-compose.yml has that of the workers.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=6 \
     CMD ["python", "-c", "from urllib.request import urlopen; urlopen('http://127.0.0.1:8025/readyz', timeout=4)"]
-CMD ["granian", "--interface", "wsgi", "--no-ws", "--log-level", "error", "--host", "0.0.0.0", "--port", "8025", \
-    "--workers", "1", "--blocking-threads", "16", "--backpressure", "16", "--respawn-failed-workers", "wiring.wsgi:app"]
+CMD ["granian", "--interface", "wsgi", "--http", "1", "--no-ws", "--log-level", "error", "--host", "0.0.0.0", \
+    "--port", "8025", "--workers", "1", "--blocking-threads", "16", "--backpressure", "512", \
+    "--respawn-failed-workers", "wiring.wsgi:app"]

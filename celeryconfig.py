@@ -53,10 +53,13 @@ _duties = {
     "forget_idempotency_keys": _upkeep.forget_keys_seconds,
     "purge": _upkeep.purge_seconds,
     "repeat_calls": _upkeep.repeat_seconds,
+    "look_up": _upkeep.look_up_seconds,
     "read_reports": _upkeep.reports_seconds,
     "collect_files": _upkeep.collect_files_seconds,
     "watch_campaigns": _upkeep.campaigns_seconds,
     "check_domains": _upkeep.domains_seconds,
+    "erase": _upkeep.erase_seconds,
+    "add_up_stats": _upkeep.stats_seconds,
 }
 beat_scheduler = "wiring.beat:DutyScheduler"
 beat_schedule = {

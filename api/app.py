@@ -9,6 +9,7 @@ from flask import Flask, Response, g, request
 from flask_openapi3.models.info import Info
 from flask_openapi3.openapi import OpenAPI
 
+from api.auditing import audit
 from api.auth import guard
 from api.batches import BatchAccepted
 from api.deps import Dependencies
@@ -18,27 +19,38 @@ from api.hooks import register_hooks
 from api.routes import (
     accounts,
     attachments,
+    audit_log,
     batches,
+    budgets,
     campaigns,
     domains,
     email_types,
     emails,
     endpoints,
+    erasures,
     health,
+    prices,
+    provider_health,
     providers,
     routing,
     rules,
+    sessions,
+    stats,
+    suppression_imports,
     suppressions,
     templates,
+    warm_ups,
     webhooks,
 )
 from api.routes import metrics as metrics_route
+from api.routes.audit_log import AuditPage
 from api.routes.documents import register_documents
 from api.routes.email_types import TypeOut, TypePage
 from api.routes.routing import Preview
 from api.routes.webhooks import WebhookOut
 from api.schemas.accounts import KeyMade, KeyOut, KeyPage, UserMade, UserOut, UserPage
 from api.schemas.attachments import AttachmentOut, AttachmentPage, UploadOut
+from api.schemas.budgets import BudgetOut, BudgetPage
 from api.schemas.campaigns import CampaignMoved, CampaignPage, CampaignShown, HaltList, HaltOut
 from api.schemas.domains import DomainOut, DomainPage
 from api.schemas.emails import (
@@ -58,8 +70,14 @@ from api.schemas.endpoints import (
     MessageQueued,
     Replayed,
 )
+from api.schemas.erasures import ErasureOut, ErasurePage
+from api.schemas.health import HealthOut
+from api.schemas.prices import PricesOut
 from api.schemas.providers import KindList, ProviderOut, ProviderPage, ProviderTest, RuleOut, RulePage
-from api.schemas.suppressions import Suppressed, SuppressionOut, SuppressionPage
+from api.schemas.replay import ReplayOut
+from api.schemas.sessions import PasswordLink, SessionMade, SessionOut, SessionPage
+from api.schemas.stats import StatsOut
+from api.schemas.suppressions import Imported, Suppressed, SuppressionOut, SuppressionPage
 from api.schemas.templates import (
     RenderedOut,
     TemplateOut,
@@ -68,6 +86,8 @@ from api.schemas.templates import (
     VersionList,
     VersionOut,
 )
+from api.schemas.warm_ups import WarmUpList, WarmUpOut
+from api.tracking import register_tracking
 from api.unsubscribe import register_unsubscribe
 
 VERSION = "0.1.0"
@@ -80,7 +100,14 @@ _ANSWERS = [
         EmailPage,
         EmailOut,
         Preview,
+        ReplayOut,
         ProviderOut,
+        HealthOut,
+        AuditPage,
+        StatsOut,
+        WarmUpOut,
+        WarmUpList,
+        PricesOut,
         ProviderPage,
         ProviderTest,
         KindList,
@@ -109,6 +136,8 @@ _ANSWERS = [
         CampaignPage,
         HaltOut,
         HaltList,
+        BudgetOut,
+        BudgetPage,
         Suppressed,
         SuppressionOut,
         SuppressionPage,
@@ -123,6 +152,13 @@ _ANSWERS = [
         AttachmentOut,
         AttachmentPage,
         UploadOut,
+        SessionOut,
+        SessionMade,
+        SessionPage,
+        PasswordLink,
+        Imported,
+        ErasureOut,
+        ErasurePage,
     ),
     *(health.Alive, health.Readiness),
 ]
@@ -134,7 +170,11 @@ def create_app(deps: Dependencies) -> Flask:
         __name__,
         info=Info(title="Mailmux", version=VERSION, description=DESCRIPTION),
         security_schemes={
-            "key": {"type": "http", "scheme": "bearer", "description": "An API key, mx_live_…"}
+            "key": {
+                "type": "http",
+                "scheme": "bearer",
+                "description": "An API key, mx_live_…, or the token of a session, mx_sess_…",
+            }
         },
         validation_error_model=ProblemOut,
         doc_ui=False,
@@ -147,21 +187,32 @@ def create_app(deps: Dependencies) -> Flask:
     _name_requests(app, deps)
     metrics_route.measure(app, deps)
     guard(app, deps)
+    audit(app, deps)
     register_errors(app)
     register_hooks(app, deps)
     register_unsubscribe(app, deps)
+    register_tracking(app, deps)
     for routes in (
-        attachments,
-        batches,
         emails,
+        batches,
+        attachments,
+        prices,
+        provider_health,
         providers,
         routing,
+        warm_ups,
         webhooks,
         endpoints,
         domains,
         suppressions,
+        suppression_imports,
+        erasures,
         campaigns,
+        budgets,
         accounts,
+        sessions,
+        audit_log,
+        stats,
         rules,
         templates,
         email_types,

@@ -14,8 +14,9 @@ from api.deps import Dependencies
 from api.filing import NewFile, file_away
 from api.requests import dependencies
 from api.sniffing import problem_of
-from domain.files import StoredFile, WantedFile, forbidden, safe_name, total_size
+from domain.files import StoredFile, WantedFile, forbidden, safe_name
 from domain.intake import Draft, Objection
+from domain.message import RoutingWishes
 from providers.fetching import Fetched, FetchFailed
 from providers.guard import MEDIA_TYPE
 from routing.eligibility import encoded_bytes
@@ -36,24 +37,25 @@ def attach(drafts: Sequence[Draft], *, keep: bool = True) -> list[Draft]:
     """
     if not any(draft.wanted for draft in drafts):
         return list(drafts)
-    return _Attaching(dependencies(), caller().user_id, keep).attach(drafts)
+    asker = caller()
+    return _Attaching(dependencies(), asker.user_id, asker.is_test, keep).attach(drafts)
 
 
 @dataclass(frozen=True, slots=True)
 class _Attaching:
     deps: Dependencies
     user_id: UUID
+    test: bool
     keep: bool
 
     def attach(self, drafts: Sequence[Draft]) -> list[Draft]:
         # A batch's emails share what its defaults name: each source is read, looked at and written once.
         wanted = {_source(w): w for draft in drafts for w in draft.wanted}
         found = self._uploaded(wanted) | self._fetched(wanted) | self._brought(wanted)
-        new = {source: one for source, one in found.items() if isinstance(one, NewFile)}
-        if self.keep and new:
-            found |= dict(zip(new, file_away(self.deps, self.user_id, list(new.values())), strict=True))
-        most = self._most_encoded()
-        return [self._with_files(draft, found, most) for draft in drafts]
+        judged = [self._judged(draft, found) for draft in drafts]
+        if self.keep:
+            found |= self._filed(judged, found)
+        return [self._with_files(draft, found) for draft in judged]
 
     def _uploaded(self, wanted: Mapping[Source, WantedFile]) -> dict[Source, Found]:
         ids = sorted({w.id for w in wanted.values() if w.id is not None})
@@ -87,22 +89,59 @@ class _Attaching:
                 found[source] = _looked_at(NewFile(w.filename, w.content_type, w.content), "content")
         return found
 
-    def _most_encoded(self) -> int | None:
-        """The largest email that any provider of the user's carries; None: no limit is known."""
-        limits = [
-            p.capabilities.max_bytes
-            for p in self.deps.board().providers
-            if p.active and p.owner in (None, self.user_id) and p.capabilities.attachments
-        ]
-        return None if None in limits else max((m for m in limits if m is not None), default=None)
-
-    def _with_files(self, draft: Draft, found: Mapping[Source, Found], most: int | None) -> Draft:
-        files: list[StoredFile] = []
+    def _judged(self, draft: Draft, found: Mapping[Source, Found]) -> Draft:
+        """With what is wrong with its files, each and all together."""
         said: list[Objection] = []
+        size = 0
         for place, w in enumerate(draft.wanted):
             match found.get(_source(w)):
                 case (str() as where, str() as code, str() as words):
                     said.append(Objection(draft.item, ("attachments", place, where), code, words))
+                case NewFile() as new:
+                    size += len(new.content)
+                case StoredFile() as kept:
+                    size += kept.size
+        if (trouble := self._too_large(draft, size)) is not None:
+            said.append(Objection(draft.item, ("attachments",), "too_large", trouble))
+        return replace(draft, objections=(*draft.objections, *said)) if said else draft
+
+    def _too_large(self, draft: Draft, size: int) -> str | None:
+        limit = self.deps.limits.max_attachments_bytes
+        if size > limit:
+            return f"together they have {size} bytes, and {limit} are accepted"
+        most = self._most_encoded(draft.wishes) if draft.wanted else None
+        bodies = sum(len(part.encode()) for part in (draft.message.text, draft.message.html) if part)
+        if most is not None and (encoded := encoded_bytes(size + bodies)) > most:
+            return f"the email would have {encoded} bytes when encoded; where it may go {most} are carried at most"
+        return None
+
+    def _most_encoded(self, wishes: RoutingWishes) -> int | None:
+        """The largest email that any provider carries which may be chosen; None: no limit is known."""
+        limits = [
+            p.capabilities.max_bytes
+            for p in self.deps.board().providers
+            if p.active
+            and p.owner in (None, self.user_id)
+            and p.test is self.test
+            and p.capabilities.attachments
+            and (not wishes.pinned or p.name in wishes.pinned)
+            and p.name not in wishes.excluded
+            and wishes.residency in (None, p.region)
+        ]
+        return None if None in limits else max((m for m in limits if m is not None), default=None)
+
+    def _filed(self, drafts: Sequence[Draft], found: Mapping[Source, Found]) -> dict[Source, Found]:
+        """Keep what was brought or fetched for emails that nothing speaks against: what is refused fills no disk."""
+        needed = dict.fromkeys(_source(w) for draft in drafts if not draft.objections for w in draft.wanted)
+        new = {source: one for source in needed if isinstance(one := found.get(source), NewFile)}
+        return (
+            dict(zip(new, file_away(self.deps, self.user_id, list(new.values())), strict=True)) if new else {}
+        )
+
+    def _with_files(self, draft: Draft, found: Mapping[Source, Found]) -> Draft:
+        files: list[StoredFile] = []
+        for w in draft.wanted:
+            match found.get(_source(w)):
                 case NewFile() as new:
                     files.append(StoredFile(_NOT_KEPT, b"", len(new.content), new.filename, new.content_type))
                 case StoredFile() as kept:
@@ -110,24 +149,11 @@ class _Attaching:
                     files.append(
                         replace(kept, filename=name, disposition=w.disposition, content_id=w.content_id)
                     )
-        if (trouble := self._too_large(draft, files, most)) is not None:
-            said.append(Objection(draft.item, ("attachments",), "too_large", trouble))
         message = draft.message
         if not self.keep:
             weights = tuple(file.with_content(bytes(file.size)) for file in files)
             message = replace(message, attachments=weights)
-        return replace(draft, message=message, files=tuple(files), objections=(*draft.objections, *said))
-
-    def _too_large(self, draft: Draft, files: Sequence[StoredFile], most: int | None) -> str | None:
-        size, limit = total_size(files), self.deps.limits.max_attachments_bytes
-        if size > limit:
-            return f"together they have {size} bytes, and {limit} are accepted"
-        bodies = sum(len(part.encode()) for part in (draft.message.text, draft.message.html) if part)
-        if most is not None and (encoded := encoded_bytes(size + bodies)) > most:
-            return (
-                f"the email would have {encoded} bytes when encoded, and no provider carries more than {most}"
-            )
-        return None
+        return replace(draft, message=message, files=tuple(files))
 
 
 def _source(w: WantedFile) -> Source:

@@ -5,13 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from uuid import UUID
 
-from flask import Flask, Request, current_app, g, request
+from flask import Flask, Request, Response, current_app, g, request
 
 from api.deps import Dependencies
 from api.errors import Problem
-from api.keys import ApiKey, parse
+from api.keys import SESSION, ApiKey, parse
+from api.origin import client_address
 from db.repositories.accounts import StoredKey
+from db.throttle import Turn
 from domain.intake import Sender
+from domain.keys import NO_LIMITS, KeyLimits
 
 OPERATOR = "operator"
 SEND = "emails:send"
@@ -22,12 +25,24 @@ _NOBODY = "0" * 64  # compared with where no key was found, so that the answer t
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """The user on whose behalf a request is made, and what the key allows."""
+    """The account on whose behalf a request is made, and what the key allows."""
 
     user_id: UUID
     key_id: UUID
     role: str
     scopes: frozenset[str]
+    limits: KeyLimits = NO_LIMITS
+    test_of: UUID | None = None
+
+    @property
+    def is_test(self) -> bool:
+        """Whether this is a test key: `user_id` is a test account then, and `test_of` the user whose it is."""
+        return self.test_of is not None
+
+    @property
+    def library(self) -> UUID:
+        """Whose templates and email types the caller sends with: those of live keys, also for test keys."""
+        return self.test_of or self.user_id
 
     @property
     def is_operator(self) -> bool:
@@ -35,7 +50,7 @@ class Caller:
 
     @property
     def sender(self) -> Sender:
-        return Sender(self.user_id, self.key_id)
+        return Sender(self.user_id, self.key_id, self.limits, self.test_of)
 
 
 def caller() -> Caller:
@@ -77,6 +92,35 @@ def guard(app: Flask, deps: Dependencies) -> None:
         scope = scope_of(request.endpoint)
         if scope is not None:
             g.caller = authenticate(keys, request, scope)
+            _check_place(g.caller, client_address(request, deps.limits.trusted_proxies))
+            _take_turn(deps, g.caller)
+
+    @app.after_request
+    def _tell_rate(response: Response) -> Response:
+        turn: Turn | None = g.get("turn")
+        if turn is not None:
+            response.headers["RateLimit-Limit"] = str(turn.limit)
+            response.headers["RateLimit-Remaining"] = str(turn.remaining)
+            response.headers["RateLimit-Reset"] = str(turn.reset)
+        return response
+
+
+def _check_place(asker: Caller, address: str | None) -> None:
+    if not asker.limits.may_come_from(address):
+        raise Problem(403, "The API key may not be used from this address", type="address-not-allowed")
+
+
+def _take_turn(deps: Dependencies, asker: Caller) -> None:
+    if asker.limits.per_minute is None:
+        return
+    turn = g.turn = deps.throttle(asker.key_id, asker.limits.per_minute)
+    if turn is not None and not turn.allowed:
+        raise Problem(
+            429,
+            f"The API key may be used {turn.limit} times a minute",
+            headers={"Retry-After": str(turn.reset)},
+            type="key-rate-exceeded",
+        )
 
 
 def scope_of(endpoint: str | None) -> str | None:
@@ -90,12 +134,13 @@ def authenticate(keys: KnownKeys, asked: Request, scope: str) -> Caller:
     """Return the caller. Raises Problem: 401 without a valid key, 403 where the key lacks the scope."""
     key = _presented(asked)
     stored = keys.find(key.public_id, scope)
-    if not key.matches(stored.hash if stored else _NOBODY) or stored is None:
-        raise unauthorized("the API key is not known")
+    called = "session" if key.kind == SESSION else "API key"
+    if not key.matches(stored.hash if stored else _NOBODY) or stored is None or stored.kind != key.kind:
+        raise unauthorized(f"the {called} is not known")
     if stored.revoked:
-        raise unauthorized("the API key was revoked")
+        raise unauthorized(f"the {called} was revoked")
     if stored.expired:
-        raise unauthorized("the API key has expired")
+        raise unauthorized(f"the {called} has expired")
     if scope not in stored.scopes:
         raise Problem(
             403,
@@ -103,7 +148,7 @@ def authenticate(keys: KnownKeys, asked: Request, scope: str) -> Caller:
             headers={"WWW-Authenticate": f'Bearer error="insufficient_scope", scope="{scope}"'},
             extra={"scope": scope},
         )
-    return Caller(stored.user_id, stored.id, stored.role, stored.scopes)
+    return Caller(stored.user_id, stored.id, stored.role, stored.scopes, stored.limits, stored.test_of)
 
 
 def _presented(asked: Request) -> ApiKey:

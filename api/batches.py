@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 from uuid import UUID
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, WithJsonSchema
@@ -13,7 +13,7 @@ from api.deps import Limits
 from api.errors import FieldError, pointer
 from api.fields import Body, Out
 from api.keeping import ENTRY_KEY
-from api.payload import fingerprint
+from api.payload import fingerprint, text_errors, without_surrogates
 from api.requests import field_errors
 from api.schemas.attachments import AttachmentIn
 from api.schemas.posting import EmailCreate, IdempotencyKey
@@ -35,7 +35,7 @@ _Fields = Annotated[
     ),
 ]
 _Entry = Annotated[
-    dict[str, Any],
+    Any,
     WithJsonSchema(
         {
             "type": "object",
@@ -76,6 +76,8 @@ class BatchCreate(Body):
             ]
         }
     )
+
+    told_apart: ClassVar = "emails"
 
     mode: Literal["strict", "permissive"] = Field(
         default="strict",
@@ -125,11 +127,18 @@ def read(batch: BatchCreate, limits: Limits) -> Reading:
     errors: dict[int, list[FieldError]] = {}
     defaults, shared = _with_files_read(batch)
     keys = _Keys(batch, limits)
-    for item, whole in enumerate(batch.emails):
+    for item, given in enumerate(batch.emails):
+        if not isinstance(given, dict):
+            errors[item] = [
+                FieldError("pointer", f"/emails/{item}", "dict_type", "Input should be an object")
+            ]
+            continue
+        not_text = text_errors(given, ("emails", item))
+        whole = without_surrogates(given) if not_text else given
         entry = {name: value for name, value in whole.items() if name != ENTRY_KEY}
         inherited = [] if "attachments" in entry else shared
         once, found = keys.read(item, whole) if ENTRY_KEY in whole else (None, [])
-        found += inherited
+        found += [*not_text, *inherited]
         try:
             email = EmailCreate.model_validate({**defaults, **entry}, context=limits)
         except ValidationError as error:

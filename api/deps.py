@@ -5,14 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from decimal import Decimal
+from ipaddress import IPv4Network, IPv6Network
+from threading import BoundedSemaphore
 from typing import Any, Protocol
 from uuid import UUID
 
 from api.gathering import Gathering
 from api.links import Signer
 from api.metrics import Watch
+from api.passwords import Passwords
 from api.posts import Posts
 from db.sealing import Sealer
+from db.throttle import Turn
 from db.uow import SqlUnitOfWork
 from domain.files import BlobStore
 from domain.ports import Clock, Provider, WebhookReceiver
@@ -31,6 +36,9 @@ class Limits:
     max_attachments_bytes: int = 25_000_000
     plain_http: Sequence[str] = ()  # hosts beside this machine that accounts may be at without TLS
     idempotency_ttl: timedelta = timedelta(hours=72)
+    render_seconds: float = 60.0  # for all templates of one request
+    session_seconds: float = 8 * 3600.0
+    trusted_proxies: Sequence[IPv4Network | IPv6Network] = ()  # whose X-Forwarded-For is believed
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +95,10 @@ class Fetch(Protocol):
 class Dependencies:
     """`ready` looks at every part each time it is called, and never raises.
 
-    `board()`: the providers as the workers see them now, with what was learned of them.
+    `board()`: the providers as the workers see them now, with what was learned of them. `heal()`: what was held against
+    a provider goes.
+    `exchange`: what one unit of a currency is worth in the one that prices are compared in.
+    `replaying`: held while this process replays traffic, which is one at a time.
     `public_url`: the address under which providers reach the service; None: the one that a request names.
     """
 
@@ -108,5 +119,10 @@ class Dependencies:
     ready: Callable[[], list[Check]]
     limits: Limits = field(default_factory=Limits)
     public_url: str | None = None
+    exchange: Mapping[str, Decimal] = field(default_factory=dict)
     board: Callable[[], Snapshot] = lambda: Snapshot(())
+    heal: Callable[[UUID], None] = lambda _: None
+    throttle: Callable[[UUID, int], Turn | None] = lambda *_: None
     watch: Watch = field(default_factory=Watch)
+    replaying: BoundedSemaphore = field(default_factory=BoundedSemaphore)
+    passwords: Passwords = field(default_factory=Passwords)

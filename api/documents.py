@@ -15,14 +15,16 @@ from pydantic.json_schema import JsonSchemaMode, models_json_schema
 from api.errors import MEDIA_TYPE
 from api.fields import Out
 
-EVERYWHERE = (400, 401, 403, 500, 503)  # what any route with a key may answer
+EVERYWHERE = (400, 401, 403, 429, 500, 503)  # what any route with a key may answer
 
 DESCRIPTION = """\
 Post an email once. Mailmux chooses the provider by cost, reliability and quota, moves to the next one where a
 provider fails, and tells what became of it.
 
-Send your key as `Authorization: Bearer mx_live_…`. Errors are `application/problem+json` (RFC 9457) and name every
-wrong field. Lists are `{data, has_more, next_cursor}`. Times are RFC 3339, amounts of money decimal texts.
+Send your key as `Authorization: Bearer mx_live_…`; with a test key, `mx_test_…`, emails go to nobody. People who sign
+in (`POST /v1/sessions`) send their token likewise.
+Errors are `application/problem+json` (RFC 9457) and name every wrong field. Lists are `{data, has_more, next_cursor}`.
+Times are RFC 3339, amounts of money decimal texts.
 """
 
 _WORDS = {
@@ -35,6 +37,8 @@ _WORDS = {
     415: "The body is not JSON",
     422: "Fields are wrong; all are named",
     500: "A defect of the service",
+    429: "The API key was used too often in this minute; `RateLimit-*` say when it may be again.",
+    502: "The provider did not answer, or refused; `code` says why",
     503: "The service cannot answer now; nothing was accepted, as far as is known",
 }
 _RETRY_AFTER = {"description": "Seconds to wait before asking again.", "schema": {"type": "integer"}}
@@ -59,6 +63,8 @@ _HEADERS: dict[str, dict[str, Any]] = {
     "accounts_create_key": {"Location": {"schema": {"type": "string"}}},
     "accounts_rotate_key": {"Location": {"schema": {"type": "string"}}},
     "accounts_create_user": {"Location": {"schema": {"type": "string"}}},
+    "sessions_create_session": {"Location": {"schema": {"type": "string"}}},
+    "erasures_create": {"Location": {"schema": {"type": "string"}}},
     "campaigns_create": {"Location": {"schema": {"type": "string"}}},
     "endpoints_create": {"Location": {"schema": {"type": "string"}}},
     "email_types_create": {"Location": {"schema": {"type": "string"}}},
@@ -122,7 +128,7 @@ def _problem(status: int) -> dict[str, Any]:
         "description": _WORDS[status],
         "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemOut"}}},
     }
-    if status in (409, 503):
+    if status in (409, 429, 503):
         found["headers"] = {"Retry-After": _RETRY_AFTER}
     return found
 

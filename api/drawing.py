@@ -9,7 +9,9 @@ from api.errors import FieldError, invalid, pointer
 from api.requests import dependencies
 from api.schemas.posting import EmailCreate
 from api.templating import fill
+from api.tracking import trackable
 from domain.message import Submission
+from routing.mailbox_groups import HOSTS
 from routing.router import Decision, decide
 
 
@@ -19,9 +21,10 @@ def draw(body: EmailCreate) -> tuple[Submission, Decision]:
     Raises Problem where sending would be refused.
     """
     deps = dependencies()
-    (draft,) = attach(fill([body.draft()]), keep=False)
+    (draft,) = attach(trackable(fill([body.draft()])), keep=False)
     with deps.units() as unit:
-        drawn = intake.draw_up(unit, caller().sender, draft, deps.ids(), deps.gathering.public_url)
+        drawn = intake.draw_up(unit, caller().sender, draft, deps.ids(), deps.gathering.rules)
+        HOSTS.learn(unit.mailbox_hosts.known({r.address.domain for r in draft.envelope.recipients}))
     if not isinstance(drawn, tuple):
         raise invalid([FieldError("pointer", pointer(o.path), o.code, o.detail) for o in drawn])
     submission, now = drawn

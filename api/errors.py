@@ -29,6 +29,10 @@ TITLES = {
     "unauthorized": "A valid API key is needed",
     "missing-scope": "The API key may not do this",
     "operators-only": "Only an operator may do this",
+    "address-not-allowed": "The API key may not be used from here",
+    "key-rate-exceeded": "The API key was used too often in this minute",
+    "wrong-credentials": "Nobody signs in with these",
+    "too-many-tries": "Too many tries to sign in",
     "not-found": "There is no such thing here",
     "method-not-allowed": "This method is not offered here",
     "conflict": "This cannot be done now",
@@ -38,6 +42,7 @@ TITLES = {
     "validation-failed": "Some fields are wrong",
     "idempotency-key-reused": "The idempotency key belongs to another request",
     "forged": "The call is not proved to be the provider's",
+    "provider-failed": "The provider did not do what it was asked",
     "bad-link": "This link does not hold",
     "internal-error": "Something went wrong on our side",
     "unavailable": "The service cannot answer now",
@@ -52,6 +57,8 @@ _BY_STATUS = {
     413: "payload-too-large",
     415: "unsupported-media-type",
     422: "validation-failed",
+    502: "provider-failed",
+    429: "key-rate-exceeded",
     503: "unavailable",
 }
 

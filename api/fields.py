@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import re
+import zoneinfo
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Annotated, Any, Generic, TypeVar
@@ -23,6 +25,11 @@ from api.payload import text_problem
 
 _RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)\Z", re.ASCII)
 _COST = r"^[0-9]{1,6}(\.[0-9]{1,8})?$"
+
+
+def example(*bodies: dict[str, Any]) -> ConfigDict:
+    """The `model_config` of a model that the document shows with these examples."""
+    return ConfigDict(json_schema_extra={"examples": list(bodies)})
 
 
 class Body(BaseModel):
@@ -67,6 +74,19 @@ def _read_cost(value: Any) -> Any:
     return Decimal(value)
 
 
+Region = Annotated[StrictStr, Field(pattern=r"^[a-z][a-z0-9-]{0,19}$", examples=["eu"])]
+
+
+_time_zones = functools.cache(zoneinfo.available_timezones)
+
+
+def _time_zone(name: str) -> str:
+    # Only whole names of the database: a path or an abbreviation may mean something else elsewhere.
+    if name != "UTC" and name not in _time_zones():
+        raise PydanticCustomError("time_zone", "no time zone of the IANA database has this name")
+    return name
+
+
 def show_cost(amount: Decimal) -> str:
     """A decimal text without an exponent and without trailing zeros."""
     return format(amount.normalize(), "f") if amount else "0"
@@ -85,6 +105,14 @@ Cost = Annotated[
     PlainSerializer(show_cost, return_type=str),
     WithJsonSchema({"type": "string", "pattern": _COST, "examples": ["0.0004"]}),
 ]
+Amount = Annotated[
+    Decimal,
+    PlainSerializer(show_cost, return_type=str),
+    WithJsonSchema({"type": "string", "pattern": r"^[0-9]+(\.[0-9]+)?$", "examples": ["12.3456"]}),
+]
+"""A sum of money in an answer, of any size."""
+TimeZone = Annotated[Text, Field(max_length=64), AfterValidator(_time_zone)]
+"""A name of the IANA database."""
 
 Item = TypeVar("Item")
 

@@ -9,7 +9,7 @@ from uuid import UUID
 from api import intake
 from api.keeping import Result
 from domain.errors import StorageUnavailable
-from domain.intake import Draft, Handover, Once, Receipt, Sender
+from domain.intake import NO_RULES, Draft, Handover, HouseRules, Once, Receipt, Sender
 from domain.ports import DeliveryQueue, IntakeWork
 
 _MOST_EMAILS = 500  # of one transaction, unless a single request has more
@@ -35,9 +35,9 @@ class Gathering:
         units: Callable[[], IntakeWork],
         queue: DeliveryQueue,
         ids: Callable[[], UUID],
-        public_url: str | None = None,
+        rules: HouseRules = NO_RULES,
     ) -> None:
-        self._units, self._queue, self._ids, self.public_url = units, queue, ids, public_url
+        self._units, self._queue, self._ids, self.rules = units, queue, ids, rules
         self._lock = threading.Lock()
         self._waiting: list[_Waiting] = []
         self._busy = False
@@ -97,7 +97,7 @@ class Gathering:
         """Give every member its result. What spoils a group is looked for in each of its requests alone."""
         try:
             results = intake.accept(
-                self._units, self._queue, self._ids, [m.handover for m in group], self.public_url
+                self._units, self._queue, self._ids, [m.handover for m in group], self.rules
             )
         except StorageUnavailable as error:
             for member in group:

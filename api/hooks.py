@@ -98,6 +98,8 @@ def register_hooks(app: Flask, deps: Dependencies) -> None:
     blueprint = Blueprint("hooks", __name__)
 
     def receive(kind: str, account_id: UUID, token: str) -> Response:
+        if not kind.isascii() or not kind.isprintable():
+            raise not_found()  # no kind is written so, and the database takes no NUL
         account = accounts.find(kind, account_id)
         if account is None or not _same(account.token, token):
             account = accounts.find(kind, account_id, _LEAST)

@@ -15,6 +15,7 @@ from domain.intake import (
     Draft,
     Entry,
     Handover,
+    HouseRules,
     Objection,
     Receipt,
     Refused,
@@ -23,15 +24,29 @@ from domain.intake import (
     Surroundings,
 )
 from domain.lifecycle import Status
-from domain.message import Lane, RecipientKind, Submission
+from domain.message import Lane, RecipientKind, Submission, Tracking
 from domain.ports import DeliveryQueue, IntakeWork
+from domain.sender_domains import lineage
 from domain.suppression import LeftOut, normalized, stopped_by, without
-from domain.unsubscribe import HEADERS, PLACEHOLDER, asks_for_link, headers_of, link_in, token_of
+from domain.tracking import links_for
+from domain.unsubscribe import (
+    HEADERS,
+    PLACEHOLDER,
+    asks_for_link,
+    has_way_out,
+    headers_of,
+    link_in,
+    token_of,
+)
 
 HORIZON = timedelta(days=366)  # how far ahead an email may be scheduled: a year, leap years included
 _NO_LINK = (
     f"{PLACEHOLDER} is of marketing where MAILMUX_PUBLIC_URL is set, or of emails whose own List-Unsubscribe has a web "
     "address"
+)
+_NO_WAY_OUT = (
+    "recipients of marketing must be able to leave: give a List-Unsubscribe header with <https://…> or <mailto:…>, or "
+    "have MAILMUX_PUBLIC_URL set, for links of the service's own"
 )
 
 _NO_ID = UUID(int=0)
@@ -44,20 +59,20 @@ def accept(
     queue: DeliveryQueue,
     ids: Callable[[], UUID],
     handovers: Sequence[Handover],
-    public_url: str | None = None,
+    rules: HouseRules,
 ) -> list[Result]:
     """Take over the emails of several requests in one transaction; one request is a group of one.
 
     A result for each: where it is a Receipt its emails are committed, and will be delivered or accounted for.
     All emails of a request are accepted, or none. A request that carries `once` and was answered before gets the
-    same answer again, and nothing is accepted twice. Marketing bears a link to unsubscribe by, where `public_url` says
-    under which address people reach us.
+    same answer again, and nothing is accepted twice. Marketing bears a link to unsubscribe by: one of the sender's,
+    else ours, where the rules say under which address people reach us; without either it is refused.
 
     Raises domain.intake.KeyInFlight, where nothing of the group was accepted, and StorageUnavailable: then the
     callers cannot know, and ask again with the same keys.
     """
     with units() as unit:
-        around = _survey(unit, handovers, public_url)
+        around = _survey(unit, handovers, rules)
         stops = _stops(unit, handovers, around)
         answers = [
             [Accepted(ids(), _first_status(d, around.now, stops.get(id(d), ())), d.item) for d in h.drafts]
@@ -84,35 +99,35 @@ def accept(
     return [result or Receipt(tuple(answer)) for result, answer in zip(results, answers, strict=True)]
 
 
-def review(
-    unit: IntakeWork, sender: Sender, drafts: Sequence[Draft], public_url: str | None = None
-) -> list[Objection]:
+def review(unit: IntakeWork, sender: Sender, drafts: Sequence[Draft], rules: HouseRules) -> list[Objection]:
     """Say what `accept` would object to, writing nothing."""
     asked = [Handover(sender, drafts)]
-    around = _survey(unit, asked, public_url)
+    around = _survey(unit, asked, rules)
     # The unit is left without a commit, and what the book has kept with it.
     nobody = [[Accepted(_NO_ID, Status.QUEUED, draft.item) for draft in drafts]]
     return list(_objections(asked, nobody, around, Book(unit.intake, around.now))[0])
 
 
 def draw_up(
-    unit: IntakeWork, sender: Sender, draft: Draft, id: UUID, public_url: str | None = None
+    unit: IntakeWork, sender: Sender, draft: Draft, id: UUID, rules: HouseRules
 ) -> tuple[Submission, datetime] | Sequence[Objection]:
     """The email that `accept` would take over, and the time; or what it would object to. Writes nothing."""
-    around = _survey(unit, [Handover(sender, [draft])], public_url)
-    objections = _object(draft, sender.user_id, around)
+    around = _survey(unit, [Handover(sender, [draft])], rules)
+    objections = _object(draft, sender, around)
     return objections or (_submission(draft, id, sender, around), around.now)
 
 
-def _survey(unit: IntakeWork, handovers: Sequence[Handover], public_url: str | None) -> Surroundings:
+def _survey(unit: IntakeWork, handovers: Sequence[Handover], rules: HouseRules) -> Surroundings:
     drafts = [draft for h in handovers for draft in h.drafts]
     found = unit.intake.survey(
         {h.sender for h in handovers},
         {draft.email_type for draft in drafts},
         {name for draft in drafts for name in draft.wishes.pinned | draft.wishes.excluded},
         {draft.campaign_id for draft in drafts if draft.campaign_id is not None},
+        {name for domain in {d.envelope.sender.domain for d in drafts} for name in lineage(domain)},
+        {draft.wishes.residency for draft in drafts if draft.wishes.residency is not None},
     )
-    return replace(found, public_url=public_url)
+    return replace(found, rules=rules)
 
 
 def _objections(
@@ -127,7 +142,7 @@ def _objections(
             o
             for draft, email in zip(h.drafts, answer, strict=True)
             if not email.replayed
-            for o in _object(draft, h.sender.user_id, around)
+            for o in _object(draft, h.sender, around)
         ]
         + list(keys)
         for h, answer, keys in zip(handovers, answers, wrong, strict=True)
@@ -145,25 +160,22 @@ def _stops(
 ) -> dict[int, Sequence[LeftOut]]:
     """By the draft's identity, the recipients who may not be written to."""
     asked = [
-        (h.sender.user_id, draft)
-        for h in handovers
-        if h.sender.user_id in around.with_lists
-        for draft in h.drafts
+        (h.sender, draft) for h in handovers if h.sender.user_id in around.with_lists for draft in h.drafts
     ]
     if not asked:
         return {}
     listed = unit.intake.listed(
-        {(user, normalized(r.address.email)) for user, draft in asked for r in draft.envelope.recipients}
+        {(s.user_id, normalized(r.address.email)) for s, draft in asked for r in draft.envelope.recipients}
     )
     found: dict[int, Sequence[LeftOut]] = {}
-    for user, draft in asked if listed else ():
-        terms = around.terms(user, draft.email_type)
+    for sender, draft in asked if listed else ():
+        terms = around.terms(sender, draft.email_type)
         marketing = terms is not None and terms.marketing
         causes = (
             (
                 r,
                 stopped_by(
-                    listed.get((user, normalized(r.address.email)), ()),
+                    listed.get((sender.user_id, normalized(r.address.email)), ()),
                     draft.email_type,
                     marketing,
                     around.now,
@@ -184,9 +196,9 @@ def _entry(
     left_out: Sequence[LeftOut],
 ) -> Entry:
     submission = _submission(draft, email.id, sender, around)
-    terms = around.terms(sender.user_id, draft.email_type)
-    if terms is not None and terms.marketing and around.public_url is not None:
-        submission = _with_way_out(submission, around.link_secrets[sender.user_id], around.public_url)
+    terms = around.terms(sender, draft.email_type)
+    if terms is not None and terms.marketing and around.rules.public_url is not None:
+        submission = _with_way_out(submission, around.link_secrets[sender.user_id], around.rules.public_url)
     if left_out and email.status is not Status.SUPPRESSED:
         submission = without(submission, {one.recipient for one in left_out})
     return Entry(
@@ -201,9 +213,12 @@ def _entry(
 
 
 def _spread(unit: IntakeWork, entries: Sequence[Entry], around: Surroundings) -> Sequence[Entry]:
-    """Give the emails of throttled campaigns their places in time, one after the other."""
+    """Give the emails of throttled campaigns their places in time, one after the other.
+
+    Those that are planned for later get theirs when they are due (workers.loading).
+    """
     waiting = Counter(
-        e.campaign_id for e in entries if e.campaign_id is not None and e.status is not Status.SUPPRESSED
+        e.campaign_id for e in entries if e.campaign_id is not None and e.status is Status.QUEUED
     )
     rates = {c: rate for c in waiting if (rate := around.campaigns[c][1]) is not None}
     if not rates:
@@ -212,10 +227,9 @@ def _spread(unit: IntakeWork, entries: Sequence[Entry], around: Surroundings) ->
     spread = []
     for entry in entries:
         campaign = entry.campaign_id
-        if campaign in places and entry.status is not Status.SUPPRESSED:
-            at, send_at = places[campaign], entry.submission.send_at
-            places[campaign] = at + timedelta(minutes=1) / rates[campaign]
-            entry = replace(entry, due_at=at if send_at is None else max(at, send_at))
+        if campaign in places and entry.status is Status.QUEUED:
+            entry = replace(entry, due_at=places[campaign])
+            places[campaign] += timedelta(minutes=1) / rates[campaign]
         spread.append(entry)
     return spread
 
@@ -227,7 +241,11 @@ def _with_way_out(submission: Submission, secret: bytes, public_url: str) -> Sub
         return submission
     (recipient,) = submission.envelope.recipients  # marketing goes to one
     token = token_of(secret, submission.id, recipient.address.email)
-    headers = (*message.headers, *headers_of(f"{public_url}/u/{token}"))
+    named = {
+        name.lower() for name in HEADERS
+    }  # each stands once, also where the sender gave the second of them alone
+    own = [header for header in message.headers if header[0].lower() not in named]
+    headers = (*own, *headers_of(f"{public_url}/u/{token}"))
     return replace(submission, message=replace(message, headers=headers))
 
 
@@ -237,18 +255,25 @@ def _first_status(draft: Draft, now: datetime, left_out: Sequence[LeftOut] = ())
     return Status.SCHEDULED if draft.send_at is not None and draft.send_at > now else Status.QUEUED
 
 
-def _object(draft: Draft, user_id: UUID, around: Surroundings) -> list[Objection]:
-    found = list(draft.objections)
+def _object(draft: Draft, sender: Sender, around: Surroundings) -> list[Objection]:
+    found, user_id = list(draft.objections), sender.user_id
+    if not sender.limits.may_send_as(draft.envelope.sender.email):
+        detail = "the API key may not send from this address"
+        found.append(Objection(draft.item, ("from",), "sender_not_allowed", detail))
+    domain = draft.envelope.sender.domain
+    if not around.may_send_from(sender, domain):
+        detail = f"prove that {domain} is yours: declare it at /v1/domains, and put its record into the DNS"
+        found.append(Objection(draft.item, ("from",), "sender_domain_not_yours", detail))
     item, now, send_at, expires_at = draft.item, around.now, draft.send_at, draft.expires_at
-    terms = around.terms(user_id, draft.email_type)
+    terms = around.terms(sender, draft.email_type)
     if terms is None:
         found.append(
             Objection(
                 item, ("email_type",), "undeclared_type", f"no email type {draft.email_type!r} is declared"
             )
         )
-    elif terms.marketing and len(draft.envelope.recipients) > 1:
-        found.extend(_one_recipient(draft))
+    elif terms.marketing:
+        found.extend(_of_marketing(draft, around))
     if asks_for_link(draft.message) and not (
         link_in(draft.message.headers)
         or (terms is not None and terms.marketing and _bears_link(draft, around))
@@ -273,19 +298,27 @@ def _object(draft: Draft, user_id: UUID, around: Surroundings) -> list[Objection
         found.extend(
             Objection(item, ("routing", wish), "unknown_provider", f"there is no provider {name!r}")
             for name in sorted(names)
-            if not around.has_provider(user_id, name)
+            if not around.has_provider(sender, name)
         )
+    residency = draft.wishes.residency
+    if residency is not None and not around.has_region(sender, residency):
+        detail = f"no provider says that it is in the region {residency!r}"
+        found.append(Objection(item, ("routing", "residency"), "no_provider_there", detail))
     return found
 
 
 def _bears_link(draft: Draft, around: Surroundings) -> bool:
     """Whether a marketing email gets a link of ours."""
     own = any(name.lower() == HEADERS[0].lower() for name, _ in draft.message.headers)
-    return around.public_url is not None and not own
+    return around.rules.public_url is not None and not own
 
 
-def _one_recipient(draft: Draft) -> Iterator[Objection]:
+def _of_marketing(draft: Draft, around: Surroundings) -> Iterator[Objection]:
     """Each recipient of marketing may leave by a link of their own, and sees nobody else's address."""
+    if not (_bears_link(draft, around) or has_way_out(draft.message.headers)):
+        yield Objection(draft.item, ("headers", HEADERS[0]), "no_unsubscribe_link", _NO_WAY_OUT)
+    if len(draft.envelope.recipients) == 1:
+        return
     for kind in RecipientKind:
         if len(draft.envelope.of(kind)) > (kind is RecipientKind.TO):
             yield Objection(
@@ -297,8 +330,15 @@ def _one_recipient(draft: Draft) -> Iterator[Objection]:
 
 
 def _submission(draft: Draft, id: UUID, sender: Sender, around: Surroundings) -> Submission:
-    terms = around.terms(sender.user_id, draft.email_type)
+    terms = around.terms(sender, draft.email_type)
     assert terms is not None  # or it would have been objected to
+    tracking, public_url = draft.tracking, around.rules.public_url
+    if public_url is not None and (tracking.opens or tracking.clicks):
+        if draft.message.html:
+            links = links_for(public_url, around.link_secrets[sender.user_id], id, tracking)
+            tracking = replace(tracking, links=links)
+        else:  # there is nothing that we could notice it by; it is no reason not to send the email
+            tracking = Tracking(tracking.opens and None, tracking.clicks and None)
     return Submission(
         id=id,
         user_id=sender.user_id,
@@ -309,10 +349,11 @@ def _submission(draft: Draft, id: UUID, sender: Sender, around: Surroundings) ->
         on_unknown=draft.on_unknown or terms.on_unknown,
         tags=draft.tags,
         metadata=draft.metadata,
-        tracking=draft.tracking,
+        tracking=tracking,
         wishes=draft.wishes,
         send_at=draft.send_at,
         expires_at=draft.expires_at,
+        test=sender.is_test,
     )
 
 

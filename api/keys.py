@@ -1,4 +1,5 @@
-"""The form of an API key: `mx_live_<id>_<secret><checksum>`. Pure; knows no database.
+"""The form of an API key: `mx_live_<id>_<secret><checksum>`, of a test key, `mx_test_…`, and of a session's token,
+`mx_sess_…`. Pure.
 
 The id may be shown and finds the row; of the secret only its SHA-256 is stored (it is random, so a slow
 hash would add nothing). The checksum tells a mistyped key, or a look-alike found by a secret scanner,
@@ -14,7 +15,9 @@ import secrets
 import zlib
 from dataclasses import dataclass, field
 
-PREFIX = "mx_live"
+KEY, SESSION, TEST = "key", "session", "test"
+_PREFIXES = {KEY: "mx_live", SESSION: "mx_sess", TEST: "mx_test"}
+_KINDS = {prefix: kind for kind, prefix in _PREFIXES.items()}
 SCOPES = (
     "emails:send",
     "emails:read",
@@ -33,17 +36,33 @@ SCOPES = (
     "campaigns:write",
     "suppressions:read",
     "suppressions:write",
+    "erasures:read",
+    "erasures:write",
     "webhooks:read",
     "webhooks:write",
     "domains:read",
     "domains:write",
+    "sessions:read",
+    "sessions:write",
+    "audit:read",
+    "stats:read",
+    "budgets:read",
+    "budgets:write",
+)
+# What a test key may do: not what is shared with live keys, but to read the templates and types that it sends with.
+TEST_SCOPES = tuple(
+    scope
+    for scope in SCOPES
+    if scope.partition(":")[0]
+    in ("emails", "keys", "campaigns", "suppressions", "erasures", "webhooks", "audit", "stats")
+    or scope in ("templates:read", "types:read", "providers:read")
 )
 _DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _ID_LENGTH = 12
 _SECRET_LENGTH = 32  # 190 bits
 _CHECKSUM_LENGTH = 6  # 62^6 > 2^32
 _FORM = re.compile(
-    rf"mx_live_(?P<id>[0-9A-Za-z]{{{_ID_LENGTH}}})_(?P<secret>[0-9A-Za-z]{{{_SECRET_LENGTH}}})"
+    rf"(?P<kind>mx_(?:live|test|sess))_(?P<id>[0-9A-Za-z]{{{_ID_LENGTH}}})_(?P<secret>[0-9A-Za-z]{{{_SECRET_LENGTH}}})"
     rf"(?P<checksum>[0-9A-Za-z]{{{_CHECKSUM_LENGTH}}})\Z"
 )
 
@@ -54,6 +73,7 @@ class ApiKey:
 
     public_id: str
     secret: str = field(repr=False)
+    kind: str = KEY
 
     @property
     def hash(self) -> str:
@@ -66,13 +86,18 @@ class ApiKey:
 
     def reveal(self) -> str:
         """The text that the user presents."""
-        body = f"{PREFIX}_{self.public_id}_{self.secret}"
+        body = f"{_PREFIXES[self.kind]}_{self.public_id}_{self.secret}"
         return body + _checksum(body)
 
 
-def mint() -> ApiKey:
-    """Make a new key from the system's randomness."""
-    return ApiKey(_random(_ID_LENGTH), _random(_SECRET_LENGTH))
+def scopes_of(role: str) -> tuple[str, ...]:
+    """All that somebody of this role may do."""
+    return tuple(scope for scope in SCOPES if role == "operator" or scope != "users:write")
+
+
+def mint(kind: str = KEY) -> ApiKey:
+    """Make a new key, or a session's token, from the system's randomness."""
+    return ApiKey(_random(_ID_LENGTH), _random(_SECRET_LENGTH), kind)
 
 
 def parse(text: str) -> ApiKey | None:
@@ -83,7 +108,7 @@ def parse(text: str) -> ApiKey | None:
     body = text[: -len(match["checksum"])]
     if not hmac.compare_digest(_checksum(body), match["checksum"]):
         return None
-    return ApiKey(match["id"], match["secret"])
+    return ApiKey(match["id"], match["secret"], _KINDS[match["kind"]])
 
 
 def _random(length: int) -> str:

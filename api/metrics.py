@@ -65,6 +65,19 @@ FIGURES: Final[Mapping[str, Figure]] = {
         "Attempts that are on their way to a provider: what killing every worker now would leave unknown at most.",
         'mailmux_open_attempts > 0 and on () sum(mailmux_worker_runs{state="alive"}) == 0',
     ),
+    "mailmux_events_waiting": Figure(
+        "gauge",
+        (),
+        "Events of providers that are stored and not applied yet, also those whose email is not known yet. Counted up "
+        "to 100,000.",
+        "mailmux_events_waiting > 10000",
+    ),
+    "mailmux_events_late_seconds": Figure(
+        "gauge",
+        (),
+        "For how long the longest waiting of them should have been applied. 0: none should.",
+        "mailmux_events_late_seconds > 60",
+    ),
     "mailmux_worker_runs": Figure(
         "gauge",
         ("state",),
@@ -98,6 +111,24 @@ FIGURES: Final[Mapping[str, Figure]] = {
         "1 while the provider has asked to slow down.",
         "avg_over_time(mailmux_provider_throttled[15m]) > 0.5",
     ),
+    "mailmux_provider_share": Figure(
+        "gauge",
+        _PROVIDER,
+        "The part of its emails that the provider gets by what was learned of it: 0 while it is down.",
+        "min_over_time(mailmux_provider_share[5m]) == 0",
+    ),
+    "mailmux_provider_feed_down": Figure(
+        "gauge",
+        _PROVIDER,
+        "1 while the provider's events have stopped; nothing is judged by them then.",
+        "mailmux_provider_feed_down == 1",
+    ),
+    "mailmux_provider_alarms": Figure(
+        "gauge",
+        _PROVIDER,
+        "Mailbox hosts to which emails get lost at the provider.",
+        "mailmux_provider_alarms > 0",
+    ),
     "mailmux_provider_reliability": Figure(
         "gauge",
         _PROVIDER,
@@ -130,6 +161,14 @@ FIGURES: Final[Mapping[str, Figure]] = {
         'sum by (provider) (rate(mailmux_attempts_total{outcome!="accepted"}[5m]))\n'
         "  / sum by (provider) (rate(mailmux_attempts_total[5m])) > 0.1",
     ),
+    "mailmux_events_total": Figure(
+        "counter",
+        (*_PROVIDER, "event"),
+        "Events of providers that were applied, `event` as in [the events](statuses.md#what-providers-tell-later); "
+        "`unmatched`: of no email of ours.",
+        'sum by (provider) (rate(mailmux_events_total{event="unmatched"}[1h]))\n'
+        "  / sum by (provider) (rate(mailmux_events_total[1h])) > 0.1",
+    ),
     "mailmux_send_seconds": Figure(
         "histogram",
         _PROVIDER,
@@ -149,11 +188,12 @@ FIGURES: Final[Mapping[str, Figure]] = {
 @dataclass(frozen=True, slots=True)
 class Sight:
     """What a scrape found. None where that part did not answer. `breakers`: (0, 1 or 2, throttled) by provider;
-    `counts` as db.tally has them.
+    `standings`: (share, feed down, alarms) by provider, where somebody learns; `counts` as db.tally has them.
     """
 
     census: Census | None = None
     breakers: Mapping[UUID, tuple[int, bool]] | None = None
+    standings: Mapping[UUID, tuple[float, bool, int]] | None = None
     messages: Mapping[str, int] | None = None
     counts: Mapping[tuple[str, ...], float] | None = None
 
@@ -188,15 +228,19 @@ class _Found:
         if self._sight.census is not None:
             yield from _of_census(self._sight.census)
             yield from _of_breakers(self._sight.census, self._sight.breakers or {})
+            yield from _of_standings(self._sight.census, self._sight.standings or {})
         messages = (self._sight.messages or {}).items()
         yield _filled("mailmux_celery_messages", (((queue,), n) for queue, n in messages))
-        yield from _of_counts(self._sight.counts or {})
+        names = {str(p.id): p.name for p in self._sight.census.providers} if self._sight.census else {}
+        yield from _of_counts(self._sight.counts or {}, names)
 
 
 def _of_census(census: Census) -> Iterator[Metric]:
     yield _filled("mailmux_queue_emails", census.queue.items())
     yield _filled("mailmux_queue_age_seconds", (((lane,), age) for lane, age in census.ages.items()))
     yield _filled("mailmux_open_attempts", [((), census.open_attempts)])
+    yield _filled("mailmux_events_waiting", [((), census.events)])
+    yield _filled("mailmux_events_late_seconds", [((), census.events_late)])
     yield _filled("mailmux_worker_runs", (((state,), n) for state, n in census.runs.items()))
     yield _filled("mailmux_duty_age_seconds", (((duty,), age) for duty, age in census.duties.items()))
     named = [((p.name, str(p.id)), p) for p in census.providers]
@@ -219,13 +263,21 @@ def _of_breakers(census: Census, breakers: Mapping[UUID, tuple[int, bool]]) -> I
     yield _filled("mailmux_provider_throttled", ((name, throttled) for name, _, throttled in known))
 
 
-def _of_counts(counts: Mapping[tuple[str, ...], float]) -> Iterator[Metric]:
-    figure = FIGURES["mailmux_attempts_total"]
-    attempts = CounterMetricFamily("mailmux_attempts", figure.meaning, labels=figure.labels)
+def _of_standings(census: Census, standings: Mapping[UUID, tuple[float, bool, int]]) -> Iterator[Metric]:
+    known = [((p.name, str(p.id)), standings[p.id]) for p in census.providers if p.id in standings]
+    for place, metric in enumerate(("share", "feed_down", "alarms")):
+        yield _filled(f"mailmux_provider_{metric}", ((name, seen[place]) for name, seen in known))
+
+
+def _of_counts(counts: Mapping[tuple[str, ...], float], names: Mapping[str, str]) -> Iterator[Metric]:
+    attempts, events = _counter("mailmux_attempts_total"), _counter("mailmux_events_total")
     for (metric, *labels), count in sorted(counts.items()):
-        if metric == "attempts" and len(labels) == len(figure.labels):
-            attempts.add_metric(labels, count)
-    yield attempts
+        match metric, labels:
+            case "attempts", [_, _, _, _]:
+                attempts.add_metric(labels, count)
+            case "events", [provider_id, _] if provider_id in names:
+                events.add_metric([names[provider_id], *labels], count)
+    yield from (attempts, events)
     yield _histogram("mailmux_send_seconds", "send", counts)
     yield _histogram("mailmux_request_seconds", "request", counts)
 
@@ -242,6 +294,11 @@ def _histogram(name: str, counted_as: str, counts: Mapping[tuple[str, ...], floa
         sums = itertools.accumulate(steps.get(str(step), 0.0) for step in range(len(bounds)))
         family.add_metric(list(values), list(zip(bounds, sums, strict=True)), sum_value=steps.get("sum", 0.0))
     return family
+
+
+def _counter(name: str) -> CounterMetricFamily:
+    figure = FIGURES[name]
+    return CounterMetricFamily(name.removesuffix("_total"), figure.meaning, labels=figure.labels)
 
 
 def _gauge(name: str) -> GaugeMetricFamily:

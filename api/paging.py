@@ -32,13 +32,11 @@ def page(
     )
 
 
-def read_cursor(text: str | None) -> UUID | None:
-    """Raises Problem where this is no cursor of ours."""
+def read_cursor(text: str | None, place: tuple[str, str] = ("parameter", "cursor")) -> UUID | None:
+    """Raises Problem where this is no cursor of ours. `place`: where it stood, as FieldError has it."""
     if text is None:
         return None
     try:
         return UUID(bytes=base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True))
     except (ValueError, binascii.Error):
-        raise invalid(
-            [FieldError("parameter", "cursor", "cursor", "this is no next_cursor of a list")]
-        ) from None
+        raise invalid([FieldError(*place, "cursor", "this is no next_cursor of a list")]) from None

@@ -54,18 +54,20 @@ def text_errors(value: object, path: tuple[str | int, ...] = ()) -> list[FieldEr
     found: list[FieldError] = []
     if isinstance(value, str):
         if (problem := text_problem(value)) is not None:
-            found.append(FieldError("pointer", pointer(path), "not_text", problem))
+            found.append(_not_text(path, problem))
     elif isinstance(value, dict):
         for name, item in value.items():
             if (problem := text_problem(name)) is not None:
-                found.append(
-                    FieldError("pointer", pointer((*path, name)), "not_text", f"the name: {problem}")
-                )
+                found.append(_not_text((*path, name), f"the name: {problem}"))
             found.extend(text_errors(item, (*path, name)))
     elif isinstance(value, list):
         for index, item in enumerate(value):
             found.extend(text_errors(item, (*path, index)))
     return found
+
+
+def _not_text(path: tuple[str | int, ...], problem: str) -> FieldError:
+    return FieldError("pointer", without_surrogates(pointer(path)), "not_text", problem)
 
 
 def without_surrogates(value: Any) -> Any:

@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
-from db.repositories.inbound import NonceReused
 from db.uow import SqlUnitOfWork
+from domain.errors import StorageUnavailable
 from domain.events import InboundEvent
 from domain.ports import DeliveryQueue
 
@@ -68,7 +68,7 @@ class Posts:
                 new = unit.inbound.keep([(p.provider_id, event) for p in group for event in p.events])
                 unit.commit()
         except Exception as error:  # noqa: BLE001  # it becomes the answer of the call that caused it
-            if len(group) > 1 and isinstance(error, NonceReused):
+            if len(group) > 1 and not isinstance(error, StorageUnavailable):
                 for post in group:
                     self._commit([post])
                 return

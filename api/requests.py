@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Any, get_origin, get_type_hints
 
 from flask import Response, current_app, g, request
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
 from api.deps import Dependencies
 from api.errors import FieldError, invalid, pointer
@@ -125,17 +125,27 @@ def _read_body(model: type[BaseModel], errors: list[FieldError]) -> BaseModel:
     limits = dependencies().limits
     body = read_object(request, limits.max_body_bytes)
     g.body = body
-    found = text_errors(body)
-    errors.extend(replace(error, name=without_surrogates(error.name)) for error in found)
+    apart = getattr(model, "told_apart", None)
+    found = text_errors({name: value for name, value in body.items() if name != apart})
+    errors.extend(found)
     return model.model_validate(without_surrogates(body) if found else body, context=limits)
 
 
 def field_errors(error: ValidationError, where: str) -> list[FieldError]:
     """What a model found wrong, in the words of an answer."""
     found = []
-    for item in error.errors(include_url=False, include_context=False, include_input=False):
+    for item in error.errors(include_url=False, include_input=False):
         path = tuple(part for part in item["loc"] if part != "[key]")
         name = pointer(path) if where == "pointer" else str(path[0]) if path else ""
-        detail = "unknown field" if item["type"] == "extra_forbidden" else item["msg"]
-        found.append(FieldError(where, name, item["type"], detail))
+        found.append(FieldError(where, name, item["type"], _detail(item)))
     return found
+
+
+def _detail(item: ErrorDetails) -> str:
+    known = item.get("ctx", {})
+    if item["type"] == "extra_forbidden":
+        return "unknown field"
+    if known.get("field_type") == "Value" and item["type"] in ("too_short", "too_long"):  # of a text
+        least, most = known.get("min_length"), known.get("max_length")
+        return f"has at least {least} characters" if most is None else f"has at most {most} characters"
+    return item["msg"]

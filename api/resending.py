@@ -42,7 +42,7 @@ def resend_one(id: UUID, header: SendHeaders) -> Receipt:
         asked = fingerprint({"id": str(id)})
         once = Once(_ROUTE, header.idempotency_key, asked, deps.limits.idempotency_ttl)
     try:
-        return hand_over([found.draft(deps.gathering.public_url)], once, _explained)
+        return hand_over([found.draft(deps.gathering.rules.public_url)], once, _explained)
     except AlreadyResent as late:
         with deps.units() as unit:
             before = unit.resends.one(caller().user_id, id)
@@ -73,7 +73,8 @@ def _accept(chosen: Sequence[Resendable]) -> dict[UUID, str]:
     deps = dependencies()
     try:
         deps.gathering.accept(
-            caller().sender, [old.draft(deps.gathering.public_url, item) for item, old in enumerate(chosen)]
+            caller().sender,
+            [old.draft(deps.gathering.rules.public_url, item) for item, old in enumerate(chosen)],
         )
     except Refused as refusal:
         problems: dict[UUID, str] = {}

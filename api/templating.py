@@ -18,7 +18,8 @@ Path = tuple[str | int, ...]
 
 
 def fill(drafts: Sequence[Draft]) -> list[Draft]:
-    """The same emails, rendered where they name a template. What cannot be rendered bears objections.
+    """The same emails, rendered where they name a template. What cannot be rendered in the time of one request bears
+    objections.
 
     Raises domain.templates.RenderingUnavailable.
     """
@@ -27,13 +28,25 @@ def fill(drafts: Sequence[Draft]) -> list[Draft]:
         return list(drafts)
     deps = dependencies()
     with deps.units() as unit:
-        found = unit.templates.find(caller().user_id, sorted(wanted, key=str))
-    return [draft if draft.template is None else _filled(draft, found) for draft in drafts]
+        found = unit.templates.find(caller().library, sorted(wanted, key=str))
+    end = deps.clock.monotonic() + deps.limits.render_seconds
+    filled = []
+    for draft in drafts:
+        if draft.template is None:
+            filled.append(draft)
+        elif filled and deps.clock.monotonic() > end:
+            filled.append(replace(draft, objections=(_too_costly(draft, deps.limits.render_seconds),)))
+        else:
+            filled.append(_filled(draft, found))
+    return filled
 
 
 def render(source: Source, variables: Mapping[str, Any]) -> Rendered:
-    """Raises TemplateFaulty also where what comes out is no content of an email, and RenderingUnavailable."""
-    made = dependencies().renderer.render(source, variables)
+    """A part that comes out empty is left out. Raises TemplateFaulty also where what comes out is no content of an
+    email, and RenderingUnavailable.
+    """
+    made = dependencies().renderer.render(source, variables, caller().user_id)
+    made = replace(made, text=made.text or None, html=made.html or None)
     if flaws := list(_unfit(made)):
         raise TemplateFaulty(flaws)
     return made
@@ -64,6 +77,11 @@ def _filled(draft: Draft, found: Mapping[tuple[str, int | None], Source | None])
     return replace(draft, message=message)
 
 
+def _too_costly(draft: Draft, seconds: float) -> Objection:
+    detail = f"the request's templates take more than {seconds:g} s to render: make it smaller"
+    return Objection(draft.item, ("template",), "template_too_costly", detail)
+
+
 def _absent(draft: Draft, *, there: bool) -> Objection:
     wish = draft.template
     assert wish is not None
@@ -79,7 +97,11 @@ def _absent(draft: Draft, *, there: bool) -> Objection:
 
 
 def _unfit(made: Rendered) -> Iterator[Flaw]:
-    """A line break in a subject would begin another header field."""
+    """What would be refused of an email without a template, too: a line break in a subject begins another field."""
+    if not made.subject:
+        yield Flaw("subject", "empty", "it comes out empty")
+    if made.text is None and made.html is None:
+        yield Flaw("template", "empty", "text and html come out empty")
     if (problem := value_problem(made.subject)) is not None:
         yield Flaw("subject", "header_value", problem)
     for part in ("text", "html"):

@@ -85,7 +85,8 @@ def run(emails: int, say: Callable[[str], None]) -> Report:
     folder.mkdir(parents=True, exist_ok=True)
     folder.chmod(0o711)
     processes = Processes(folder)
-    stack = Stack(folder / "data", "--no-sandbox", "--workers", "2")
+    environ = {"MAILMUX_PUBLIC_URL": "https://mail.example"}  # marketing bears links to unsubscribe by
+    stack = Stack(folder / "data", "--no-sandbox", "--workers", "2", environ=environ)
     try:
         ready = stack.start()
         with _Service(ready["api_url"], ready["api_key"]) as service:

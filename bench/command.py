@@ -8,7 +8,9 @@ from bench.campaign import campaign
 from bench.decide import decide
 from bench.faults.command import faults
 from bench.routing.command import routing
+from bench.sustained.command import sustained
 from bench.throughput.command import throughput
+from bench.volume import volume
 from bench.webhooks.command import webhooks
 
 
@@ -22,5 +24,7 @@ bench.add_command(campaign)
 bench.add_command(decide)
 bench.add_command(faults)
 bench.add_command(routing)
+bench.add_command(sustained)
 bench.add_command(throughput)
+bench.add_command(volume)
 bench.add_command(webhooks)

@@ -15,7 +15,7 @@ from typing import Any
 
 import psutil
 
-_START_SECONDS = 90
+_START_SECONDS = 180
 _STOP_SECONDS = 60
 
 

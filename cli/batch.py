@@ -16,6 +16,7 @@ from mailmux_client.emails import BatchAccepted
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from cli.cells import cell
 from cli.remote import over_http, show
 
 _AT_ONCE = 500  # rows in a request
@@ -39,6 +40,7 @@ class Row:
 @click.option("--html-file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--template", help="Columns that are no fields of an email are its variables.")
 @click.option("--type", "email_type", default="marketing", show_default=True)
+@click.option("--campaign", "campaign_id", metavar="ID", help="The campaign that they belong to.")
 @click.option("--tag", "tags", multiple=True)
 @click.option("--at", "send_at", metavar="TIME", help="When to send them: 2030-01-31T09:30:00+01:00.")
 @click.option(
@@ -72,11 +74,19 @@ def batch(mailmux: Mailmux, as_json: bool, file: Path, results: Path | None, **g
             answer = _hand_over(mailmux, [row.fields for row in some], defaults, key)
             for row, result in zip(some, answer["results"], strict=True):
                 error = "; ".join(e["detail"] for e in result["errors"])
-                writer.writerow((row.number, _address(row), result["id"] or "", result["status"], error))
+                writer.writerow(
+                    (row.number, cell(_address(row)), result["id"] or "", result["status"], cell(error))
+                )
             sink.flush()
             accepted, rejected = accepted + answer["accepted"], rejected + answer["rejected"]
             progress.advance(task, len(some))
-    summary = {"rows": len(rows), "accepted": accepted, "rejected": rejected, "results": str(results)}
+    summary = {
+        "rows": len(rows),
+        "accepted": accepted,
+        "accepted_before": len(done),
+        "rejected": rejected,
+        "results": str(results),
+    }
     show(summary, as_json, _print)
     if rejected:
         raise SystemExit(1)
@@ -107,7 +117,10 @@ def _hand_over(
 
 
 def _print(summary: Mapping[str, Any]) -> None:
-    click.echo(f"{summary['accepted']} accepted, {summary['rejected']} rejected: {summary['results']}")
+    before = f" ({n} of them before, and left out now)" if (n := summary["accepted_before"]) else ""
+    click.echo(
+        f"{summary['accepted']} accepted{before}, {summary['rejected']} rejected: {summary['results']}"
+    )
 
 
 def _progress(as_json: bool) -> Progress:
@@ -121,7 +134,9 @@ def _progress(as_json: bool) -> Progress:
 def _defaults(given: Mapping[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = {"from": given["sender"], "email_type": given["email_type"]}
     found |= {
-        name: given[name] for name in ("subject", "text", "template", "send_at") if given[name] is not None
+        name: given[name]
+        for name in ("subject", "text", "template", "send_at", "campaign_id")
+        if given[name] is not None
     }
     if given["html_file"] is not None:
         found["html"] = given["html_file"].read_text("utf-8")
@@ -183,5 +198,4 @@ def _accepted(results: Path) -> set[int]:
 
 def _address(row: Row) -> str:
     to = row.fields["to"][0]
-    address = str(to["email"] if isinstance(to, dict) else to)
-    return "'" + address if address[:1] in "=+-@\t\r" else address  # a spreadsheet would compute it
+    return str(to["email"] if isinstance(to, dict) else to)

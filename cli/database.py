@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from uuid import UUID
 
 import click
 
+from db.repositories.audit import AuditLine
 from db.uow import SqlUnitOfWork, open_engine
 from domain.errors import StorageUnavailable
+from wiring.bootstrap import new_id
 from wiring.settings import Settings, SettingsError
 
 
@@ -34,3 +37,8 @@ def open_unit() -> Iterator[SqlUnitOfWork]:
             engine.dispose()
     except StorageUnavailable as error:
         raise click.ClickException(f"The database does not answer: {error}") from error
+
+
+def note(unit: SqlUnitOfWork, action: str, target: UUID | None = None) -> None:
+    """Write down in the audit log what a command changes, in the same transaction."""
+    unit.audit.add(AuditLine(new_id(), "cli", action, target))

@@ -67,6 +67,10 @@ def delete(mailmux: Mailmux, as_json: bool, id: str) -> None:
 
 def _print(domain: Any) -> None:
     click.echo(f"{domain['name']}: {domain['status']}  ({domain['id']})")
+    owner = domain["ownership"]
+    proof, since = owner["record"], moment(owner["proved_at"])
+    told = f"since {since}" if owner["proved_at"] else f"{proof['type']} {proof['name']}  {proof['value']}"
+    click.echo(f"  {'yours':6} {'proved' if owner['proved_at'] else 'missing':8} {told}")
     for policy in ("spf", "dmarc"):
         if (found := domain[policy]) is not None:
             told = " ".join(part for part in (*found["found"], found["detail"]) if part)

@@ -17,6 +17,7 @@ _FILTERS = (
     click.option("--lane", type=click.Choice(["transactional", "bulk"])),
     click.option("--recipient", help="One of to, cc and bcc."),
     click.option("--tag"),
+    click.option("--campaign", "campaign_id", metavar="ID"),
     click.option("--provider", help="Name of the provider that accepted it."),
     click.option("--metadata", metavar="NAME:VALUE"),
     click.option("--after", "created_after", metavar="TIME", help="Accepted after: 2030-01-31T09:30:00Z."),

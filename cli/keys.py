@@ -6,13 +6,17 @@ import re
 from datetime import datetime
 
 import click
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
+from mailmux_client import Mailmux
+from pydantic import ValidationError
 
-from api.keys import SCOPES, mint
-from cli.database import open_unit
-from wiring.bootstrap import new_id
+from api.keys import KEY, SCOPES, TEST, TEST_SCOPES, mint
+from api.schemas.accounts import KeyCreate
+from api.testing import test_account_of
+from cli.database import note, open_unit, read_settings
+from cli.remote import as_json_option, over_http, print_fields, show
+from cli.tables import print_table
+from domain.keys import KeyLimits
+from wiring.bootstrap import build_sealer, new_id
 from wiring.seed import FIRST_EMAIL
 
 _SPAN = re.compile(r"(?P<number>[1-9][0-9]{0,5})(?P<unit>[hdwy])")
@@ -54,43 +58,71 @@ def keys() -> None:
     "--expires", callback=_read_span, help="When it ends: 12h, 90d, 4w, 1y. Left out: when it is revoked."
 )
 @click.option("--name", default="", help="What it is for.")
-def create(user: str, scopes: tuple[str, ...], expires: float | None, name: str) -> None:
+@click.option(
+    "--sender", "senders", multiple=True, help="An address or a domain that it may send from; repeatable."
+)
+@click.option(
+    "--network", "networks", multiple=True, help="Where it may be used, as 203.0.113.0/24; repeatable."
+)
+@click.option("--per-minute", type=click.IntRange(1, 1_000_000), help="Requests a minute.")
+@click.option(
+    "--test", is_flag=True, help="A test key: its emails go to nobody, and it sees what test keys did only."
+)
+def create(
+    user: str,
+    scopes: tuple[str, ...],
+    expires: float | None,
+    name: str,
+    senders: tuple[str, ...],
+    networks: tuple[str, ...],
+    per_minute: int | None,
+    test: bool,
+) -> None:
     """Make a key. It is shown once: only its hash is kept."""
     if len(name) > 100:
         raise click.BadParameter("at most 100 characters", param_hint="--name")
-    key = mint()
+    limits = _read_limits(senders, networks, per_minute)
+    if test and scopes == SCOPES:
+        scopes = TEST_SCOPES
+    if test and (live_only := sorted(set(scopes) - set(TEST_SCOPES))):
+        raise click.BadParameter(f"no test key has {', '.join(live_only)}", param_hint="--scopes")
+    key = mint(TEST if test else KEY)
     with open_unit() as unit:
         user_id = unit.accounts.find_user(user)
         if user_id is None:
             raise click.ClickException(f"There is no user {user}.")
+        if test:
+            user_id = test_account_of(unit.accounts, user_id, build_sealer(read_settings()), new_id)
         ends = unit.accounts.add_key(
-            new_id(), user_id, key.public_id, key.hash, scopes, name=name, lifetime=expires
-        )
+            key_id := new_id(), user_id, key.public_id, key.hash, scopes,
+            name=name, lifetime=expires, limits=limits,
+        )  # fmt: skip
+        note(unit, "keys create", key_id)
         unit.commit()
     click.echo(key.reveal())
-    click.echo(f"Key {key.public_id} of {user}, {_until(ends)}: {', '.join(scopes)}", err=True)
+    click.echo(
+        f"{'Test key' if test else 'Key'} {key.public_id} of {user}, {_until(ends)}: {', '.join(scopes)}",
+        err=True,
+    )
     click.echo("Keep it now: it is not shown again.", err=True)
 
 
 @keys.command("list")
 @click.option("--user", help="Only the keys of this user.")
-def list_keys(user: str | None) -> None:
+@as_json_option
+def list_keys(user: str | None, as_json: bool) -> None:
     """Show what is known of the keys; never the keys themselves."""
     with open_unit() as unit:
         found = unit.accounts.list_keys(user)
-    table = Table("id", "user", "name", "scopes", "made", "state", box=None)
+    rows = []
     for key in found:
-        scopes = "all" if set(key.scopes) == set(SCOPES) else ", ".join(key.scopes)
-        state = f"revoked {key.revoked_at:%Y-%m-%d %H:%M}" if key.revoked_at else _until(key.expires_at)
-        table.add_row(
-            key.public_id,
-            escape(key.email),
-            escape(key.name),
-            scopes,
-            f"{key.created_at:%Y-%m-%d %H:%M}",
-            state,
+        scopes = (
+            "all" if set(key.scopes) == set(TEST_SCOPES if key.test else SCOPES) else ", ".join(key.scopes)
         )
-    Console().print(table)
+        state = f"revoked {key.revoked_at:%Y-%m-%d %H:%M}" if key.revoked_at else _until(key.expires_at)
+        made = f"{key.created_at:%Y-%m-%d %H:%M}"
+        rows.append((key.public_id, key.email, "test" if key.test else "live", key.name, scopes, made, state))
+    print_table(("id", "user", "kind", "name", "scopes", "made", "state"), rows, as_json)
 
 
 @keys.command()
@@ -101,8 +133,33 @@ def revoke(key_id: str) -> None:
         revoked_at = unit.accounts.revoke_key(key_id)
         if revoked_at is None:
             raise click.ClickException(f"There is no key {key_id}.")
+        note(unit, f"keys revoke {key_id}")
         unit.commit()
     click.echo(f"Key {key_id} is revoked since {revoked_at:%Y-%m-%d %H:%M} UTC.")
+
+
+@keys.command()
+@click.argument("key_id")
+@click.option("--overlap-hours", type=click.FloatRange(0, 168), default=24.0, show_default=True)
+@over_http
+def rotate(mailmux: Mailmux, as_json: bool, key_id: str, overlap_hours: float) -> None:
+    """Make a new key like one of your own, over the API; the former one holds for a while. KEY_ID: what
+    `mailmux keys list` shows, or its id.
+    """
+    known = next((k["id"] for k in mailmux.keys.list() if key_id in (k["id"], k["public_id"])), key_id)
+    made = mailmux.keys.rotate(known, overlap_hours)
+    show(made, as_json, print_fields)
+    click.echo("Keep it now: it is not shown again.", err=True)
+
+
+def _read_limits(senders: tuple[str, ...], networks: tuple[str, ...], per_minute: int | None) -> KeyLimits:
+    """As the API reads them."""
+    given = {"scopes": ["emails:send"], "senders": list(senders), "networks": list(networks)}
+    try:
+        return KeyCreate.model_validate({**given, "per_minute": per_minute}).limits()
+    except ValidationError as wrong:
+        lines = [f"{e['loc'][0]}: {e['input']}: {e['msg']}" for e in wrong.errors()]
+        raise click.BadParameter("; ".join(lines)) from wrong
 
 
 def _until(ends: datetime | None) -> str:

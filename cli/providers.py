@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, BinaryIO
 from urllib.parse import quote, urlsplit, urlunsplit
 
 import click
+from pydantic import ValidationError
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 from sqlalchemy import RowMapping
 
-from cli.database import open_unit, read_settings
+from api.fields import show_cost
+from api.schemas.prices import PricesReplace, exact
+from cli.database import note, open_unit, read_settings
+from cli.remote import as_json_option
+from cli.tables import print_table
 from db.sealing import Hook, SealBroken, UnknownKey, open_hook, seal_hook
 from domain.checkup import Checkup
 from domain.errors import ProviderError
 from providers import registry
 from providers.webhook_steps import STEPS
 from providers.webhooks import BasicAuthSecret
+from routing.pricing import UNLIMITED
 from wiring.bootstrap import Foundry, SystemClock, build_sealer
 
 
@@ -29,21 +34,26 @@ def providers() -> None:
 
 
 @providers.command("list")
-def list_providers() -> None:
+@as_json_option
+def list_providers(as_json: bool) -> None:
     """Show the accounts, whoever they belong to; never their credentials."""
     with open_unit() as unit:
         found = unit.providers.every()
-    table = Table("id", "name", "kind", "owner", "state", "webhook", box=None)
-    for row in found:
-        table.add_row(
-            str(row["id"]),
-            escape(row["name"]),
-            row["kind"],
-            "shared" if row["owner_email"] is None else escape(row["owner_email"]),
-            "active" if row["status"] else "paused",
-            "–" if row["webhook"] is None else "set up",
-        )
-    Console().print(table)
+    print_table(
+        ("id", "name", "kind", "owner", "state", "webhook"),
+        (
+            (
+                str(row["id"]),
+                row["name"],
+                row["kind"],
+                row["owner_email"] or "shared",
+                "active" if row["status"] else "paused",
+                "–" if row["webhook"] is None else "set up",
+            )
+            for row in found
+        ),
+        as_json,
+    )
 
 
 @providers.command()
@@ -107,15 +117,18 @@ def _told(told: Checkup) -> Iterable[str]:
 @click.option(
     "--rotate", is_flag=True, help="Keep the newest old secret beside the new one, while you change it there."
 )
+@click.option("--forget-old", is_flag=True, help="Keep only the newest secret, once the provider uses it.")
 @click.option(
     "--new-address", is_flag=True, help="Give it another address: the old one is refused from then on."
 )
-def webhook(provider: str, given: tuple[str, ...], rotate: bool, new_address: bool) -> None:
+def webhook(provider: str, given: tuple[str, ...], rotate: bool, forget_old: bool, new_address: bool) -> None:
     """Print where PROVIDER (a name or an id) is to send its events, what proves its calls, and the steps to set it up.
 
     Where the secret is ours to choose, one is made; else --secret takes what the provider shows. Until there is one,
     all calls are refused.
     """
+    if rotate and forget_old:
+        raise click.UsageError("--rotate keeps an old secret, --forget-old none.")
     settings = read_settings()
     sealer = build_sealer(settings)
     with open_unit() as unit:
@@ -133,20 +146,74 @@ def webhook(provider: str, given: tuple[str, ...], rotate: bool, new_address: bo
         chosen = row["kind"] != "sendgrid" and ours  # there, the public key of its signature is better
         if fresh is None and chosen and (old is None or rotate or not old.secrets):
             fresh = {"username": row["kind"], "password": secrets.token_urlsafe(24)}
-        hook = _changed(old, fresh, rotate, new_address)
+        hook = _changed(old, fresh, rotate, forget_old, new_address)
         if hook != old:
             unit.inbound.set_webhook(row["id"], seal_hook(sealer, hook, **place))
+            note(unit, "providers webhook", row["id"])
             unit.commit()
     base = str(settings.public_url or "").rstrip("/")
     _print(row, base, hook, ours)
 
 
-def _changed(old: Hook | None, fresh: Mapping[str, str] | None, rotate: bool, new_address: bool) -> Hook:
+@providers.command()
+@click.argument("provider")
+@click.option(
+    "--set",
+    "file",
+    type=click.File("rb"),
+    help='Take a file\'s lists: JSON, as `PUT /v1/providers/{id}/prices` takes them; {"prices": []} takes all away.',
+)
+def prices(provider: str, file: BinaryIO | None) -> None:
+    """Show what PROVIDER (a name or an id) charges, and what the next recipient costs; or set it.
+
+    Amounts are in the account's currency, per recipient; `base_cost` holds where there is no list.
+    """
+    wanted = None if file is None else _read_prices(file.read())
+    with open_unit() as unit:
+        row = _find(unit.providers.every(), provider)
+        if wanted is not None:
+            unit.prices.replace(row["id"], [one.value(row["currency"]) for one in wanted.prices])
+            note(unit, "providers prices", row["id"])
+            unit.commit()
+        lists, now, volume = unit.prices.of_one(row["id"])
+    table = Table("from", "holds", "fee", "included", "recipients of a month", "each", box=None)
+    for one in lists:
+        head = [
+            f"{one.valid_from:%Y-%m-%d %H:%M} UTC",
+            "now" if one is now else "",
+            show_cost(exact(one.monthly_fee)),
+        ]
+        begin = 1.0
+        for tier in one.tiers:
+            end = "on" if tier.up_to == UNLIMITED else f"to {tier.up_to:,.0f}"
+            table.add_row(
+                *head, f"{one.included:,.0f}", f"{begin:,.0f} {end}", show_cost(exact(tier.price / 1000))
+            )
+            head, begin = ["", "", ""], tier.up_to + 1
+    if lists:
+        Console().print(table)
+    cost = row["base_cost"] if now is None else exact(now.price_at(volume) / 1000)
+    click.echo(f"{volume:,.0f} recipients this month; the next one costs {show_cost(cost)} {row['currency']}")
+
+
+def _read_prices(raw: bytes) -> PricesReplace:
+    try:
+        return PricesReplace.model_validate_json(raw)
+    except ValidationError as wrong:
+        lines = [f"{'.'.join(map(str, e['loc'])) or 'the file'}: {e['msg']}" for e in wrong.errors()]
+        raise click.BadParameter("\n".join(lines), param_hint="--set") from wrong
+
+
+def _changed(
+    old: Hook | None, fresh: Mapping[str, str] | None, rotate: bool, forget_old: bool, new_address: bool
+) -> Hook:
     """The hook with the new secret; the old ones go, but for one while it rotates. Nothing new: as it was."""
     token = secrets.token_urlsafe(24) if old is None or new_address else old.token
     known = [] if old is None else [dict(s) for s in old.secrets]
     if fresh is not None and dict(fresh) not in known[:1]:
         known = [dict(fresh), *(known[:1] if rotate else [])]
+    if forget_old:
+        known = known[:1]
     return Hook(token, known)
 
 

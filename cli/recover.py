@@ -9,15 +9,23 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import click
+from sqlalchemy import RowMapping
 
+from cli.supervisor import runs_on
 from db.uow import SqlUnitOfWork, open_engine
+from domain.capabilities import Search
 from domain.errors import StorageUnavailable
-from domain.recovery import Outlook
+from domain.recovery import Outlook, WorkersAlive
+from providers import registry
 from routing.policy import Patience
 from wiring.embedded.postgres import EmbeddedPostgres
 from wiring.settings import LEFT_BY_UP, StartSettings
 from workers import recovery
 
+_ALIVE = (
+    "worker processes are alive, and may be sending. Stop all workers, wait for MAILMUX_LEASE_SECONDS (15), and "
+    "start again."
+)
 _DEADLINE = 660.0  # seconds for one statement: it may have to read everything
 
 
@@ -54,9 +62,9 @@ def recover(since: datetime, dry_run: bool, yes: bool, release: bool) -> None:
     """Hold what may have been sent between a backup and its restore.
 
     Run it on the restored database before any worker starts (the API may run). Every email that was due is shown as
-    unknown and held: a provider's webhook settles it, or you do, or it stays unknown after
-    MAILMUX_UNKNOWN_TTL_SECONDS. Emails that are due at a time to come are left alone. In the end it asks whether
-    what is held shall be sent after all; the answer no is always safe.
+    unknown and held: a provider's webhook settles it, or its answer when the workers look it up there, or you do, or it
+    stays unknown after MAILMUX_UNKNOWN_TTL_SECONDS. Emails that are due at a time to come are left alone. In the end it
+    asks whether what is held shall be sent after all; the answer no is always safe.
 
     Without DATABASE_URL, and where no `mailmux up` runs, PostgreSQL is started from the data directory for as long.
     It may be repeated.
@@ -71,6 +79,8 @@ def recover(since: datetime, dry_run: bool, yes: bool, release: bool) -> None:
                 _recover(lambda: SqlUnitOfWork(engine), since, patience, dry_run, yes, release)
             finally:
                 engine.dispose()
+    except WorkersAlive as error:
+        raise click.ClickException(f"Meanwhile {_ALIVE}") from error
     except StorageUnavailable as error:
         raise click.ClickException(f"The database does not answer: {error}") from error
 
@@ -84,10 +94,7 @@ def _recover(
         click.echo("Nothing was changed.")
         return
     if outlook.alive:
-        raise click.ClickException(
-            f"{outlook.alive} worker processes are alive, and may be sending. Stop all workers, wait for "
-            "MAILMUX_LEASE_SECONDS (15), and start again."
-        )
+        raise click.ClickException(f"{outlook.alive} {_ALIVE}")
     if since > outlook.now:
         raise click.ClickException("--since is in the future, by the database's clock.")
     if outlook.suspects:
@@ -109,6 +116,30 @@ def _ask_to_release(units: recovery.AnyUnits, since: datetime, yes: bool, releas
         click.echo(f"Released: {recovery.release_held(units)} emails. They go out when the workers start.")
         return
     click.echo(f"{held} emails stay held; GET /v1/emails?status=unknown lists them. Start the workers.")
+    _say_who_is_asked(units)
+
+
+def _say_who_is_asked(units: recovery.AnyUnits) -> None:
+    """Which accounts the workers will ask for what is held, and which only tell by themselves."""
+    with units() as unit:
+        accounts = unit.providers.every()
+    asked: list[str] = []
+    telling: list[str] = []
+    for row in accounts:
+        (asked if _finds_emails(row) else telling).append(f"{row['name']} ({row['kind']})")
+    if asked:
+        click.echo(f"They will be looked for, for a day, at {', '.join(asked)}.")
+    if telling:
+        click.echo(f"Not at {', '.join(telling)}: nobody can be asked there; what webhooks tell counts.")
+
+
+def _finds_emails(row: RowMapping) -> bool:
+    """Whether the account's provider finds an email by its id. One that is not known here any more does not."""
+    try:
+        kind = registry.kind(row["kind"])
+        return kind.capabilities(kind.Config.model_construct()).search is Search.EMAIL
+    except registry.UnknownKind:
+        return False
 
 
 def _tell(outlook: Outlook, since: datetime) -> None:
@@ -116,7 +147,9 @@ def _tell(outlook: Outlook, since: datetime) -> None:
         return "never" if moment is None else f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
 
     click.echo(f"Backup of {at(since)}; the latest work in this database is of {at(outlook.newest)}.")
-    click.echo(f"  {outlook.suspects:>8} emails were due: they may have been sent since, and are to be held")
+    click.echo(
+        f"  {outlook.suspects:>8} emails were due or in doubt: they may have been sent since; to be held"
+    )
     click.echo(f"  {outlook.held:>8} emails are held by an earlier recovery")
     click.echo(f"  {outlook.later:>8} emails are due at a time to come: they stay as they are")
     click.echo(
@@ -133,7 +166,7 @@ def _database(settings: StartSettings) -> Iterator[str]:
     left = settings.data_dir / LEFT_BY_UP["database_url"]
     if settings.database_url is not None:
         yield settings.database_url.reveal()
-    elif left.is_file():
+    elif left.is_file() and runs_on(settings.data_dir):
         yield left.read_text().strip()
     else:
         home = Path(settings.data_dir.absolute()) / "postgres"

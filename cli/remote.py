@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import wraps
 from itertools import islice
+from operator import itemgetter
 from typing import Any, TypeVar
 
 import click
 from mailmux_client import Mailmux, MailmuxError, Unreachable
 from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from cli.tables import print_table
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+
+as_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 
 
 def over_http(command: F) -> F:
@@ -29,7 +34,7 @@ def over_http(command: F) -> F:
         help="Where the service is. Also MAILMUX_URL.",
     )
     @click.option("--key", envvar="MAILMUX_KEY", required=True, help="An API key. Better as MAILMUX_KEY.")
-    @click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+    @as_json_option
     @wraps(command)
     def wrapped(url: str, key: str, as_json: bool, **given: Any) -> Any:
         with clear_errors():
@@ -57,6 +62,15 @@ def clear_errors() -> Iterator[None]:
         raise click.ClickException(str(wrong)) from wrong
 
 
+def counting(as_json: bool) -> Progress:
+    """A progress bar of what is counted, whether or not its end is known; on a terminal only."""
+    console = Console(stderr=True)
+    return Progress(
+        TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
+        console=console, disable=as_json or not console.is_terminal,
+    )  # fmt: skip
+
+
 def show(value: Any, as_json: bool, lines: Callable[[Any], None]) -> None:
     if as_json:
         click.echo(json.dumps(value, ensure_ascii=False, indent=2))
@@ -73,15 +87,19 @@ def show_list(
         for row in some:
             click.echo(json.dumps(row, ensure_ascii=False))
         return
-    console = Console()
-    if not console.is_terminal:  # for grep and awk: a line each, nothing cut
-        console = Console(width=1000)
-    table = Table(box=None)
-    for name, _ in columns:
-        table.add_column(name, no_wrap=name == "id" or not console.is_terminal)
-    for row in some:
-        table.add_row(*(escape(text_of(read(row))) for _, read in columns))
-    console.print(table)
+    print_table([name for name, _ in columns], ([text_of(read(row)) for _, read in columns] for row in some))
+
+
+def fields(*names: str) -> list[tuple[str, Callable[[Any], Any]]]:
+    """Columns of a table, each a field of that name."""
+    return [(name.replace("_", " "), itemgetter(name)) for name in names]
+
+
+def print_fields(thing: Mapping[str, Any]) -> None:
+    """One thing, a field a line."""
+    width = max((len(name) for name in thing), default=0)
+    for name, value in thing.items():
+        click.echo(f"{name.replace('_', ' '):{width}}  {text_of(value)}")
 
 
 def text_of(value: Any) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import mimetypes
 import sys
 import time
 from pathlib import Path
@@ -29,12 +31,24 @@ _POLL = 0.2  # seconds
 @click.option("--template", help="Name or id of a template, in place of subject, text and html.")
 @click.option("--var", "variables", multiple=True, metavar="NAME=VALUE", help="For the template.")
 @click.option("--type", "email_type", help="A declared email type.  [default: transactional]")
+@click.option("--campaign", "campaign_id", metavar="ID", help="The campaign that it belongs to.")
+@click.option(
+    "--attach",
+    "attached",
+    multiple=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A file to send with it; may be given several times.",
+)
 @click.option("--tag", "tags", multiple=True)
 @click.option("--metadata", multiple=True, metavar="NAME=VALUE")
 @click.option("--header", "headers", multiple=True, metavar="NAME=VALUE")
 @click.option("--at", "send_at", metavar="TIME", help="When to send it: 2030-01-31T09:30:00+01:00.")
 @click.option("--expires", "expires_at", metavar="TIME", help="Do not send it after this.")
 @click.option("--provider", "pinned", multiple=True, help="Only these providers may carry it.")
+@click.option("--residency", metavar="REGION", help="Only providers that are in this region.")
+@click.option(
+    "--policy", type=click.Choice(["cheapest", "balanced", "most_reliable"]), help="In place of the type's."
+)
 @click.option("--idempotency-key", help="Ask again with the same one, and one email is sent.")
 @click.option("--wait", type=click.FloatRange(0), default=0.0, help="Seconds to wait for what becomes of it.")
 @over_http
@@ -43,7 +57,7 @@ def send(mailmux: Mailmux, as_json: bool, wait: float, idempotency_key: str | No
 
     \b
     mailmux send --from shop@example.com --to ada@example.org --subject Hello --text 'It works.' --wait 5
-    mailmux send --from shop@example.com --to ada@example.org --template welcome --var name=Ada
+    mailmux send --from shop@example.com --to ada@example.org --template welcome --var name=Ada --attach terms.pdf
     """
     fields = _fields(given)
     accepted = mailmux.emails.send(idempotency_key=idempotency_key, **fields)
@@ -63,7 +77,7 @@ def send(mailmux: Mailmux, as_json: bool, wait: float, idempotency_key: str | No
 def _fields(given: dict[str, Any]) -> dict[str, Any]:
     fields: dict[str, Any] = {
         name: given[name]
-        for name in ("sender", "subject", "template", "email_type", "send_at", "expires_at")
+        for name in ("sender", "subject", "template", "email_type", "send_at", "expires_at", "campaign_id")
         if given[name] is not None
     }
     fields |= {name: list(given[name]) for name in ("to", "cc", "bcc", "reply_to", "tags") if given[name]}
@@ -73,9 +87,21 @@ def _fields(given: dict[str, Any]) -> dict[str, Any]:
     for name, option in (("variables", "--var"), ("metadata", "--metadata"), ("headers", "--header")):
         if given[name]:
             fields[name] = pairs(given[name], option)
-    if given["pinned"]:
-        fields["routing"] = {"pinned": list(given["pinned"])}
+    if given["attached"]:
+        fields["attachments"] = [_attachment(path) for path in given["attached"]]
+    routing = {"pinned": list(given["pinned"]), "residency": given["residency"], "policy": given["policy"]}
+    if wishes := {name: wish for name, wish in routing.items() if wish}:
+        fields["routing"] = wishes
     return fields
+
+
+def _attachment(path: Path) -> dict[str, str]:
+    kind, packed = mimetypes.guess_type(path.name)
+    return {
+        "filename": path.name,
+        "content": base64.b64encode(path.read_bytes()).decode(),
+        "content_type": "application/octet-stream" if kind is None or packed else kind,
+    }
 
 
 def _content(value: str, option: str) -> str:

@@ -17,10 +17,10 @@ from typing import Final
 from urllib.parse import urlsplit
 
 import wiring
-from cli import commands
 from cli.silent import Silent
 from cli.supervisor import Supervisor
 from cli.welcome import Ready
+from wiring import commands
 from wiring.embedded.postgres import EmbeddedPostgres
 from wiring.embedded.processes import Program, ServiceFailed, free_port, write_private
 from wiring.embedded.valkey import EmbeddedValkey
@@ -65,6 +65,9 @@ class Stack:
         first = [service.prepare() for service in (postgres, valkey) if service is not None]
         if sandbox_port is not None:
             first.append(self._sandbox(sandbox_port))
+            self._environ.setdefault("MAILMUX_MX_LOOKUPS", "false")  # nothing leaves the machine
+            if given.public_url is None:  # links in emails lead to whoever looks into the sandbox's inbox
+                self._environ["MAILMUX_PUBLIC_URL"] = _url(given.api_host, port)
         self._tell_of_moved_data()
         supervisor.launch(*first)
         provision = import_module("wiring.provision")  # takes a second, in which the servers start
@@ -219,7 +222,7 @@ class Stack:
         ready: Callable[[], bool] = lambda: True,
         stop_seconds: float = 15.0,
         orphan_signal: signal.Signals = signal.SIGKILL,
-        stuck: Callable[[], bool] = lambda: False,
+        stuck: Callable[[float], bool] = lambda _: False,
     ) -> Program:
         return Program(
             name=name,

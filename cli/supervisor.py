@@ -40,6 +40,21 @@ _COLOURS: Final = (
 )
 
 
+def runs_on(folder: Path) -> bool:
+    """Whether a supervisor works on this data directory now; one that was killed leaves its files, but no lock."""
+    try:
+        lock = os.open(folder / "run" / "lock", os.O_RDWR)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(lock)
+    return False
+
+
 class AlreadyRunning(RuntimeError):
     """Another supervisor works on the same data directory."""
 
@@ -113,7 +128,7 @@ class _Child:
                 self.process = self._spawn()
             return
         if self.process.poll() is None:
-            if self.program.stuck():
+            if self.program.stuck(now - self.began):
                 say(f"{self.program.name} lives, but does not work any more: killed ({self.log_file})")
                 kill(self.process, self.program, self.pid_file)
             return

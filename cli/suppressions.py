@@ -11,12 +11,13 @@ from typing import Any
 import click
 from mailmux_client import Mailmux, MailmuxError
 
-from cli.remote import moment, over_http, show, show_list
+from cli.cells import cell, uncell
+from cli.remote import counting, moment, over_http, show, show_list
+from cli.suppression_exports import LISTS, PROVIDERS, read_export
 
 _COLUMNS = ("address", "scope", "cause", "detail", "expires_at", "created_at")
 _GIVEN = _COLUMNS[:-1]
 _AT_ONCE = 1000
-_COMPUTED = ("=", "+", "-", "@", "\t", "\r")  # how a cell begins that a spreadsheet would compute
 
 
 @click.group()
@@ -63,24 +64,89 @@ def remove(mailmux: Mailmux, as_json: bool, id: str) -> None:
 
 
 @suppressions.command("import")
-@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("file", required=False, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--from", "service", type=click.Choice(PROVIDERS), help="Whose lists, or whose file.")
+@click.option(
+    "--provider",
+    help="Without FILE: which of your accounts there, by name or id. Not needed for the only one.",
+)
+@click.option(
+    "--list", "which", type=click.Choice(LISTS), help="Of a FILE of SendGrid or Mailgun: which list it is."
+)
 @over_http
-def import_file(mailmux: Mailmux, as_json: bool, file: Path) -> None:
-    """Add the addresses of a CSV FILE: columns address, and perhaps scope, cause, detail, expires_at.
+def import_them(
+    mailmux: Mailmux,
+    as_json: bool,
+    file: Path | None,
+    service: str | None,
+    provider: str | None,
+    which: str | None,
+) -> None:
+    """Add the addresses of a CSV FILE, or of a provider's own lists. What is there already stays.
 
-    What is there already stays. Rows that are wrong are named by their line; then nothing of their thousand is added.
+    \b
+      mailmux suppressions import left.csv
+          columns address, and perhaps scope, cause, detail, expires_at
+      mailmux suppressions import --from sendgrid
+          what SendGrid lists, asked with the credentials of your account there
+      mailmux suppressions import --from mailgun --list bounces bounces.csv
+          a file that was exported there
+
+    Bounces and invalid addresses stop every email; complaints and unsubscriptions stop marketing. Rows of a file that
+    are wrong are named by their line; then nothing of their thousand is added. To go on after a break, give the same
+    command again.
     """
-    total = {"added": 0, "known": 0}
-    for first, entries in _parts(_read(file)):
-        try:
-            done = mailmux.suppressions.create(entries=entries)
-        except MailmuxError as refused:
-            lines = [f"line {first + _place(e.where)}: {e.detail}" for e in refused.errors]
-            raise click.ClickException(
-                "\n".join([f"{file}: nothing from line {first} on is added", *lines])
-            ) from refused
-        total = {name: total[name] + done[name] for name in total}
+    if file is None:
+        if service is None:
+            raise click.UsageError("give a FILE, or --from")
+        total = _import_lists(mailmux, _account(mailmux, service, provider), as_json)
+    else:
+        rows = _read(file) if service is None else read_export(file, service, which)
+        total = _import_rows(mailmux, file, rows, as_json)
     show(total, as_json, _print)
+
+
+def _import_rows(
+    mailmux: Mailmux, file: Path, rows: Iterator[dict[str, str]], as_json: bool
+) -> dict[str, int]:
+    total = {"added": 0, "known": 0}
+    with counting(as_json) as progress:
+        task = progress.add_task(file.name, total=None)
+        for first, entries in _parts(rows):
+            try:
+                done = mailmux.suppressions.create(entries=entries)
+            except MailmuxError as refused:
+                lines = [f"line {first + _place(e.where)}: {e.detail}" for e in refused.errors]
+                raise click.ClickException(
+                    "\n".join([f"{file}: nothing from line {first} on is added", *lines])
+                ) from refused
+            total = {name: total[name] + done[name] for name in total}
+            progress.advance(task, len(entries))
+    return total
+
+
+def _import_lists(mailmux: Mailmux, account: dict[str, Any], as_json: bool) -> dict[str, int]:
+    total = {"added": 0, "known": 0, "skipped": 0}
+    with counting(as_json) as progress:
+        task = progress.add_task(account["name"], total=None)
+        for done in mailmux.providers.import_suppressions(account["id"]):
+            total = {name: total[name] + done[name] for name in total}
+            progress.advance(task, sum(done[name] for name in total))
+    return total
+
+
+def _account(mailmux: Mailmux, service: str, wanted: str | None) -> dict[str, Any]:
+    found = [p for p in mailmux.providers.list() if p["kind"] == service]
+    if wanted is not None:
+        found = [p for p in found if wanted in (p["id"], p["name"])]
+    if len(found) == 1:
+        return found[0]
+    names = ", ".join(p["name"] for p in found)
+    raise click.ClickException(
+        f"You have several accounts at {service}: give --provider, of {names}"
+        if found
+        else f"You have no account at {service}" + (f" called {wanted}" if wanted else "")
+    )
 
 
 @suppressions.command()
@@ -93,17 +159,12 @@ def export(mailmux: Mailmux, as_json: bool) -> None:
     writer = csv.writer(sys.stdout, lineterminator="\n")
     writer.writerow(_COLUMNS)
     for entry in mailmux.suppressions.list():
-        writer.writerow([_cell(entry[name]) for name in _COLUMNS])
+        writer.writerow([cell(entry[name]) for name in _COLUMNS])
 
 
 def _print(done: dict[str, int]) -> None:
-    click.echo(f"{done['added']} added, {done['known']} known before")
-
-
-def _cell(value: str | None) -> str:
-    """A cell that no spreadsheet takes for a formula; `import` reads it back."""
-    text = value or ""
-    return "'" + text if text.startswith(_COMPUTED) else text
+    skipped = f", {n} skipped: no addresses" if (n := done.get("skipped")) else ""
+    click.echo(f"{done['added']} added, {done['known']} known before{skipped}")
 
 
 def _read(file: Path) -> Iterator[dict[str, str]]:
@@ -115,15 +176,10 @@ def _read(file: Path) -> Iterator[dict[str, str]]:
                 raise click.ClickException(f'{file}: the first line names the columns, and one is "address"')
             reader.fieldnames = names
             for row in reader:
-                found = {name: _text(row.get(name)) for name in _GIVEN}
+                found = {name: uncell(row.get(name)).strip() for name in _GIVEN}
                 yield {"cause": "imported"} | {name: value for name, value in found.items() if value}
     except (csv.Error, UnicodeDecodeError) as error:
         raise click.ClickException(f"{file}: no CSV in UTF-8: {error}") from error
-
-
-def _text(value: str | None) -> str:
-    text = (value or "").strip()
-    return text[1:] if text[:1] == "'" and text[1:].startswith(_COMPUTED) else text
 
 
 def _parts(rows: Iterator[dict[str, str]]) -> Iterator[tuple[int, list[dict[str, str]]]]:

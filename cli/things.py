@@ -10,7 +10,7 @@ from typing import Any
 import click
 from mailmux_client import Mailmux
 
-from cli.remote import moment, over_http, pairs, show, show_list, text_of
+from cli.remote import moment, over_http, pairs, print_fields, show, show_list
 
 Column = tuple[str, Callable[[Any], Any]]
 
@@ -42,13 +42,13 @@ def _group(kind: str, attribute: str, purpose: str, columns: Sequence[Column], e
     @over_http
     def show_one(mailmux: Mailmux, as_json: bool, id: str) -> None:
         """Show one."""
-        show(getattr(mailmux, attribute).get(id), as_json, _print)
+        show(getattr(mailmux, attribute).get(id), as_json, print_fields)
 
     @group.command(help=f"Make one. FIELDS is JSON, or @FILE with it.\n\n{example}")
     @click.argument("fields")
     @over_http
     def create(mailmux: Mailmux, as_json: bool, fields: str) -> None:
-        show(getattr(mailmux, attribute).create(**_json(fields)), as_json, _print)
+        show(getattr(mailmux, attribute).create(**_json(fields)), as_json, print_fields)
 
     @group.command()
     @click.argument("id")
@@ -56,10 +56,7 @@ def _group(kind: str, attribute: str, purpose: str, columns: Sequence[Column], e
     @over_http
     def change(mailmux: Mailmux, as_json: bool, id: str, fields: str) -> None:
         """Change one. FIELDS is JSON, or @FILE with it; what is left out stays."""
-        show(getattr(mailmux, attribute).change(id, **_json(fields)), as_json, _print)
-
-    if kind == "campaigns":  # they are cancelled, and stay
-        return group
+        show(getattr(mailmux, attribute).change(id, **_json(fields)), as_json, print_fields)
 
     @group.command()
     @click.argument("id")
@@ -113,7 +110,7 @@ campaigns = _group(
 @over_http
 def pause(mailmux: Mailmux, as_json: bool, id: str) -> None:
     """Send nothing more of it for now."""
-    show(mailmux.campaigns.pause(id), as_json, _print)
+    show(mailmux.campaigns.pause(id), as_json, print_fields)
 
 
 @campaigns.command()
@@ -121,7 +118,7 @@ def pause(mailmux: Mailmux, as_json: bool, id: str) -> None:
 @over_http
 def resume(mailmux: Mailmux, as_json: bool, id: str) -> None:
     """Go on with it."""
-    show(mailmux.campaigns.resume(id), as_json, _print)
+    show(mailmux.campaigns.resume(id), as_json, print_fields)
 
 
 @campaigns.command()
@@ -129,7 +126,7 @@ def resume(mailmux: Mailmux, as_json: bool, id: str) -> None:
 @over_http
 def cancel(mailmux: Mailmux, as_json: bool, id: str) -> None:
     """Take back what is unsent, for good."""
-    show(mailmux.campaigns.cancel(id), as_json, _print)
+    show(mailmux.campaigns.cancel(id), as_json, print_fields)
 
 
 @templates.command()
@@ -138,7 +135,25 @@ def cancel(mailmux: Mailmux, as_json: bool, id: str) -> None:
 @over_http
 def preview(mailmux: Mailmux, as_json: bool, id: str, variables: tuple[str, ...]) -> None:
     """Show what a template says with these variables."""
-    show(mailmux.templates.preview(id, pairs(variables, "--var")), as_json, _print)
+    show(mailmux.templates.preview(id, pairs(variables, "--var")), as_json, print_fields)
+
+
+@templates.command()
+@click.argument("id")
+@click.argument("fields")
+@over_http
+def revise(mailmux: Mailmux, as_json: bool, id: str, fields: str) -> None:
+    """Write another version; FIELDS is JSON, or @FILE with it. Emails say what it says once it is published."""
+    show(mailmux.templates.add_version(id, **_json(fields)), as_json, print_fields)
+
+
+@templates.command()
+@click.argument("id")
+@over_http
+def versions(mailmux: Mailmux, as_json: bool, id: str) -> None:
+    """Show its versions, newest first."""
+    found = mailmux.templates.versions(id)["data"]
+    show_list(found, len(found), as_json, (_field("version"), _field("subject"), _made("created_at")))
 
 
 @templates.command()
@@ -147,7 +162,7 @@ def preview(mailmux: Mailmux, as_json: bool, id: str, variables: tuple[str, ...]
 @over_http
 def publish(mailmux: Mailmux, as_json: bool, id: str, version: int) -> None:
     """Have emails from now on say what VERSION says."""
-    show(mailmux.templates.publish(id, version), as_json, _print)
+    show(mailmux.templates.publish(id, version), as_json, print_fields)
 
 
 @webhooks.command()
@@ -155,7 +170,7 @@ def publish(mailmux: Mailmux, as_json: bool, id: str, version: int) -> None:
 @over_http
 def test(mailmux: Mailmux, as_json: bool, id: str) -> None:
     """Send a test message."""
-    show(mailmux.webhooks.test(id), as_json, _print)
+    show(mailmux.webhooks.test(id), as_json, print_fields)
 
 
 @webhooks.command()
@@ -178,7 +193,7 @@ def messages(mailmux: Mailmux, as_json: bool, id: str, state: str | None, limit:
 @over_http
 def rotate(mailmux: Mailmux, as_json: bool, id: str, overlap_hours: float) -> None:
     """Give it a new secret; the former one signs too for a while."""
-    show(mailmux.webhooks.rotate(id, overlap_hours), as_json, _print)
+    show(mailmux.webhooks.rotate(id, overlap_hours), as_json, print_fields)
 
 
 @webhooks.command()
@@ -194,13 +209,7 @@ def replay(mailmux: Mailmux, as_json: bool, id: str, since: str, until: str, fai
     while done["has_more"]:
         done = mailmux.webhooks.replay(id, since, until, failed_only=failed_only, asked_at=asked_at)
         total += done["messages"]
-    show({"messages": total}, as_json, _print)
-
-
-def _print(thing: Any) -> None:
-    width = max((len(name) for name in thing), default=0)
-    for name, value in thing.items():
-        click.echo(f"{name.replace('_', ' '):{width}}  {text_of(value)}")
+    show({"messages": total}, as_json, print_fields)
 
 
 def _json(given: str) -> dict[str, Any]:

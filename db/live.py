@@ -99,6 +99,10 @@ class RedisLiveState:
 
             self._update(provider, folded)
 
+    def forget(self, provider: UUID) -> None:
+        """Close the breaker: somebody says that the provider is well."""
+        self._update(provider, lambda _: CLOSED)
+
     def take_probe(self, provider: UUID, now: datetime) -> bool:
         taken = False
         if self._up():

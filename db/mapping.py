@@ -11,6 +11,8 @@ from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
+import orjson
+
 from domain.events import BounceClass, DeliveryEvent, EventType, RejectReason
 from domain.files import StoredFile
 from domain.message import (
@@ -20,6 +22,7 @@ from domain.message import (
     Lane,
     Message,
     OnUnknown,
+    OwnLinks,
     Recipient,
     RecipientKind,
     RoutingWishes,
@@ -73,8 +76,11 @@ def job_row(
             "pinned": sorted(wishes.pinned),
             "excluded": sorted(wishes.excluded),
             "max_cost": None if wishes.max_cost is None else str(wishes.max_cost),
+            **{name: value for name in _IF_GIVEN if (value := getattr(wishes, name)) is not None},
             "track_opens": tracking.opens,
             "track_clicks": tracking.clicks,
+            **({} if tracking.links is None else {"links": [tracking.links.base, tracking.links.key]}),
+            **({"test": True} if submission.test else {}),
         },
         "tags": list(submission.tags),
         "metadata": dict(submission.metadata),
@@ -93,39 +99,60 @@ def left_out_row(one: LeftOut) -> dict[str, str]:
     }
 
 
-def submission(row: Mapping[str, Any], text: str | None, html: str | None) -> Submission:
-    """The value of a row of `email_jobs` and of its content."""
-    envelope, options = row["envelope"], row["options"]
+def submission(row: Any, text: str | None, html: str | None) -> Submission:
+    """The value of a row of `email_jobs` (`options` as text) and of its content."""
+    envelope = row.envelope
+    headers, reply_to = envelope["headers"], envelope["reply_to"]
+    tracking, wishes, test = _treatment(row.options)
     return Submission(
-        id=row["id"],
-        user_id=row["user_id"],
-        message=Message(
-            subject=row["subject"],
-            text=text,
-            html=html,
-            headers=tuple((name, value) for name, value in envelope["headers"]),
-        ),
+        id=row.id,
+        user_id=row.user_id,
+        message=Message(row.subject, text, html, tuple([(name, value) for name, value in headers])),
         envelope=Envelope(
-            sender=Address(**envelope["from"]),
-            recipients=tuple(
-                Recipient(Address(r["email"], r["name"]), RecipientKind(r["kind"]))
-                for r in envelope["recipients"]
+            _sender(envelope["from"]["email"], envelope["from"]["name"]),
+            tuple(
+                [Recipient(Address(r["email"], r["name"]), _KINDS[r["kind"]]) for r in envelope["recipients"]]
             ),
-            reply_to=tuple(Address(**a) for a in envelope["reply_to"]),
+            tuple([Address(**a) for a in reply_to]),
         ),
-        email_type=row["email_type"],
-        lane=Lane(row["lane"]),
-        on_unknown=OnUnknown(row["on_unknown"]),
-        tags=tuple(row["tags"]),
-        metadata=row["metadata"],
-        tracking=Tracking(opens=options["track_opens"], clicks=options["track_clicks"]),
-        wishes=RoutingWishes(
-            pinned=frozenset(options["pinned"]),
-            excluded=frozenset(options["excluded"]),
-            max_cost=None if options["max_cost"] is None else Decimal(options["max_cost"]),
+        email_type=row.email_type,
+        lane=_LANES[row.lane],
+        on_unknown=_ON_UNKNOWN[row.on_unknown],
+        tags=tuple(row.tags),
+        metadata=row.metadata or {},
+        tracking=tracking,
+        wishes=wishes,
+        send_at=row.send_at,
+        expires_at=row.expires_at,
+        test=test,
+    )
+
+
+_IF_GIVEN = ("policy", "residency")  # wishes that few emails have; older rows do not know them
+_KINDS = {kind.value: kind for kind in RecipientKind}
+_LANES = {lane.value: lane for lane in Lane}
+_ON_UNKNOWN = {choice.value: choice for choice in OnUnknown}
+# Most emails of a sender are alike in these.
+_sender = lru_cache(maxsize=256)(Address)
+
+
+@lru_cache(maxsize=256)
+def _treatment(options: str) -> tuple[Tracking, RoutingWishes, bool]:
+    read = orjson.loads(options)
+    links = read.get("links")
+    own = None
+    if links is not None:
+        base, key = links
+        own = OwnLinks(base, key, bool(read["track_opens"]), bool(read["track_clicks"]))
+    return (
+        Tracking(read["track_opens"], read["track_clicks"], own),
+        RoutingWishes(
+            pinned=frozenset(read["pinned"]),
+            excluded=frozenset(read["excluded"]),
+            max_cost=None if read["max_cost"] is None else Decimal(read["max_cost"]),
+            **{name: read.get(name) for name in _IF_GIVEN},
         ),
-        send_at=row["send_at"],
-        expires_at=row["expires_at"],
+        read.get("test", False),
     )
 
 
@@ -170,6 +197,7 @@ def event_row(event: DeliveryEvent) -> dict[str, Any]:
         "occurred_at": event.occurred_at and event.occurred_at.isoformat(),
         "recipient": event.recipient,
         "attempt_id": event.attempt_id and str(event.attempt_id),
+        "email_id": event.email_id and str(event.email_id),
         "provider_message_id": event.provider_message_id,
         "reject_reason": event.reject_reason and event.reject_reason.value,
         "bounce": event.bounce and event.bounce.value,
@@ -178,6 +206,7 @@ def event_row(event: DeliveryEvent) -> dict[str, Any]:
         "mta_response": event.mta_response,
         "click_url": event.click_url,
         "user_agent": event.user_agent,
+        "machine": event.machine,
         "tags": list(event.tags),
         "metadata": dict(event.metadata),
     }
@@ -187,13 +216,13 @@ def event_row(event: DeliveryEvent) -> dict[str, Any]:
 def event_value(row: Mapping[str, Any]) -> DeliveryEvent:
     """The value of what `event_row` made."""
     given = {name: row.get(name) for name in _PLAIN}
-    at, attempt, reason, bounce = (
-        row.get(n) for n in ("occurred_at", "attempt_id", "reject_reason", "bounce")
-    )
+    names = ("occurred_at", "attempt_id", "email_id", "reject_reason", "bounce")
+    at, attempt, email, reason, bounce = (row.get(name) for name in names)
     return DeliveryEvent(
         type=EventType(row["type"]),
         occurred_at=None if at is None else datetime.fromisoformat(at),
         attempt_id=None if attempt is None else UUID(attempt),
+        email_id=None if email is None else UUID(email),
         reject_reason=None if reason is None else RejectReason(reason),
         bounce=None if bounce is None else BounceClass(bounce),
         tags=tuple(row.get("tags", ())),
@@ -211,4 +240,5 @@ _PLAIN = (
     "mta_response",
     "click_url",
     "user_agent",
+    "machine",
 )

@@ -10,9 +10,11 @@ import json
 import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import fields
+from functools import lru_cache
 from typing import Any, cast
 from uuid import UUID
 
+import orjson
 import redis
 import structlog
 
@@ -78,18 +80,28 @@ class RedisNewsroom:
         return self._view if now < self._renewed_at + _STALE else NO_VIEW
 
     def flush(self) -> None:
+        """Send what waits. Safe for several threads."""
         with self._lock:
             news, self._waiting = self._waiting[-_MOST_WAITING:], []
+        self.send(news)
+
+    def send(self, news: Sequence[News]) -> None:
+        """Tell at once, without the thread: for who has something to tell now and then."""
         if not news or self._clock.monotonic() < self._down_until:
             return
         try:
-            line = {"n": json.dumps([_written(n) for n in news])}
+            line = {"n": orjson.dumps([_written(n) for n in news])}
             self._redis.xadd(self._stream, cast("Any", line), maxlen=_MOST_KEPT, approximate=True)
         except redis.RedisError as error:
             self._lost(error)
 
     def close(self) -> None:
+        """Send what waits and end the thread: nobody uses the connection any more. Then nothing may be told."""
         self._closing.set()
+        with self._lock:
+            thread = self._thread
+        if thread is not None:
+            thread.join()
         self.flush()
 
     # The learner's side. These raise redis.RedisError.
@@ -147,10 +159,13 @@ def _written(news: News) -> list[Any]:
 
 def _read(raw: bytes) -> Iterable[News]:
     try:
-        return [_news(*line) for line in json.loads(raw)]
+        return [_news(*line) for line in orjson.loads(raw)]
     except (ValueError, TypeError, KeyError, IndexError) as error:
         log.warning("news_unreadable", error=type(error).__name__)
         return ()
+
+
+_user = lru_cache(maxsize=1024)(UUID)  # a window's emails are mostly one user's
 
 
 def _news(kind: str, provider: str, *rest: Any) -> News:
@@ -158,7 +173,7 @@ def _news(kind: str, provider: str, *rest: Any) -> News:
     match kind:
         case "b":
             at, attempts, kinds, probes = rest
-            named = tuple((UUID(hex=u), t, g) for u, t, g in kinds)
+            named = tuple([(_user(u), t, g) for u, t, g in kinds])
             return Began(key, at, tuple(attempts), named, tuple(probes))
         case "e":
             return Ended(key, rest[0], tuple((a, End(end), s) for a, end, s in rest[1]))
@@ -184,7 +199,7 @@ def dump_view(view: View) -> str:
             "rates": {p.hex: rate for p, rate in view.rates.items()},
             "prices": {p.hex: price for p, price in view.prices.items()},
             "worths": [
-                [owner and owner.hex, name, worth.value, worth.wait]
+                [owner and owner.hex, name, worth.value, worth.wait, worth.steady]
                 for (owner, name), worth in view.worths.items()
             ],
         }
@@ -199,7 +214,7 @@ def load_view(raw: bytes | str) -> View:
         {UUID(hex=p): _standing(s) for p, s in values["standings"].items()},
         {UUID(hex=p): rate for p, rate in values["rates"].items()},
         {UUID(hex=p): price for p, price in values["prices"].items()},
-        {(o and UUID(hex=o), name): Worth(value, wait) for o, name, value, wait in values["worths"]},
+        {(owner and UUID(hex=owner), name): Worth(*worth) for owner, name, *worth in values["worths"]},
     )
 
 

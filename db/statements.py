@@ -72,7 +72,10 @@ class Prepared:
         arguments = f" ({', '.join(['%s'] * len(types))})" if types else ""
         self._prepare = f"PREPARE {self.name}{signature} AS {body}".replace("%", "%%")
         self._execute = f"EXECUTE {self.name}{arguments}"
-        self._takes = [(parameter, type_.endswith("[]")) for parameter, type_ in types.items()]
+        self._takes = [
+            (parameter, _ARRAYS.get(type_, array) if type_.endswith("[]") else None)
+            for parameter, type_ in types.items()
+        ]
         self._as_row: Callable[[Sequence[Any]], Any] | None = None
 
     def explain(self, connection: Connection) -> str:
@@ -84,7 +87,7 @@ class Prepared:
     def __call__(self, connection: Connection, **values: Any) -> Rows:
         """Execute it within the connection's transaction. Raises what SQLAlchemy raises for the same."""
         self._ensure(connection)
-        given = [array(values[name]) if many else values[name] for name, many in self._takes]
+        given = [values[name] if many is None else many(values[name]) for name, many in self._takes]
         # Straight to the driver: what SQLAlchemy does for any statement costs as much as these themselves.
         if not connection.in_transaction():
             connection.begin()
@@ -144,3 +147,30 @@ def _element(value: Any) -> str:
     if type(value) is str:
         return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
     return value.hex if type(value) is UUID else str(value)
+
+
+# The same for values of one known type, in a fraction of the time.
+
+
+def _ids(values: Iterable[UUID | str | None]) -> str:
+    return "{" + ",".join([_id(value) for value in values]) + "}"
+
+
+def _id(value: UUID | str | None) -> str:
+    if type(value) is UUID:
+        return f"{value.int:032x}"
+    return "NULL" if value is None else str(value)
+
+
+def _plain(values: Iterable[object]) -> str:
+    return "{" + ",".join(["NULL" if value is None else str(value) for value in values]) + "}"
+
+
+_ARRAYS: Final[dict[str, Callable[[Iterable[Any]], str]]] = {
+    "uuid[]": _ids,
+    "int[]": _plain,
+    "bigint[]": _plain,
+    "float[]": _plain,
+    "numeric[]": _plain,
+    "bool[]": _plain,
+}

@@ -3,38 +3,53 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
+from decimal import Decimal
 from functools import cached_property
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Self
 
 import orjson
-from sqlalchemy import Connection, Engine, create_engine
+from sqlalchemy import Connection, Engine, create_engine, text
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from db.deadlines import Watchdog, check_at_checkout
 from db.repositories.accounts import Accounts
 from db.repositories.attachments import Attachments
+from db.repositories.audit import Audit
+from db.repositories.budgets import Budgets
 from db.repositories.campaigns import Campaigns
 from db.repositories.delivery import Delivery
 from db.repositories.domains import Domains
 from db.repositories.email_types import EmailTypes
 from db.repositories.emails import Emails
+from db.repositories.erasures import Erasures
 from db.repositories.inbound import Inbound
 from db.repositories.intake import Intake
 from db.repositories.learning import Learning
+from db.repositories.lookups import Lookups
+from db.repositories.mailbox_hosts import MailboxHosts
+from db.repositories.past import Past
+from db.repositories.prices import PriceLists
 from db.repositories.providers import Providers
 from db.repositories.quotas import Quotas
 from db.repositories.recovery import Recovery
 from db.repositories.resends import Resends
 from db.repositories.routes import Routes
 from db.repositories.rules import Rules
+from db.repositories.sealed import SealedTexts
+from db.repositories.sessions import Sessions
+from db.repositories.stats import Stats
 from db.repositories.suppressions import Suppressions
 from db.repositories.templates import Templates
+from db.repositories.tracking import TrackedEmails
 from db.repositories.upkeep import Runs, Upkeep
+from db.repositories.warm_ups import WarmUps
 from db.repositories.webhooks import Webhooks
 from domain.errors import StorageUnavailable
 
+_NO_RATES: Mapping[str, Decimal] = MappingProxyType({})
 _DEADLINE = 20.0  # seconds
 _SERVERS_TURN = 5.0  # seconds before a call's deadline, at which the server ends a statement by itself
 
@@ -87,11 +102,12 @@ def open_engine(
 class SqlUnitOfWork:
     """`with units() as uow: …; uow.commit()`. Leaving without a commit rolls back.
 
-    Raises domain.errors.StorageUnavailable where the database does not answer in time.
+    `exchange`: what one unit of a currency is worth in the one that prices are compared in. Raises
+    domain.errors.StorageUnavailable where the database does not answer in time.
     """
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+    def __init__(self, engine: Engine, exchange: Mapping[str, Decimal] = _NO_RATES) -> None:
+        self._engine, self._exchange = engine, exchange
 
     def __enter__(self) -> Self:
         try:
@@ -109,12 +125,21 @@ class SqlUnitOfWork:
         ):
             raise StorageUnavailable(_words(error)) from error
 
+    def now(self) -> datetime:
+        """The database's time."""
+        found: datetime = self.connection.execute(text("SELECT mm_now()")).scalar_one()
+        return found
+
     def commit(self) -> None:
         self.connection.commit()
 
     @cached_property
     def delivery(self) -> Delivery:
-        return Delivery(self.connection)
+        return Delivery(self.connection, self.budgets)
+
+    @cached_property
+    def budgets(self) -> Budgets:
+        return Budgets(self.connection, self._exchange)
 
     @cached_property
     def quotas(self) -> Quotas:
@@ -138,7 +163,7 @@ class SqlUnitOfWork:
 
     @cached_property
     def inbound(self) -> Inbound:
-        return Inbound(self.connection)
+        return Inbound(self.connection, self.budgets)
 
     @cached_property
     def intake(self) -> Intake:
@@ -149,12 +174,28 @@ class SqlUnitOfWork:
         return Learning(self.connection)
 
     @cached_property
+    def lookups(self) -> Lookups:
+        return Lookups(self.connection)
+
+    @cached_property
     def emails(self) -> Emails:
         return Emails(self.connection)
 
     @cached_property
+    def past(self) -> Past:
+        return Past(self.connection)
+
+    @cached_property
     def accounts(self) -> Accounts:
         return Accounts(self.connection)
+
+    @cached_property
+    def sessions(self) -> Sessions:
+        return Sessions(self.connection)
+
+    @cached_property
+    def erasures(self) -> Erasures:
+        return Erasures(self.connection)
 
     @cached_property
     def providers(self) -> Providers:
@@ -187,6 +228,34 @@ class SqlUnitOfWork:
     @cached_property
     def attachments(self) -> Attachments:
         return Attachments(self.connection)
+
+    @cached_property
+    def mailbox_hosts(self) -> MailboxHosts:
+        return MailboxHosts(self.connection)
+
+    @cached_property
+    def sealed_texts(self) -> SealedTexts:
+        return SealedTexts(self.connection)
+
+    @cached_property
+    def audit(self) -> Audit:
+        return Audit(self.connection)
+
+    @cached_property
+    def tracking(self) -> TrackedEmails:
+        return TrackedEmails(self.connection)
+
+    @cached_property
+    def warm_ups(self) -> WarmUps:
+        return WarmUps(self.connection)
+
+    @cached_property
+    def stats(self) -> Stats:
+        return Stats(self.connection)
+
+    @cached_property
+    def prices(self) -> PriceLists:
+        return PriceLists(self.connection)
 
     @cached_property
     def domains(self) -> Domains:

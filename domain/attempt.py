@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 from uuid import UUID
+
+from domain.events import InboundEvent
+from domain.value import value
 
 
 class Outcome(StrEnum):
@@ -15,14 +17,17 @@ class Outcome(StrEnum):
     UNKNOWN = "unknown"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class SendResult:
-    """A provider took the email. `provider_message_id` is its own name for it, where it gave one."""
+    """A provider took the email. `provider_message_id` is its own name for it, where it gave one; `events`: what it
+    tells at once of what became of it.
+    """
 
     provider_message_id: str | None = None
+    events: tuple[InboundEvent, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Attempt:
     """A line of the ledger, opened before the wire. `outcome` None: still open."""
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 _GONE = ("sent", "delivered", "bounced", "complained")  # a provider had taken these
+_SHORTEST = 5.0  # seconds that a rate is told of: one email a moment ago is none yet
 _WAITING = ("scheduled", "queued", "deferred")
 
 
@@ -22,10 +23,13 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """`statuses`: emails by status; `lately`: sent in the last five minutes."""
+    """`statuses`: emails by status; `lately`: sent in the last five minutes, of which the first was sent `span` seconds
+    ago.
+    """
 
     statuses: Mapping[str, int]
     lately: int
+    span: float
     hard_bounces: int
     spent: Decimal
 
@@ -42,11 +46,16 @@ class Progress:
     def waiting(self) -> int:
         return sum(self.statuses.get(status, 0) for status in _WAITING)
 
+    @property
+    def rate(self) -> float:
+        """Emails per second of the last five minutes, or since it began: the first of them came at the beginning."""
+        return self.lately / max(self.span, _SHORTEST)
+
     def seconds_left(self, per_minute: int | None) -> float | None:
         """At the rate of the last five minutes, or as it is throttled; None: nobody can say."""
         if not self.waiting:
             return 0.0
-        rate = self.lately / 300
+        rate = self.rate
         if per_minute is not None:
             rate = min(rate, per_minute / 60) if rate else per_minute / 60
         return self.waiting / rate if rate else None

@@ -3,6 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Search(StrEnum):
+    """By which of our ids a provider finds an email that it may have sent: the attempt's alone, or the email's too."""
+
+    ATTEMPT = "attempt"
+    EMAIL = "email"
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +29,7 @@ class Capabilities:
     same bytes is the same email, and brings its answer back; None: a call made again is another email.
     `batch`: how many emails one call may carry, each of which gets an answer of its own or shares the call's where the
     account's owner has asked for that; `batch_bytes`: how large such a call may be.
+    `search`: by what an email in doubt is looked for there (domain.lookups); None: it cannot be.
     """
 
     max_recipients: int | None = None
@@ -38,3 +47,4 @@ class Capabilities:
     repeatable_seconds: int | None = None
     batch: int = 1
     batch_bytes: int | None = None
+    search: Search | None = None

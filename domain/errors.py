@@ -9,6 +9,7 @@
     │  ├─ SenderNotVerified this sender domain only; the account is fine
     │  ├─ Unsupported       this provider cannot carry the email (a feature, its size): another may
     │  └─ Rejected          the message's or the recipient's fault: no provider would take it
+    │     └─ RecipientSuppressed   on a list of the provider's: it writes to none of the recipients any more
     └─ OutcomeUnknown       it may have been accepted: it must not be moved elsewhere by itself
 
 `code` is the stable name that the API, the ledger and the metrics show.
@@ -74,6 +75,10 @@ class Unsupported(NotAccepted):
 
 class Rejected(NotAccepted):
     code = "rejected"
+
+
+class RecipientSuppressed(Rejected):
+    code = "recipient_suppressed"
 
 
 class OutcomeUnknown(ProviderError):

@@ -55,11 +55,13 @@ class DeliveryEvent:
     """One thing that happened to one recipient's copy.
 
     `attempt_id` is ours, from the metadata that travelled with the email; `provider_message_id` is the provider's.
-    Either finds the attempt; an event without both is kept and never matched.
+    Either finds the attempt; an event without both is kept and never matched. `email_id` travelled likewise, and is
+    asked for where a database that was restored has lost the attempt.
     `event_id`: the provider's own name for the event, by which repeats are known; None where it gives none.
     `recipient`: bare address as the provider wrote it; None where it does not say which (`unresolved`).
     `occurred_at`: aware, by the provider's clock; None where it does not say.
     `status_code`: RFC 3463, such as 5.1.1. `description`: the provider's words. `mta_response`: the mailbox host's.
+    `machine`: a sign that no person opened it or followed the link, but a program.
     """
 
     type: EventType
@@ -67,6 +69,7 @@ class DeliveryEvent:
     occurred_at: datetime | None = None
     recipient: str | None = None
     attempt_id: UUID | None = None
+    email_id: UUID | None = None
     provider_message_id: str | None = None
     reject_reason: RejectReason | None = None
     bounce: BounceClass | None = None
@@ -75,6 +78,7 @@ class DeliveryEvent:
     mta_response: str | None = None
     click_url: str | None = None
     user_agent: str | None = None
+    machine: str | None = None
     tags: tuple[str, ...] = ()
     metadata: Mapping[str, str] = field(default_factory=dict)
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Final, Protocol
 from uuid import UUID
 
 from domain.headers import value_problem
 from domain.message import Attachment, Disposition
+from domain.value import value
 
 MOST_FILES: Final = 50  # of one email
 LONGEST_NAME: Final = 255  # bytes in UTF-8, what file systems take
@@ -42,7 +42,7 @@ class FileMissing(FilesUnavailable):
     """The store answers, and does not have the file, or has it damaged."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class WantedFile:
     """A file as an email asks for it: by its content, by the `id` of one that is kept, or by a `url`.
 
@@ -58,7 +58,7 @@ class WantedFile:
     content_id: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class StoredFile:
     """A file of an email. Its content is in the store, by its SHA-256; `id` is what its owner knows it by."""
 

@@ -13,6 +13,8 @@ _NAME = re.compile(r"[A-Za-z0-9-]{1,76}\Z")
 _ENCODED_WORD = re.compile(r"=\?[^?]*\?[bqBQ]\?")
 _CONTROL = re.compile("[\x00-\x08\x0a-\x1f\x7f\x85\u2028\u2029]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
+# Where nothing of this is found the others need not look: one search for most texts.
+_SUSPICIOUS = re.compile("[\x00-\x08\x0a-\x1f\x7f\x85\u2028\u2029\ud800-\udfff]|=\\?")
 MAX_VALUE = 998  # characters of a line, RFC 5322, 2.1.1
 
 RESERVED = frozenset(
@@ -39,6 +41,8 @@ def header_problem(name: str, value: str) -> str | None:
 
 def value_problem(value: str) -> str | None:
     """Say what is wrong with a text that becomes a header's value (a subject, a display name), or None."""
+    if len(value) <= MAX_VALUE and not _SUSPICIOUS.search(value):
+        return None
     if _CONTROL.search(value):
         return "control characters and line breaks are not allowed"
     if _SURROGATE.search(value):

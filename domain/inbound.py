@@ -10,6 +10,7 @@ from domain.attempt import Outcome
 from domain.events import DeliveryEvent
 from domain.lifecycle import Status
 from domain.message import Lane
+from domain.stats import Tick
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,7 @@ class Dossier:
     """All that is known of an email. `events`: those applied before, with their attempts.
 
     `queued`: it still has a row in the queue, which this transaction holds; `held`: it waits there for evidence.
+    `restored`: since the database was restored from a backup, so that attempts of it may be missing.
     """
 
     job_id: UUID
@@ -54,6 +56,7 @@ class Dossier:
     events: Sequence[tuple[UUID, DeliveryEvent]]
     queued: bool
     held: bool
+    restored: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +75,7 @@ class Note:
 class Change:
     """What evidence makes of an email. `close`: its row in the queue goes; `retry`: it is due again at once.
 
-    `outcomes`: attempts that were unknown and are so no longer.
+    `outcomes`: attempts that were unknown and are so no longer. `ticks`: how its attempts are counted from now on.
     """
 
     job_id: UUID
@@ -82,3 +85,4 @@ class Change:
     outcomes: Mapping[UUID, Outcome]
     close: bool = False
     retry: bool = False
+    ticks: Sequence[Tick] = ()

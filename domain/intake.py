@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime, timedelta
+from typing import Final
 from uuid import UUID
 
 from domain.files import StoredFile, WantedFile
+from domain.keys import NO_LIMITS, KeyLimits
 from domain.lifecycle import Status
 from domain.message import (
     Envelope,
@@ -18,11 +20,13 @@ from domain.message import (
     Submission,
     Tracking,
 )
+from domain.sender_domains import lineage
 from domain.suppression import LeftOut
 from domain.templates import Wanted
+from domain.value import value
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Objection:
     """What is wrong with one field of the draft at `item`; `path` leads to the field."""
 
@@ -32,7 +36,7 @@ class Objection:
     detail: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Draft:
     """An email as it was asked for. `on_unknown` None: as its type says; the lane is the type's alone.
 
@@ -63,7 +67,7 @@ class Draft:
     once: Once | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class TypeTerms:
     """How emails of a declared type are treated."""
 
@@ -72,15 +76,30 @@ class TypeTerms:
     marketing: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@value
+class HouseRules:
+    """What whoever runs the service has settled for all emails. `public_url`: under which address people reach us;
+    `own_domains_only`: users send only from domains that they have proved to be theirs.
+    """
+
+    public_url: str | None = None
+    own_domains_only: bool = False
+
+
+NO_RULES: Final = HouseRules()
+
+
+@value
 class Surroundings:
     """What is true at the moment of accepting.
 
-    `types` and `providers` are named with their owner, None for those that everybody has; `keys` are the API
-    keys that were asked about and may still be used. `with_lists`: users who do not write to some addresses any more.
+    `types`, `providers` and the `regions` that some of them are in are named with their owner, None for those that
+    everybody has; `keys` are the API keys that were asked about and may still be used.
+    `with_lists`: users who do not write to some addresses any more.
     `campaigns`: whose they are, and how many emails a minute they may send; none that was cancelled.
     `link_secrets`: what proves their links, by which recipients unsubscribe.
-    `public_url`: under which address people reach us. `now` is the database's time.
+    `proved`: of the senders' domains and those above them, the ones that are proved to be somebody's, and whose.
+    `rules` are the house's; `now` is the database's time.
     """
 
     now: datetime
@@ -90,25 +109,55 @@ class Surroundings:
     with_lists: frozenset[UUID] = frozenset()
     campaigns: Mapping[UUID, tuple[UUID, int | None]] = field(default_factory=dict)
     link_secrets: Mapping[UUID, bytes] = field(default_factory=dict)
-    public_url: str | None = None
+    proved: Mapping[str, frozenset[UUID]] = field(default_factory=dict)
+    regions: frozenset[tuple[UUID | None, str]] = frozenset()
+    rules: HouseRules = NO_RULES
 
-    def terms(self, user_id: UUID, email_type: str) -> TypeTerms | None:
+    def terms(self, sender: Sender, email_type: str) -> TypeTerms | None:
         """The user's own type goes before the one that everybody has."""
-        return self.types.get((user_id, email_type)) or self.types.get((None, email_type))
+        return self.types.get((sender.library, email_type)) or self.types.get((None, email_type))
 
-    def has_provider(self, user_id: UUID, name: str) -> bool:
-        return (user_id, name) in self.providers or (None, name) in self.providers
+    def may_send_from(self, sender: Sender, domain: str) -> bool:
+        """Whether the domain is the sender's, or nobody has proved that it is theirs. In a test anybody may."""
+        if sender.is_test:
+            return True
+        owners = [self.proved[name] for name in lineage(domain) if name in self.proved]
+        if not owners:
+            return not self.rules.own_domains_only
+        return any(sender.user_id in those for those in owners)
+
+    def has_provider(self, sender: Sender, name: str) -> bool:
+        """In a test the live providers may be named, as in the request that is tried out."""
+        return (sender.library, name) in self.providers or (None, name) in self.providers
+
+    def has_region(self, sender: Sender, name: str) -> bool:
+        """Whether any provider that the sender sees keeps its emails there; in a test the live ones, likewise."""
+        return (sender.library, name) in self.regions or (None, name) in self.regions
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Sender:
-    """On whose behalf emails are accepted, and with which key."""
+    """On whose behalf emails are accepted, with which key, and what that is limited to.
+
+    `test_of`: `user_id` is the account of that user's test keys.
+    """
 
     user_id: UUID
     api_key_id: UUID | None = None
+    limits: KeyLimits = NO_LIMITS
+    test_of: UUID | None = None
+
+    @property
+    def is_test(self) -> bool:
+        return self.test_of is not None
+
+    @property
+    def library(self) -> UUID:
+        """Whose email types and providers may be named."""
+        return self.test_of or self.user_id
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Once:
     """A request that may arrive more than once. `request_hash` tells whether two requests are the same."""
 
@@ -118,7 +167,7 @@ class Once:
     keep: timedelta
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Handover:
     """The emails of one request. All of them are accepted, or none."""
 
@@ -127,7 +176,7 @@ class Handover:
     once: Once | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Accepted:
     """An email that is now ours to deliver. `item` is its place in the request. `replayed`: it was accepted before,
     under its entry's key.
@@ -139,7 +188,7 @@ class Accepted:
     replayed: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Receipt:
     """The answer to a request, an entry per email in the order asked. `replayed`: it had been given before."""
 
@@ -147,7 +196,7 @@ class Receipt:
     replayed: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Memo:
     """The answer that is to be given again where the request is repeated."""
 
@@ -156,7 +205,7 @@ class Memo:
     answer: Sequence[Accepted]
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Entry:
     """An email ready to be written: `status` is scheduled or queued; or suppressed, where nobody may be written to.
 

@@ -87,7 +87,7 @@ def advance(status: Status, event: Event) -> Status:
 
 
 # A provider that says one of these had taken the email.
-_TAKEN = frozenset(
+TAKEN = frozenset(
     {
         EventType.QUEUED, EventType.SENT, EventType.DEFERRED, EventType.DELIVERED, EventType.BOUNCED,
         EventType.AUTORESPONDED, EventType.OPENED, EventType.CLICKED, EventType.COMPLAINED,
@@ -105,6 +105,7 @@ _BECOMES = {
     EventType.COMPLAINED: Status.COMPLAINED,
     EventType.FAILED: Status.FAILED,
 }
+_BY_EVENT = frozenset({Status.DELIVERED, Status.BOUNCED, Status.COMPLAINED})  # and by nothing else
 # Within one attempt what stands further right holds: a bounce may follow a delivery, a complaint both.
 _RANK = (Status.SENT, Status.FAILED, Status.SUPPRESSED, Status.DELIVERED, Status.BOUNCED, Status.COMPLAINED)
 # Of several attempts the best holds: a late bounce of the first does not worsen the second.
@@ -133,6 +134,12 @@ class Standing:
     recipients: tuple[Fate, ...]
     outcomes: Mapping[UUID, Outcome | None]
 
+    def lacks(self, status: Status) -> bool:
+        """Whether an email has its status by records that are gone: they are not kept as long as the email is."""
+        return status is not self.status and (
+            status in _BY_EVENT or (status in TERMINAL and self.status is not None)
+        )
+
     @property
     def carriers(self) -> frozenset[UUID]:
         return frozenset(i for i, outcome in self.outcomes.items() if outcome is Outcome.ACCEPTED)
@@ -143,10 +150,13 @@ def fold(
     attempts: Mapping[UUID, Outcome | None],
     events: Iterable[tuple[UUID, DeliveryEvent]],
 ) -> Standing:
-    """What became of an email. `recipients`: its addresses; `attempts`: the ledger; `events` with their attempts."""
+    """What became of an email. `recipients`: its addresses; `attempts`: the ledger; `events` with their attempts.
+
+    Of an attempt that the ledger has no more, which may be kept for a shorter time, only the events speak.
+    """
     told: dict[UUID, list[DeliveryEvent]] = {i: [] for i in attempts}
     for attempt_id, event in events:
-        told[attempt_id].append(event)
+        told.setdefault(attempt_id, []).append(event)
     places = {address.lower(): place for place, address in enumerate(recipients)}
 
     def place_of(event: DeliveryEvent) -> int | None:
@@ -155,7 +165,7 @@ def fold(
             return 0
         return places.get((event.recipient or "").lower())
 
-    outcomes = {i: _outcome(attempts[i], told[i], place_of, len(recipients)) for i in attempts}
+    outcomes = {i: _outcome(attempts.get(i), told[i], place_of, len(recipients)) for i in told}
     found: list[list[Fate]] = [[] for _ in recipients]
     everybody: list[Fate] = []  # by events that do not say of whom they are
     for attempt_id, outcome in outcomes.items():
@@ -178,6 +188,11 @@ def fold(
     return Standing(next(s for s in _LOOK if s in known), fates, outcomes)
 
 
+def further(one: Status, other: Status) -> Status:
+    """Which of two statuses of an email that a provider took happened later, as within one attempt."""
+    return max(one, other, key=lambda status: _RANK.index(status) if status in _RANK else -1)
+
+
 def _outcome(
     recorded: Outcome | None,
     told: Sequence[DeliveryEvent],
@@ -185,7 +200,7 @@ def _outcome(
     recipients: int,
 ) -> Outcome | None:
     """How an attempt ended. Evidence that it was taken beats all; a refusal settles only what was unknown."""
-    if any(e.type in _TAKEN for e in told):
+    if any(e.type in TAKEN for e in told):
         return Outcome.ACCEPTED
     if recorded is Outcome.UNKNOWN:
         refused = {place_of(e) for e in told if e.type in (EventType.REJECTED, EventType.FAILED)}

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
 from uuid import UUID
+
+from domain.value import value
 
 
 class RecipientKind(StrEnum):
@@ -39,7 +41,7 @@ class Disposition(StrEnum):
     INLINE = "inline"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Address:
     """A mailbox (RFC 5322, 3.4). `email` has an ASCII (IDNA-encoded) domain; `name` may be any Unicode."""
 
@@ -52,13 +54,13 @@ class Address:
         return self.email.rpartition("@")[2].lower()
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Recipient:
     address: Address
     kind: RecipientKind = RecipientKind.TO
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Attachment:
     """A file. `content` is raw, not encoded; `content_id` (without angle brackets) makes it addressable as cid:."""
 
@@ -69,7 +71,7 @@ class Attachment:
     content_id: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Message:
     """The content. At least one of `text` and `html` is set; `headers` keep their order."""
 
@@ -80,7 +82,7 @@ class Message:
     attachments: tuple[Attachment, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Envelope:
     """Who sends and who receives. At least one recipient."""
 
@@ -89,32 +91,54 @@ class Envelope:
     reply_to: tuple[Address, ...] = ()
 
     def of(self, kind: RecipientKind) -> tuple[Address, ...]:
-        return tuple(r.address for r in self.recipients if r.kind is kind)
+        return tuple([r.address for r in self.recipients if r.kind is kind])
 
 
-@dataclass(frozen=True, slots=True)
+@value
+class OwnLinks:
+    """What an email gets the links with by which we notice opens, or clicks: where they lead, and the key (in hex)
+    that proves them.
+    """
+
+    base: str
+    key: str
+    opens: bool
+    clicks: bool
+
+
+@value
 class Tracking:
-    """Whether the provider may rewrite the email to notice opens and clicks. None: as the account is set."""
+    """Whether the email may be rewritten to notice opens and clicks. None: as the account is set.
+
+    `links`: we do it (domain.tracking). Without them the provider does.
+    """
 
     opens: bool | None = None
     clicks: bool | None = None
+    links: OwnLinks | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class RoutingWishes:
     """Limits that the sender of one email puts on the choice. All hold together.
 
-    `pinned` empty means any provider; `max_cost` is per recipient, in the currency of the prices.
+    `pinned` empty means any provider; `max_cost` is per recipient, in the currency of the prices. `policy`: what is
+    weighed most, in place of what the email's type says. `residency`: the region that it may not leave.
     """
 
     pinned: frozenset[str] = frozenset()
     excluded: frozenset[str] = frozenset()
     max_cost: Decimal | None = None
+    policy: str | None = None
+    residency: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Submission:
-    """One email as it was accepted: content, envelope, and how to treat it."""
+    """One email as it was accepted: content, envelope, and how to treat it.
+
+    `test`: it goes to the provider of its owner, a test account, and never to another.
+    """
 
     id: UUID
     user_id: UUID
@@ -129,6 +153,7 @@ class Submission:
     wishes: RoutingWishes = RoutingWishes()
     send_at: datetime | None = None
     expires_at: datetime | None = None
+    test: bool = False
 
     @property
     def recipient_count(self) -> int:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Collection, Generator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
+from dataclasses import field
 from datetime import datetime
 from types import TracebackType
 from typing import Protocol, Self, runtime_checkable
 from uuid import UUID
 
 from domain.attempt import SendResult
+from domain.budgets import BudgetNotice
 from domain.capabilities import Capabilities
 from domain.checkup import Checkup
 from domain.delivery import (
@@ -20,6 +21,7 @@ from domain.delivery import (
     Doubt,
     DoubtfulCall,
     Ending,
+    HomeMove,
     LoadedEmail,
     Move,
     Opened,
@@ -32,8 +34,9 @@ from domain.files import FileLines
 from domain.inbound import Change, Dossier, Match, Note, Waiting
 from domain.intake import Accepted, Entry, KeyTaken, Memo, Sender, Surroundings
 from domain.message import Lane, Submission
-from domain.suppression import LeftOut, Listing, Report
+from domain.suppression import LeftOut, Listing, ListPage, Report
 from domain.upkeep import Duty, Retention
+from domain.value import value
 
 
 class Provider(Protocol):
@@ -59,7 +62,7 @@ class Provider(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Letter:
     """One email for one send. `attempt_id` travels as the provider's metadata."""
 
@@ -82,7 +85,23 @@ class SeriesProvider(Provider, Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@runtime_checkable
+class GroupProvider(Provider, Protocol):
+    """A provider that waits for the answers to several requests at once, in one thread."""
+
+    def send_group(
+        self, letters: Sequence[Letter], go_on: Callable[[], bool]
+    ) -> Iterator[tuple[int, SendResult | ProviderError | None, float]]:
+        """Send the emails at the same time, and yield how each ended as soon as that is known: its place, the result,
+        and the seconds that it took. Raises nothing.
+
+        None: nothing of it was sent, it is to go by itself; these come before any waiting. `go_on()` is asked before
+        each email is sent; those after it says no are not yielded.
+        """
+        ...
+
+
+@value
 class Call:
     """One request, composed and not sent, with the emails in it in their order.
 
@@ -125,6 +144,18 @@ class ReportingProvider(Provider, Protocol):
         """Read what is new, and give it to `keep` before it counts as read; returns how many events there were.
 
         What was given once may be given again after a failure, under the same keys. Raises ProviderError.
+        """
+        ...
+
+
+@runtime_checkable
+class ListingProvider(Provider, Protocol):
+    """A provider that tells whom it does not write to any more."""
+
+    def suppressions(self, cursor: str | None) -> ListPage:
+        """A page of all its lists, from the `next` of the page before (None: the first).
+
+        Raises ProviderError, and ValueError where there is no such place.
         """
         ...
 
@@ -204,11 +235,19 @@ class DeliveryStore(Protocol):
         ...
 
     def open(self, run: UUID, token: int, openings: Sequence[Opening]) -> Opened:
-        """Reserve quota and open ledger lines for the rows that this claim still holds."""
+        """Reserve quota and budget, and open ledger lines for the rows that this claim still holds."""
         ...
 
-    def halted(self, job_ids: Sequence[UUID]) -> Collection[UUID]:
-        """Those of these emails that are not to be sent for now."""
+    def stop(self, budgets: Collection[UUID]) -> Sequence[BudgetNotice]:
+        """Say that these budgets keep emails back. Returns what is told of it: once in a period of each."""
+        ...
+
+    def halt(self, run: UUID, token: int, job_ids: Collection[UUID]) -> Collection[UUID]:
+        """Those of these emails that are not to be sent for now. Their places in time are taken from them."""
+        ...
+
+    def place(self, run: UUID, token: int, job_ids: Collection[UUID]) -> Mapping[UUID, float]:
+        """Give emails of campaigns their places in time, one after the other. Returns the seconds until them."""
         ...
 
     def doubted(self, job_ids: Sequence[UUID]) -> Collection[UUID]:
@@ -217,6 +256,10 @@ class DeliveryStore(Protocol):
 
     def leave_out(self, job_id: UUID, left_out: Sequence[LeftOut]) -> None:
         """Write down that an email goes without some of its recipients."""
+        ...
+
+    def move_homes(self, moves: Sequence[HomeMove]) -> None:
+        """Note where steady emails go from now on. Where another worker has moved there before, that holds."""
         ...
 
     def note_calls(self, lines: Sequence[CallLine]) -> None:
@@ -246,6 +289,13 @@ class InboundStore(Protocol):
 
     def match(self, events: Sequence[UUID]) -> Mapping[UUID, Match]:
         """The attempts of events, by our id or by the provider's; those without one are left out."""
+        ...
+
+    def adopt(self, events: Sequence[UUID]) -> Mapping[UUID, Match]:
+        """Write attempts into the ledger that a restore of the database has lost, and that these events tell of.
+
+        They are in doubt there, until the events are applied. Returns what matches then.
+        """
         ...
 
     def hold(self, job_ids: Sequence[UUID]) -> Mapping[UUID, Dossier]:
@@ -310,6 +360,10 @@ class UpkeepStore(Protocol):
         """Fold the ledger's last slots into the providers' performance, its history and the reliability scores."""
         ...
 
+    def add_up_stats(self) -> bool:
+        """Add a part of what is due to the statistics; False: there is more."""
+        ...
+
     def purge(self, retention: Retention) -> bool:
         """Take a part of what is too old away; False: there is more."""
         ...
@@ -368,9 +422,11 @@ class IntakeStore(Protocol):
         types: Collection[str],
         providers: Collection[str],
         campaigns: Collection[UUID] = (),
+        domains: Collection[str] = (),
+        regions: Collection[str] = (),
     ) -> Surroundings:
-        """Read the time, which of these email types and provider names there are for the senders, and whose
-        API keys still stand.
+        """Read the time, which of these email types, provider names and regions there are for the senders, whose API
+        keys still stand, and which of these domains somebody has proved to be theirs.
         """
         ...
 

@@ -5,16 +5,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Final, Protocol
 from uuid import UUID
 
 from domain.delivery import Release
 from domain.lifecycle import Status
 
+HELD_BECAUSE: Final = "restored from a backup; it may have been sent since"
+RELEASED_BECAUSE: Final = "sent after a restore, by an operator's decision; it may have been sent before"
+
+
+class WorkersAlive(Exception):
+    """Somebody may be sending."""
+
 
 @dataclass(frozen=True, slots=True)
 class Suspect:
-    """An email that the lost world may have sent: it was due, or in a worker's hands, at the backup or since."""
+    """An email that the lost world may have sent: due, in a worker's hands, or in doubt, at the backup or since."""
 
     job_id: UUID
     status: Status
@@ -38,18 +45,26 @@ class Outlook:
 
 
 class RecoveryStore(Protocol):
-    def outlook(self, since: datetime, reason: str) -> Outlook: ...
+    def outlook(self, since: datetime) -> Outlook: ...
 
     def suspects(self, since: datetime, limit: int) -> Sequence[Suspect]:
-        """Emails from before `since` that are due now or in somebody's hands, and not held."""
+        """Emails from before `since` that are due now, in somebody's hands or in doubt, and not held by a recovery."""
         ...
 
-    def held(self, reason: str, limit: int) -> Sequence[Suspect]:
-        """Emails that are held with this reason."""
+    def held(self, limit: int) -> Sequence[Suspect]:
+        """Emails that a recovery holds."""
         ...
 
     def put(self, moves: Sequence[Release]) -> None:
-        """Put emails down that no living worker holds."""
+        """Put emails down. Raises WorkersAlive where a worker lives."""
+        ...
+
+    def never_resend(self, emails: Sequence[UUID]) -> None:
+        """Whatever their senders asked for in doubt: it may have been done already."""
+        ...
+
+    def note(self, since: datetime) -> None:
+        """Remember that attempts since then may be missing, and look again at events that nothing was known of."""
         ...
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 from uuid import UUID
 
@@ -54,7 +54,7 @@ class Resendable:
             on_unknown=old.on_unknown,
             tags=old.tags,
             metadata=old.metadata,
-            tracking=old.tracking,
+            tracking=replace(old.tracking, links=None),
             wishes=old.wishes,
             expires_at=old.expires_at,
             item=item,

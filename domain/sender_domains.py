@@ -1,4 +1,5 @@
-"""Domains that emails come from: what a provider wants in their DNS, what stands there, and what that means."""
+"""Domains that emails come from: whose they are, what a provider wants in their DNS, what stands there, and what that
+means."""
 
 from __future__ import annotations
 
@@ -136,11 +137,23 @@ class AtProvider:
 
 @dataclass(frozen=True, slots=True)
 class DomainReport:
-    """All that is known of a domain at one moment."""
+    """All that is known of a domain at one moment. `ownership`: the record that proves whose it is."""
 
+    ownership: CheckedRecord
     spf: Finding
     dmarc: Finding
     providers: tuple[AtProvider, ...]
+
+
+def proof_of(name: str, token: str) -> DomainRecord:
+    """The record by which a user proves that a domain is theirs: who can write it there may send from there."""
+    return DomainRecord(RecordKind.OWNERSHIP, "TXT", f"_mailmux.{name}", f"mailmux={token}")
+
+
+def lineage(name: str) -> tuple[str, ...]:
+    """A domain and those above it, down to two labels: whoever has one of them has what is below it."""
+    labels = name.split(".")
+    return tuple(".".join(labels[start:]) for start in range(max(1, len(labels) - 1)))
 
 
 def ask(provider_id: UUID, provider: str, adapter: object, name: str) -> Told:
@@ -155,10 +168,11 @@ def ask(provider_id: UUID, provider: str, adapter: object, name: str) -> Told:
         return Told(provider_id, provider, failure=f"the adapter broke: {type(error).__name__}")
 
 
-def inspect(name: str, told: Sequence[Told], resolver: Resolver) -> DomainReport:
-    """Hold what the accounts want against the DNS."""
+def inspect(name: str, token: str, told: Sequence[Told], resolver: Resolver) -> DomainReport:
+    """Hold what proves the domain, and what the accounts want, against the DNS."""
     resolver = _Briefly(resolver)
     return DomainReport(
+        _check(proof_of(name, token), resolver),
         _spf(name, resolver),
         _dmarc(name, resolver),
         tuple(

@@ -6,7 +6,7 @@ one type. Throttling and policy never put anybody on the list: they are the send
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
@@ -59,6 +59,24 @@ class Listing:
     scope: str
     cause: Cause
     expires_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """An address on a provider's own list, in our terms. `detail`: which list, and since when."""
+
+    address: str
+    scope: str
+    cause: Cause
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class ListPage:
+    """Part of a provider's lists. `next`: where the rest begins; None: there is none."""
+
+    entries: Sequence[Listed]
+    next: str | None
 
 
 @dataclass(frozen=True, slots=True)

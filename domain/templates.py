@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
+from uuid import UUID
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +61,10 @@ class RenderingUnavailable(Exception):
 class Renderer(Protocol):
     """Renders what users wrote, where it can neither read anything nor take more than its share."""
 
-    def render(self, source: Source, variables: Mapping[str, Any]) -> Rendered:
+    def render(self, source: Source, variables: Mapping[str, Any], whose: UUID | None = None) -> Rendered:
         """Raises TemplateFaulty and RenderingUnavailable."""
         ...
 
-    def check(self, source: Source) -> Sequence[str]:
+    def check(self, source: Source, whose: UUID | None = None) -> Sequence[str]:
         """The names of the variables that it reads. Raises TemplateFaulty and RenderingUnavailable."""
         ...

@@ -23,6 +23,7 @@ HEADERS = ("List-Unsubscribe", "List-Unsubscribe-Post")
 PLACEHOLDER = "{{unsubscribe_url}}"
 VARIABLE = "unsubscribe_url"  # by which templates name it
 _WEB = re.compile(r"<(https?://[^<>\s]+)>", re.IGNORECASE)
+_ADDRESS = re.compile(r"<(?:https?://[^<>\s]+|mailto:[^<>\s]+@[^<>\s]+)>", re.IGNORECASE)
 _PROOF_BYTES = 16
 _LENGTH = 16 + _PROOF_BYTES
 
@@ -63,6 +64,11 @@ def link_in(headers: Sequence[tuple[str, str]]) -> str | None:
         if name.lower() == HEADERS[0].lower() and (found := _WEB.search(value)) is not None:
             return found[1]
     return None
+
+
+def has_way_out(headers: Sequence[tuple[str, str]]) -> bool:
+    """Whether a List-Unsubscribe of the sender's own names an address, of the web or of a mailbox (RFC 2369, 3.2)."""
+    return any(name.lower() == HEADERS[0].lower() and _ADDRESS.search(value) for name, value in headers)
 
 
 def with_link(submission: Submission) -> Submission:

@@ -16,10 +16,13 @@ class Duty(StrEnum):
     FORGET_IDEMPOTENCY_KEYS = "forget_idempotency_keys"
     PURGE = "purge"
     REPEAT_CALLS = "repeat_calls"
+    LOOK_UP = "look_up"
     READ_REPORTS = "read_reports"
     COLLECT_FILES = "collect_files"
     WATCH_CAMPAIGNS = "watch_campaigns"
     CHECK_DOMAINS = "check_domains"
+    ADD_UP_STATS = "add_up_stats"
+    ERASE = "erase"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +39,8 @@ class Retention:
     performance: float | None = 400
     emails: float | None = None
     files: float | None = 30
+    audit: float | None = 400
+    stats: float | None = 800
 
 
 @dataclass(frozen=True, slots=True)

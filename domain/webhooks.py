@@ -15,6 +15,7 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
+from domain.budgets import NoticeType
 from domain.events import EventType
 from domain.lifecycle import Status
 
@@ -24,13 +25,14 @@ _NEVER_TOLD = {Status.SCHEDULED.value, Status.QUEUED.value, Status.SENDING.value
 
 TEST: Final = "webhook.test"
 DISABLED: Final = "webhook.disabled"
+BUDGET_TYPES: Final = tuple(notice.value for notice in NoticeType)
 # What happens to emails: every visible status, and every event of a provider.
 EMAIL_TYPES: Final = tuple(
     f"email.{name}"
     for name in dict.fromkeys([*(s.value for s in Status), *(e.value for e in EventType)])
     if name not in _NEVER_TOLD
 )
-TYPES: Final = (*EMAIL_TYPES, DISABLED, TEST)
+TYPES: Final = (*EMAIL_TYPES, *BUDGET_TYPES, DISABLED, TEST)
 
 # Seconds before each try. The first is at once; the tenth comes three days after it.
 WAITS: Final = (0.0, 5.0, 300.0, 1800.0, 7200.0, 18_000.0, 36_000.0, 50_400.0, 72_000.0, 86_400.0)

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from math import isfinite
@@ -37,13 +37,17 @@ from domain.errors import (
     Unsupported,
 )
 from domain.message import Submission
+from domain.ports import Letter
 from domain.sender_domains import SenderDomain
-from providers import guard
+from providers import guard, wire
+from providers.answers import LARGEST_LIST
 from providers.exchange import Origin, Request, Response
 from providers.words import clean
 from providers.world import World
 
 LONGEST_WAIT = 86_400.0  # seconds; a Retry-After beyond a day is an error of the provider's
+# What reading another form than the documented one raises.
+UNREADABLE = (ValueError, TypeError, LookupError, AttributeError)
 _NO_EMAIL_OF_OURS = frozenset({401, 402, 403, 404, 405, 406, 410, 415})
 _OF_THE_EMAIL = frozenset({400, 422})
 _NOT_PROCESSED = frozenset({408, 421, 425, 503})
@@ -76,14 +80,52 @@ class HTTPProvider(ABC):
         return self._capabilities
 
     def send(self, submission: Submission, attempt_id: UUID) -> SendResult:
-        response = self._origin.perform(self.compose(submission, attempt_id))
+        return self._result(self._origin.perform(self.compose(submission, attempt_id)), submission)
+
+    def send_group(
+        self, letters: Sequence[Letter], go_on: Callable[[], bool]
+    ) -> Iterator[tuple[int, SendResult | ProviderError | None, float]]:
+        refused: list[tuple[int, ProviderError]] = []
+        for place, ended, seconds in self._origin.perform_together(self._composed(letters, go_on, refused)):
+            result: SendResult | ProviderError | None
+            try:
+                result = (
+                    self._result(ended, letters[place].submission) if isinstance(ended, Response) else ended
+                )
+            except ProviderError as error:
+                result = error
+            except Exception as error:  # noqa: BLE001  # nothing proves that it was not taken; the others' answers come
+                result = wire.unanswered(self.name, error)
+            yield place, result, seconds
+        for place, reason in refused:
+            yield place, reason, 0.0
+
+    def _composed(
+        self, letters: Sequence[Letter], go_on: Callable[[], bool], refused: list[tuple[int, ProviderError]]
+    ) -> Iterator[tuple[int, Request]]:
+        for place, letter in enumerate(letters):
+            if not go_on():
+                return
+            try:
+                request = self.compose(letter.submission, letter.attempt_id)
+            except ProviderError as error:
+                refused.append((place, error))
+            except Exception as error:  # noqa: BLE001  # nothing of it went, and the others are not to blame
+                refused.append(
+                    (place, Unsupported(self.name, f"could not be composed: {type(error).__name__}"))
+                )
+            else:
+                yield place, request
+
+    def _result(self, response: Response, submission: Submission) -> SendResult:
+        """What an answer to a send means. Raises ProviderError."""
         if (refusal := self.judge(response, submission)) is not None:
             raise refusal
         try:
             return self.parse(response)
         except ProviderError:
             raise
-        except (ValueError, TypeError, LookupError) as reason:
+        except UNREADABLE as reason:
             raise OutcomeUnknown(self.name, f"an unreadable {self._shape(response)}") from reason
 
     def compose(self, submission: Submission, attempt_id: UUID) -> Request:
@@ -91,7 +133,7 @@ class HTTPProvider(ABC):
         guard.refuse(self.name, self._capabilities, submission)
         try:
             return self.build(submission, attempt_id)
-        except (ValueError, TypeError, LookupError) as error:
+        except UNREADABLE as error:
             raise Unsupported(self.name, f"could not be composed: {type(error).__name__}") from error
 
     def check(self) -> Checkup:
@@ -109,7 +151,7 @@ class HTTPProvider(ABC):
             return self.find_domain(name)
         except _MayNotAsk:
             return None
-        except (ValueError, TypeError, LookupError, AttributeError) as error:
+        except UNREADABLE as error:
             raise Misconfigured(self.name, "it does not tell of domains in the documented form") from error
 
     def find_domain(self, name: str) -> SenderDomain | None:
@@ -128,6 +170,14 @@ class HTTPProvider(ABC):
             return None
         return self.json(self.passed(response))
 
+    def ask_list(self, request: Request) -> Any:
+        """The JSON of an answer that may be long. Raises ProviderError."""
+        response = self.passed(self._origin.perform(request, LARGEST_LIST))
+        try:
+            return self.json(response)
+        except ValueError as error:
+            raise Misconfigured(self.name, "it does not tell of its lists in the documented form") from error
+
     def passed(self, response: Response) -> Response:
         """The same answer where it is a 2xx; raises the error that any other one means."""
         if (refusal := self.judge(response)) is not None:
@@ -143,7 +193,7 @@ class HTTPProvider(ABC):
 
     @abstractmethod
     def parse(self, response: Response) -> SendResult:
-        """Read a 2xx answer. Raise ValueError, TypeError or LookupError where it does not say "accepted"."""
+        """Read a 2xx answer. Raise one of UNREADABLE where it does not say "accepted"."""
 
     @abstractmethod
     def probe(self) -> Request:

@@ -15,17 +15,16 @@ from __future__ import annotations
 
 import re
 from typing import Any
-from urllib.parse import quote
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict
 
 from domain.attempt import SendResult
 from domain.capabilities import Capabilities
-from domain.checkup import Checkup, SenderIdentity
 from domain.errors import Misconfigured, ProviderError, Rejected, SenderNotVerified, Unsupported
-from domain.message import Address, Attachment, RecipientKind, Submission
-from domain.sender_domains import DomainRecord, RecordKind, SenderDomain, absolute
+from domain.message import Address, Attachment, Submission
+from providers.base import UNREADABLE
+from providers.brevo_account import BrevoAccount
 from providers.brevo_webhook import WebhookSecret, webhook
 from providers.calls import RepeatableProvider
 from providers.exchange import Request, Response
@@ -33,7 +32,16 @@ from providers.fields import SecretKey
 from providers.filetypes import demand_agreement, extension_of
 from providers.mime import encoded_value
 from providers.origins import BaseURL
-from providers.payloads import compact, content_of, demand, headers_once, person, with_metadata
+from providers.payloads import (
+    bodies,
+    compact,
+    content_of,
+    demand,
+    headers_once,
+    person,
+    recipients,
+    with_metadata,
+)
 from providers.world import World
 
 __all__ = ["Config", "Credentials", "WebhookSecret", "build", "capabilities", "webhook"]
@@ -58,11 +66,6 @@ _OF_THE_ACCOUNT = frozenset(
 _SENDER = re.compile(
     r"sender.*\b(?:not|un)[ -]?(?:valid|verified|authori[sz]ed|authenticated)|validate your sender"
 )
-
-_PURPOSES = {
-    "dkim_record": RecordKind.DKIM, "dkim1Record": RecordKind.DKIM, "dkim2Record": RecordKind.DKIM,
-    "brevo_code": RecordKind.OWNERSHIP, "dmarc_record": RecordKind.DMARC,
-}  # fmt: skip
 
 
 class Config(BaseModel):
@@ -91,7 +94,7 @@ def capabilities(_config: Config) -> Capabilities:
     )
 
 
-class BrevoProvider(RepeatableProvider):
+class BrevoProvider(BrevoAccount, RepeatableProvider):
     # 5xx are not documented for this call: they stay OutcomeUnknown.
 
     def __init__(self, name: str, config: Config, credentials: Credentials, world: World) -> None:
@@ -109,7 +112,7 @@ class BrevoProvider(RepeatableProvider):
         custom = with_metadata(submission, attempt_id, _LONGEST_CUSTOM, ascii_only=True)
         payload: dict[str, Any] = {
             "sender": self._person(envelope.sender),
-            **{k.value: [self._person(a) for a in envelope.of(k)] for k in RecipientKind if envelope.of(k)},
+            **recipients(envelope, self._person),
             "subject": message.subject,
             "headers": {
                 **headers_once(self.name, submission, self._in_ascii),
@@ -117,7 +120,7 @@ class BrevoProvider(RepeatableProvider):
                 "idempotencyKey": str(attempt_id),
             },
         }
-        payload |= {k: v for k, v in (("htmlContent", message.html), ("textContent", message.text)) if v}
+        payload |= bodies(message, "textContent", "htmlContent")
         if envelope.reply_to:
             if not envelope.reply_to[0].name.isascii():
                 raise Unsupported(self.name, "cannot carry a reply-to name beyond ASCII")
@@ -154,45 +157,15 @@ class BrevoProvider(RepeatableProvider):
         if not super().took(response):
             return SendResult(None)  # taken before, under an id that is not told again
         message_id = self.json(response)["messageId"]
-        if response.status not in (201, 202) or not isinstance(message_id, str):
+        if response.status not in (201, 202) or not isinstance(message_id, str) or not message_id:
             raise ValueError("a success that Brevo does not document")
-        return SendResult(message_id[:255] or None)
-
-    def probe(self) -> Request:
-        return Request("GET", "/v3/account", self._fields)
-
-    def recognise(self, response: Response) -> Checkup:
-        try:
-            plans = self.json(response)["plan"]
-            credit = [f"{p['type']}: {p['credits']:g} {p.get('creditsType', '')}".strip() for p in plans]
-        except (ValueError, TypeError, LookupError) as error:
-            raise Misconfigured(self.name, "the address does not answer as Brevo does") from error
-        domains = self._origin.perform(Request("GET", "/v3/senders/domains", self._fields))
-        if domains.status in (401, 403, 404):
-            return Checkup(notes=(f"credits: {'; '.join(credit)}",))
-        try:
-            found = self.json(self.passed(domains))["domains"]
-            identities = tuple(SenderIdentity(str(d["domain_name"]), bool(d["authenticated"])) for d in found)
-        except (ValueError, TypeError, LookupError) as error:
-            raise Misconfigured(self.name, "the address does not answer as Brevo does") from error
-        return Checkup(identities, notes=(f"credits: {'; '.join(credit)}",))
-
-    def find_domain(self, name: str) -> SenderDomain | None:
-        """Single addresses may be allowed as well, so a domain that Brevo does not know says nothing."""
-        path = f"/v3/senders/domains/{quote(name, safe='')}"
-        if (found := self.ask_domain(Request("GET", path, self._fields))) is None:
-            return None
-        records = tuple(
-            DomainRecord(_PURPOSES[which], r["type"], absolute(r["host_name"], name), r["value"])
-            for which, r in found["dns_records"].items() if which in _PURPOSES and r
-        )  # fmt: skip
-        return SenderDomain(bool(found["authenticated"]), records)
+        return SendResult(message_id[:255])
 
     def explain(self, response: Response) -> str | None:
         try:
             error = self.json(response)
             return f"{error['code']}: {error['message']}"
-        except (ValueError, TypeError, LookupError):
+        except UNREADABLE:
             return None
 
     def classify(self, response: Response, said: str) -> ProviderError | None:
@@ -216,7 +189,7 @@ class BrevoProvider(RepeatableProvider):
     def _code(self, response: Response) -> str:
         try:
             return str(self.json(response)["code"])
-        except (ValueError, TypeError, LookupError):
+        except UNREADABLE:
             return ""
 
 

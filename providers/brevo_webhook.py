@@ -1,14 +1,14 @@
 """Brevo's webhook for transactional email: one event per call, unsigned.
 
 Sources: developers.brevo.com/docs/transactional-webhooks. No event has an id (`id` is the webhook's). Of its four times
-only ts_epoch, in milliseconds, is in UTC; where it is missing the others are not believed.
+only ts_epoch, in milliseconds (in some of the document's examples seconds), is in UTC; where it is missing the others
+are not believed. Some events are told by two names: the one that the document shows, and the one that the webhook is
+set up by.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
 from typing import Any
 
 from domain.events import BounceClass, DeliveryEvent, EventType, RejectReason, WebhookRequest
@@ -16,7 +16,17 @@ from providers.webhook_proofs import (
     CredentialsSecret,
     CredentialsWebhook,
 )
-from providers.webhooks import attempt_of, enhanced_code, instant, loads, texts, theirs, word, words
+from providers.webhooks import (
+    attempt_of,
+    email_of,
+    embedded,
+    enhanced_code,
+    instant,
+    texts,
+    theirs,
+    word,
+    words,
+)
 from providers.world import World
 
 _Meaning = tuple[EventType, RejectReason | None, BounceClass | None]
@@ -39,8 +49,14 @@ _EVENTS: dict[str | None, _Meaning] = {
     "unsubscribe": (EventType.UNSUBSCRIBED, None, None),
     "list_addition": (EventType.SUBSCRIBED, None, None),
 }
-
-_SECONDS_END = 10**11
+_EVENTS |= {
+    other: _EVENTS[name]
+    for other, name in {
+        "sent": "request", "hardBounce": "hard_bounce", "softBounce": "soft_bounce", "invalid": "invalid_email",
+        "uniqueOpened": "unique_opened", "proxyOpen": "proxy_open", "uniqueProxyOpen": "unique_proxy_open",
+        "unsubscribed": "unsubscribe", "listAddition": "list_addition",
+    }.items()
+}  # fmt: skip
 
 WebhookSecret = CredentialsSecret
 
@@ -48,15 +64,16 @@ WebhookSecret = CredentialsSecret
 class Webhook(CredentialsWebhook):
     def read(self, item: Mapping[str, Any], request: WebhookRequest) -> Iterable[DeliveryEvent]:  # noqa: ARG002
         kind, reason, bounce = _EVENTS.get(word(item.get("event")), (EventType.UNKNOWN, None, None))
-        metadata = _custom(item.get("X-Mailin-custom"))
+        metadata = texts(embedded(item.get("X-Mailin-custom")))
         said = word(item.get("reason"))
         yield DeliveryEvent(
             type=kind,
             reject_reason=reason,
             bounce=bounce,
-            occurred_at=_moment(item.get("ts_epoch")),
+            occurred_at=instant(item.get("ts_epoch")),
             recipient=word(item.get("email")),
             attempt_id=attempt_of(metadata),
+            email_id=email_of(metadata),
             provider_message_id=word(item.get("message-id")),
             status_code=enhanced_code(said),
             mta_response=said,
@@ -64,22 +81,6 @@ class Webhook(CredentialsWebhook):
             tags=words(item.get("tags", item.get("tag"))),
             metadata=theirs(metadata),
         )
-
-
-def _custom(value: object) -> dict[str, str]:
-    try:
-        return texts(loads(value.encode())) if isinstance(value, str) else {}
-    except ValueError:
-        return {}
-
-
-def _moment(value: object) -> datetime | None:
-    """Milliseconds; in some of the document's examples seconds, as no event is from before 1973."""
-    text = word(value) or ""
-    if not re.fullmatch(r"\d{1,16}(\.\d+)?", text):
-        return None
-    stamp = float(text)
-    return instant(stamp / 1000 if stamp > _SECONDS_END else stamp)
 
 
 def webhook(_name: str, _config: Any, secrets: Sequence[CredentialsSecret], _world: World) -> Webhook:

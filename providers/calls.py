@@ -18,7 +18,7 @@ from domain.errors import OutcomeUnknown, ProviderError
 from domain.message import Submission
 from domain.ports import Call, Letter
 from providers import guard
-from providers.base import HTTPProvider
+from providers.base import UNREADABLE, HTTPProvider
 from providers.exchange import Request, Response
 from providers.words import clean
 
@@ -75,7 +75,7 @@ class RepeatableProvider(HTTPProvider):
             raise refusal
         try:
             answers = [response] if alone else self.answers(response, len(call.letters))
-        except (ValueError, TypeError, LookupError, AttributeError) as reason:
+        except UNREADABLE as reason:
             raise OutcomeUnknown(self.name, f"an unreadable {self._shape(response)}") from reason
         if len(answers) != len(call.letters):
             raise OutcomeUnknown(self.name, "an answer for another number of emails than were sent")
@@ -84,7 +84,7 @@ class RepeatableProvider(HTTPProvider):
     def answers(self, response: Response, count: int) -> Sequence[Response]:
         """The answer to a call with `count` emails as one for each, in their order.
 
-        Raise ValueError, TypeError, LookupError or AttributeError where it cannot be read.
+        Raise one of UNREADABLE where it cannot be read.
         """
         raise NotImplementedError
 
@@ -105,7 +105,7 @@ class RepeatableProvider(HTTPProvider):
             return self.judge(answer, submission) or self.parse(answer)
         except ProviderError as error:
             return error
-        except (ValueError, TypeError, LookupError):
+        except UNREADABLE:
             return OutcomeUnknown(self.name, f"an unreadable part of an answer ({len(answer.body)} bytes)")
 
 
@@ -151,7 +151,7 @@ class BatchProvider(RepeatableProvider):
             try:
                 guard.refuse(self.name, self._capabilities, letter.submission)
                 part = self.part(letter.submission, letter.attempt_id)
-            except (ProviderError, ValueError, TypeError, LookupError):
+            except (ProviderError, *UNREADABLE):
                 part = None  # `send` says why
             if part is None or (room is not None and len(part.shared) + len(part.own) + 1 > room):
                 alone.append(letter)

@@ -1,7 +1,8 @@
 """Files fetched from addresses that users give, under a guard against requests forged from inside (SSRF).
 
 https only. A host's name is looked up once; all its addresses must be admitted, and the connection goes to one of
-those, with the name that was given in SNI, certificate and Host. Each redirect is looked at in the same way.
+those, with the name that was given in SNI, certificate and Host. No redirect is followed: whoever gives an address
+answers for it, and not for where its server sends others.
 """
 
 from __future__ import annotations
@@ -12,12 +13,11 @@ import re
 from dataclasses import dataclass
 from email.utils import collapse_rfc2231_value
 from typing import Final
-from urllib.parse import unquote, urljoin, urlsplit
+from urllib.parse import unquote, urlsplit
 
 from providers.sockets import Deadline, OutOfReach, PlainSocket, dial, encrypt
 from providers.world import World
 
-_MOST_REDIRECTS: Final = 3
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _LONGEST_URL: Final = 2000
 _URL: Final = re.compile(r"https://[\x21-\x7e]+\Z")  # what another reader might read differently is refused
@@ -42,21 +42,15 @@ class Fetched:
 
 
 def fetch(url: str, world: World, most_bytes: int) -> Fetched:
-    """GET the address within the world's timeouts, all redirects together. Raises FetchFailed."""
-    deadline = Deadline(world.clock, world.timeouts)
+    """GET the address within the world's timeouts. Raises FetchFailed."""
     try:
-        for _ in range(_MOST_REDIRECTS + 1):
-            answer = _get(url, world, deadline, most_bytes)
-            if isinstance(answer, Fetched):
-                return answer
-            url = answer
+        return _get(url, world, Deadline(world.clock, world.timeouts), most_bytes)
     except OutOfReach:
         raise FetchFailed("not_public", "the host is not at a public address") from None
     except TimeoutError:
         raise FetchFailed("timeout", "the server took too long: upload the file instead") from None
     except (OSError, http.client.HTTPException, UnicodeError) as error:
         raise FetchFailed("unreachable", f"it could not be fetched ({type(error).__name__})") from error
-    raise FetchFailed("redirects", f"more than {_MOST_REDIRECTS} redirects")
 
 
 def url_problem(url: str) -> str | None:
@@ -76,8 +70,7 @@ def url_problem(url: str) -> str | None:
     return None
 
 
-def _get(url: str, world: World, deadline: Deadline, most_bytes: int) -> Fetched | str:
-    """The file, or the address that the server sends to."""
+def _get(url: str, world: World, deadline: Deadline, most_bytes: int) -> Fetched:
     if (problem := url_problem(url)) is not None:
         raise FetchFailed("url", problem)
     parts = urlsplit(url)
@@ -109,11 +102,13 @@ class _Admits:
         return True
 
 
-def _answer(sock: PlainSocket, url: str, most_bytes: int) -> Fetched | str:
+def _answer(sock: PlainSocket, url: str, most_bytes: int) -> Fetched:
     with http.client.HTTPResponse(sock, method="GET") as answer:
         answer.begin()
         if answer.status in _REDIRECTS:
-            return urljoin(url, answer.getheader("Location") or "")
+            raise FetchFailed(
+                "redirect", "the server sends elsewhere: give the address that the file itself has"
+            )
         if answer.status != 200:
             raise FetchFailed("status", f"the server answered {answer.status}")
         if (answer.getheader("Content-Encoding") or "identity").lower() != "identity":

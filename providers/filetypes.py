@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import mimetypes
+import re
 from posixpath import splitext
 
 from domain.errors import Unsupported
@@ -17,6 +18,8 @@ _SAME = {
     "application/x-zip-compressed": "application/zip",
 }
 _UNKNOWN = "application/octet-stream"
+_CHARSET = re.compile(r"[ \t]*;[ \t]*charset[ \t]*=[ \t]*\"?([^\s;\"]*)\"?", re.IGNORECASE)
+_UNICODE = frozenset({"utf-8", "utf8", "us-ascii", "ascii"})
 
 
 def extension_of(filename: str) -> str:
@@ -27,6 +30,17 @@ def extension_of(filename: str) -> str:
 def implied_type(filename: str) -> str:
     guess, _ = _TYPES.guess_type(f"x.{extension_of(filename)}")
     return guess or _UNKNOWN
+
+
+def demand_unicode(provider: str, attachment: Attachment) -> None:
+    """Raise Unsupported where the recipient would not be told the character set of a text, or another one."""
+    named = _CHARSET.search(attachment.content_type)
+    if attachment.content_type.lower().startswith("text/") and named and named[1].lower() not in _UNICODE:
+        raise Unsupported(provider, "cannot carry a text file of another character set than UTF-8")
+
+
+def without_charset(content_type: str) -> str:
+    return _CHARSET.sub("", content_type)
 
 
 def demand_agreement(provider: str, attachment: Attachment) -> None:

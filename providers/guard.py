@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from domain.capabilities import Capabilities
 from domain.errors import Rejected, Unsupported
@@ -29,10 +29,11 @@ def refuse(provider: str, capabilities: Capabilities, submission: Submission) ->
     Rejected where it is unsafe for every provider (the API has checked the same: this is the second lock on
     the door), Unsupported where this provider cannot express it.
     """
-    for problem in unsafe(submission):
+    addresses = _addresses(submission)
+    for problem in _unsafe(submission, addresses):
         raise Rejected(provider, problem)
     lacking = unsupported(capabilities, submission)
-    if any(not a.email.isascii() for a in _addresses(submission)):
+    if not "".join([a.email for a in addresses]).isascii():
         lacking.append("an address with characters beyond ASCII before the @")
     if lacking:
         raise Unsupported(provider, "cannot carry " + "; ".join(lacking))
@@ -40,17 +41,21 @@ def refuse(provider: str, capabilities: Capabilities, submission: Submission) ->
 
 def unsafe(submission: Submission) -> Iterator[str]:
     """Every part of the email that could become something else on the wire, in words without its content."""
+    return _unsafe(submission, _addresses(submission))
+
+
+def _unsafe(submission: Submission, addresses: Sequence[Address]) -> Iterator[str]:
     message, envelope = submission.message, submission.envelope
     if not envelope.recipients:
         yield "no recipient"
     if message.text is None and message.html is None:
         yield "neither text nor html"
-    if any(header_problem(name, value) for name, value in message.headers):
+    if message.headers and any(header_problem(name, value) for name, value in message.headers):
         yield "a header name or value that is not safe to send"
     if value_problem(message.subject):
         yield "a subject that is not safe to send"
-    for address in _addresses(submission):
-        if value_problem(address.name):
+    for address in addresses:
+        if address.name and value_problem(address.name):
             yield "a display name that is not safe to send"
         if not (_MAILBOX.match(address.email) or _QUOTED_MAILBOX.match(address.email)):
             yield "an address that is not safe to send"
@@ -67,7 +72,6 @@ def _unsafe_parts(attachment: Attachment) -> Iterator[str]:
         yield "a content id that is not safe to send"
 
 
-def _addresses(submission: Submission) -> Iterator[Address]:
-    yield submission.envelope.sender
-    yield from submission.envelope.reply_to
-    yield from (r.address for r in submission.envelope.recipients)
+def _addresses(submission: Submission) -> Sequence[Address]:
+    envelope = submission.envelope
+    return [envelope.sender, *envelope.reply_to, *[r.address for r in envelope.recipients]]

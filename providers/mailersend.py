@@ -26,19 +26,27 @@ from domain.errors import (
     OutcomeUnknown,
     ProviderError,
     RateLimited,
-    Rejected,
+    RecipientSuppressed,
     SenderNotVerified,
     Unsupported,
 )
 from domain.message import Attachment, Disposition, RecipientKind, Submission
-from providers.base import HTTPProvider
+from providers.base import UNREADABLE, HTTPProvider
 from providers.exchange import Request, Response
 from providers.fields import ATTEMPT, EMAIL, SecretToken
 from providers.filetypes import demand_agreement
 from providers.mailersend_webhook import WebhookSecret, webhook
 from providers.mime import encoded_value
 from providers.origins import BaseURL
-from providers.payloads import compact, content_of, demand, headers_once, person, tracking_wishes
+from providers.payloads import (
+    bodies,
+    compact,
+    content_of,
+    demand,
+    headers_once,
+    person,
+    tracking_wishes,
+)
 from providers.webhooks import instant
 from providers.world import World
 
@@ -102,7 +110,7 @@ class MailerSendProvider(HTTPProvider):
         if envelope.reply_to:
             payload["reply_to"] = person(envelope.reply_to[0])
         payload["subject"] = message.subject
-        payload |= {k: v for k, v in (("text", message.text), ("html", message.html)) if v}
+        payload |= bodies(message)
         payload |= self._headers(submission)
         if message.attachments:
             payload["attachments"] = [self._attachment(a) for a in message.attachments]
@@ -151,7 +159,7 @@ class MailerSendProvider(HTTPProvider):
         warnings = self.json(response)["warnings"]
         kinds = {str(w["type"]) for w in warnings}
         if "ALL_SUPPRESSED" in kinds:
-            raise Rejected(self.name, f"every recipient is suppressed: {_reasons(warnings)}")
+            raise RecipientSuppressed(self.name, f"every recipient is suppressed: {_reasons(warnings)}")
         if kinds:
             raise OutcomeUnknown(
                 self.name, f"taken with warnings ({', '.join(sorted(kinds))}): {_reasons(warnings)}"
@@ -168,7 +176,7 @@ class MailerSendProvider(HTTPProvider):
         try:
             found = self.json(response)["data"]
             return Checkup(tuple(SenderIdentity(str(d["name"]), d["is_verified"] is True) for d in found))
-        except (ValueError, TypeError, LookupError) as error:
+        except UNREADABLE as error:
             raise Misconfigured(self.name, "the address does not answer as MailerSend does") from error
 
     def explain(self, response: Response) -> str | None:
@@ -177,7 +185,7 @@ class MailerSendProvider(HTTPProvider):
             fields = error.get("errors") or {}
             found = [f"{field}: {texts_[0]}" for field, texts_ in list(fields.items())[:5]]
             return "; ".join(found) or str(error["message"])
-        except (ValueError, TypeError, LookupError, AttributeError):
+        except UNREADABLE:
             return None
 
     def classify(self, response: Response, said: str) -> ProviderError | None:
@@ -205,7 +213,7 @@ class MailerSendProvider(HTTPProvider):
         """The fields that a 422 blames; one that is in no email where it names none."""
         try:
             return {field.partition(".")[0] for field in self.json(response)["errors"]} or {""}
-        except (ValueError, TypeError, LookupError, AttributeError):
+        except UNREADABLE:
             return {""}
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
-from uuid import UUID
 
 from domain.events import BounceClass, DeliveryEvent, EventType, RejectReason, WebhookRequest
 from providers.fields import ATTEMPT, EMAIL
@@ -17,7 +16,7 @@ from providers.webhook_proofs import (
     SigningKey,
     SigningSecret,
 )
-from providers.webhooks import attempt_of, enhanced_code, instant, mapping, word, words
+from providers.webhooks import attempt_of, email_of, enhanced_code, instant, mapping, word, words
 from providers.world import World
 
 _Meaning = tuple[EventType, RejectReason | None, BounceClass | None]
@@ -55,7 +54,8 @@ class Webhook(SignedBodyWebhook):
         data = mapping(item.get("data"))
         email = mapping(data.get("email"))
         more = mapping(data.get("meta")) or mapping(data.get("morph"))
-        kind, reason, bounce = _EVENTS.get(word(data.get("type")), (EventType.UNKNOWN, None, None))
+        told = word(data.get("type")) or (word(item.get("type")) or "").removeprefix("activity.")
+        kind, reason, bounce = _EVENTS.get(told, (EventType.UNKNOWN, None, None))
         tags = words(data.get("tags") or email.get("tags"))
         said = next((w for name in _SAID if (w := word(more.get(name)))), None)
         yield DeliveryEvent(
@@ -65,7 +65,8 @@ class Webhook(SignedBodyWebhook):
             event_id=word(data.get("id")),
             occurred_at=instant(data.get("created_at")) or instant(item.get("created_at")),
             recipient=word(data.get("recipient")) or word(mapping(email.get("recipient")).get("email")),
-            attempt_id=_ours(tags),
+            attempt_id=attempt_of(_ours(tags)),
+            email_id=email_of(_ours(tags)),
             provider_message_id=word(data.get("message_id")) or word(mapping(email.get("message")).get("id")),
             status_code=enhanced_code(word(more.get("bounce_code")), said),
             description=said,
@@ -81,9 +82,9 @@ _SAID = (
 )  # fmt: skip
 
 
-def _ours(tags: Iterable[str]) -> UUID | None:
-    """The attempt's id among the tags."""
-    return attempt_of(dict(t.split(":", 1) for t in tags if t.startswith(f"{ATTEMPT}:")))
+def _ours(tags: Iterable[str]) -> Mapping[str, str]:
+    """Our ids among the tags."""
+    return dict(t.split(":", 1) for t in tags if t.startswith((f"{ATTEMPT}:", f"{EMAIL}:")))
 
 
 def webhook(_name: str, _config: Any, secrets: Sequence[SigningSecret], _world: World) -> Webhook:

@@ -14,26 +14,25 @@ from __future__ import annotations
 import json
 import re
 from base64 import b64encode
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from hashlib import sha256
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 from urllib.parse import quote
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from domain.attempt import SendResult
-from domain.capabilities import Capabilities
-from domain.checkup import Checkup, SenderIdentity
+from domain.capabilities import Capabilities, Search
 from domain.errors import Misconfigured, ProviderError, RateLimited, SenderNotVerified, Unsupported
 from domain.message import Attachment, Disposition, RecipientKind, Submission
-from domain.sender_domains import DomainRecord, RecordKind, SenderDomain, absolute
 from providers import mime
 from providers.calls import BatchProvider, Part
 from providers.exchange import Request, Response
 from providers.fields import ATTEMPT, EMAIL, SecretKey
 from providers.forms import File, multipart
 from providers.mailboxes import written
+from providers.mailgun_search import MailgunSearch
 from providers.mailgun_webhook import WebhookSecret, webhook
 from providers.origins import BaseURL
 from providers.payloads import compact
@@ -79,10 +78,11 @@ def capabilities(config: Config) -> Capabilities:
         max_bytes=25_000_000,
         batch=1000 if config.shared_calls else 1,
         batch_bytes=25_000_000 if config.shared_calls else None,
+        search=Search.EMAIL,
     )
 
 
-class MailgunProvider(BatchProvider):
+class MailgunProvider(MailgunSearch, BatchProvider):
     # 500 "Internal Server Error" says nothing of the email: it stays OutcomeUnknown.
 
     def __init__(self, name: str, config: Config, credentials: Credentials, world: World) -> None:
@@ -90,7 +90,7 @@ class MailgunProvider(BatchProvider):
         basic = b64encode(f"api:{key}".encode()).decode("ascii")
         base_url = config.base_url or _REGIONS[config.region]
         super().__init__(name, base_url, capabilities(config), world, secrets=(key, basic))
-        self._config = config
+        self._config, self._domain = config, config.domain
         self._fields = {"Authorization": f"Basic {basic}", "Accept": "application/json"}
 
     def build(self, submission: Submission, attempt_id: UUID) -> Request:
@@ -101,7 +101,7 @@ class MailgunProvider(BatchProvider):
         parts = list(self._form(submission) if plain else self._mime(submission, attempt_id))
         parts += self._options(submission, attempt_id, sum(_size(p) for p in parts if p[0].startswith("h:")))
         kind, body = multipart(parts, f"form-{attempt_id.hex}")
-        domain = quote(self._config.domain or envelope.sender.domain, safe="")
+        domain = quote(self._domain or envelope.sender.domain, safe="")
         path = f"/v3/{domain}/messages" if plain else f"/v3/{domain}/messages.mime"
         return Request("POST", path, {**self._fields, "Content-Type": kind}, body)
 
@@ -121,7 +121,7 @@ class MailgunProvider(BatchProvider):
         _, common = multipart(parts, f"form-{sha256(repr(parts).encode()).hexdigest()[:32]}")
         address = recipients[0].address
         values = {name.removeprefix("v:"): value for name, value in own.items()}
-        domain = quote(self._config.domain or submission.envelope.sender.domain, safe="")
+        domain = quote(self._domain or submission.envelope.sender.domain, safe="")
         return Part(
             compact([written(address), address.email, values]).encode("utf-8"),
             f"/v3/{domain}/messages\n".encode() + common,
@@ -204,33 +204,6 @@ class MailgunProvider(BatchProvider):
             raise ValueError("no id")
         return SendResult(message_id)
 
-    def probe(self) -> Request:
-        domain = self._config.domain
-        path = f"/v4/domains/{quote(domain, safe='')}" if domain else "/v4/domains?limit=100"
-        return Request("GET", path, self._fields)
-
-    def recognise(self, response: Response) -> Checkup:
-        try:
-            found = self.json(response)
-            domains = [found["domain"]] if self._config.domain else found["items"]
-            states = {str(d["name"]): str(d["state"]) for d in domains}
-        except (ValueError, TypeError, LookupError) as error:
-            raise Misconfigured(self.name, "the address does not answer as Mailgun does") from error
-        if self._config.domain and states.get(self._config.domain) == "disabled":
-            raise Misconfigured(self.name, "Mailgun has disabled the domain")
-        return Checkup(tuple(SenderIdentity(name, state == "active") for name, state in states.items()))
-
-    def find_domain(self, name: str) -> SenderDomain | None:
-        """Mailgun takes emails by a domain only, so one that it does not know is not verified."""
-        path = f"/v4/domains/{quote(self._config.domain or name, safe='')}"
-        if (found := self.ask_domain(Request("GET", path, self._fields))) is None:
-            return None if self._config.domain else SenderDomain(verified=False)
-        records = tuple(
-            DomainRecord(_purpose(r), r["record_type"], absolute(r["name"], name), r["value"])
-            for r in found["sending_dns_records"]
-        )
-        return SenderDomain(found["domain"]["state"] == "active", records)
-
     def explain(self, response: Response) -> str | None:
         try:
             said = self.json(response)
@@ -246,7 +219,7 @@ class MailgunProvider(BatchProvider):
         if response.status == 429 or "limit exceeded" in words:
             wait = _WAIT.search(said)
             return RateLimited(self.name, detail, float(wait[1]) if wait else self.retry_after(response))
-        if response.status == 404 and "domain not found" in words and not self._config.domain:
+        if response.status == 404 and "domain not found" in words and not self._domain:
             return SenderNotVerified(self.name, detail)
         if "unverified" in words or "sandbox subdomains" in words:
             return SenderNotVerified(self.name, detail)
@@ -259,12 +232,6 @@ class MailgunProvider(BatchProvider):
         if response.status == 400 and ("too large" in words or "limited to 16kb" in words):
             return Unsupported(self.name, detail)
         return None
-
-
-def _purpose(record: Mapping[str, Any]) -> RecordKind:
-    if record["record_type"] == "CNAME":
-        return RecordKind.TRACKING
-    return RecordKind.DKIM if "_domainkey" in record["name"] else RecordKind.SPF
 
 
 def _fits_the_form(submission: Submission) -> bool:

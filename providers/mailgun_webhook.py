@@ -8,6 +8,7 @@ An event's `id` is unique and the same when the call is repeated; the legacy for
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from email import message_from_bytes, policy
@@ -31,6 +32,8 @@ from providers.webhooks import (
     SKEW,
     JSONWebhook,
     attempt_of,
+    email_of,
+    embedded,
     enhanced_code,
     hmac_hex,
     instant,
@@ -63,13 +66,23 @@ _SUPPRESSED = {
     625: RejectReason.BLOCKED,
 }
 _TIMED_OUT = frozenset({498, 499})
+# What Mailgun itself says of a failure, where its code says nothing.
+_REASONS = {
+    "suppress-bounce": RejectReason.BOUNCED,
+    "suppress-unsubscribe": RejectReason.UNSUBSCRIBED,
+    "suppress-complaint": RejectReason.SPAM,
+    "bounce": RejectReason.BOUNCED,
+    "espblock": RejectReason.BLOCKED,
+    "generic": RejectReason.OTHER,
+}
+_TOKEN = re.compile(r"[\x21-\x7e]{1,200}")  # documented: 50 characters, random
 _SIGNATURE = ("timestamp", "token", "signature")
-_FIRST = ("event", "recipient")
+# Those of all events that do not quote the email's head; "clicked" has a url besides.
 _LEGACY_FIELDS = frozenset(
     {
-        *_SIGNATURE, *_FIRST, "attachment-count", "campaign-id", "campaign-name", "city", "client-name", "client-os",
-        "client-type", "code", "country", "description", "device-type", "domain", "error", "h", "ip", "mailing-list",
-        "message-headers", "message-id", "notification", "reason", "region", "tag", "url", "user-agent",
+        *_SIGNATURE, "event", "recipient", "attachment-count", "campaign-id", "campaign-name", "city", "client-name",
+        "client-os", "client-type", "code", "country", "description", "device-type", "domain", "error", "h", "ip",
+        "mailing-list", "message-headers", "message-id", "notification", "reason", "region", "tag", "user-agent",
         "x-mailgun-sid", "x-mailgun-tag", "attachment", "body-plain",
     }
 )  # fmt: skip
@@ -93,6 +106,8 @@ class Webhook(JSONWebhook[WebhookSecret]):
             raise Forged("the signature is missing or wrong") from error
         hmac_hex(given, secret.signing_key.get_secret_value().encode(), f"{stamp}{token}".encode())
         lately(stamp, now, SKEW)
+        if not _TOKEN.fullmatch(token):
+            raise Forged("the token is none of Mailgun's")
         return Verified(nonce=token)
 
     def items(self, request: WebhookRequest) -> Iterable[Mapping[str, Any]]:
@@ -116,6 +131,7 @@ class Webhook(JSONWebhook[WebhookSecret]):
             occurred_at=instant(data.get("timestamp")),
             recipient=word(data.get("recipient")) or parseaddr(word(headers.get("to")) or "")[1] or None,
             attempt_id=attempt_of(variables),
+            email_id=email_of(variables),
             provider_message_id=f"<{message_id.strip('<>')}>" if message_id else None,
             reject_reason=reason,
             bounce=bounce,
@@ -139,14 +155,20 @@ def _meaning(
     code = _number(status.get("code"))
     timed_out = code in _TIMED_OUT or reason == "old"
     if event == "failed" and data.get("severity") == "temporary":
-        return EventType.DEFERRED, RejectReason.TIMED_OUT if timed_out else RejectReason.OTHER, None
+        other = _REASONS.get(reason or "", RejectReason.OTHER)
+        return EventType.DEFERRED, RejectReason.TIMED_OUT if timed_out else other, None
     if event in ("failed", "dropped") and code in _SUPPRESSED:
         return EventType.REJECTED, _SUPPRESSED[code], None
-    if kind is EventType.REJECTED:
-        return kind, RejectReason.TIMED_OUT if timed_out else RejectReason.OTHER, None
+    if event == "failed" and reason is not None and reason.startswith("suppress-"):
+        return EventType.REJECTED, _REASONS.get(reason, RejectReason.OTHER), None
     if timed_out:
-        return kind, RejectReason.TIMED_OUT, BounceClass.SOFT
-    return kind, RejectReason.BOUNCED, BounceClass.HARD
+        return kind, RejectReason.TIMED_OUT, BounceClass.SOFT if kind is EventType.BOUNCED else None
+    if kind is EventType.REJECTED:
+        by_host = event == "dropped" and re.match(r"[45](?:\d\d$|\.)", word(status.get("code")) or "")
+        return kind, RejectReason.BOUNCED if by_host else RejectReason.OTHER, None
+    soft = word(status.get("bounce-type")) == "soft"
+    because = _REASONS.get(reason or "", RejectReason.BOUNCED)
+    return kind, because, BounceClass.SOFT if soft else BounceClass.HARD
 
 
 def _number(value: object) -> int | None:
@@ -158,24 +180,28 @@ def _from_form(kind: str, request: WebhookRequest) -> dict[str, Any]:
     """The legacy form as the JSON of today. Raises ValueError.
 
     A variable of the user's may have the name of a field, and comes as another field of that name: those of the
-    signature are the last ones then, `event` and `recipient` the first.
+    signature are the last ones then, all others the first. Of two tags nobody can say whether one is a variable.
     """
     fields = _fields(kind, request)
-    names = [name.lower() for name, _ in fields]
-    own: dict[str, str] = {}
-    for name, value in fields:
-        if name.lower() in _SIGNATURE or name.lower() not in own:
-            own[name.lower()] = value
+    places: dict[str, list[int]] = {}
+    for place, (name, _) in enumerate(fields):
+        places.setdefault(name.lower(), []).append(place)
+    owned = {name: at[-1 if name in _SIGNATURE else 0] for name, at in places.items()}
+    own = {name: fields[place][1] for name, place in owned.items()}
+    known = _LEGACY_FIELDS | ({"url"} if own.get("event") == "clicked" else set())
     foreign = {
         name: value
-        for name, value in fields
-        if name.lower() not in _LEGACY_FIELDS
-        or (name in (*_SIGNATURE, *_FIRST) and names.count(name) > 1 and own[name] != value)
+        for place, (name, value) in enumerate(fields)
+        if name.lower() not in known
+        or (place != owned[name.lower()] and name.lower() not in ("tag", "x-mailgun-tag"))
     }
-    headers = dict(_pairs(own.get("message-headers")))
-    variables = (
-        loads(headers["x-mailgun-variables"].encode()) if "x-mailgun-variables" in headers else foreign
-    )
+    head = list(_pairs(own.get("message-headers")))
+    headers = dict(head)
+    merged: dict[str, Any] = {}
+    for name, value in head:
+        if name == "x-mailgun-variables":
+            merged |= embedded(value)
+    variables = merged if "message-headers" in own else foreign
     return {
         "signature": {name: own[name] for name in _SIGNATURE if name in own},
         "event-data": {

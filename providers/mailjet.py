@@ -3,7 +3,8 @@
 Sources: Mailjet's guides "Send API v3.1" (form, the headers that may not be set, error codes, at most 50 recipients
 and 50 files) and "Event tracking" (the webhook; credentials in its address); dev.mailjet.com: "Status codes". A 200
 carries a Status for each message, and so does a refusal: one that has both a success and an error was taken for
-some recipients. The 429 has no form of Mailjet's.
+some recipients. The 429 has no form of Mailjet's. Found by django-anymail: a text file is sent as UTF-8 whatever its
+type says.
 
 Our ids travel as EventPayload, which every event repeats, and the attempt's as CustomID too, by which GET
 /v3/REST/message finds it.
@@ -19,7 +20,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict
 
 from domain.attempt import SendResult
-from domain.capabilities import Capabilities
+from domain.capabilities import Capabilities, Search
 from domain.checkup import Checkup, SenderIdentity
 from domain.errors import (
     Misconfigured,
@@ -29,19 +30,24 @@ from domain.errors import (
     SenderNotVerified,
     Unsupported,
 )
-from domain.message import Address, Disposition, RecipientKind, Submission
+from domain.message import Address, Disposition, Submission
+from providers.base import UNREADABLE
 from providers.calls import BatchProvider, Part, each
 from providers.exchange import Request, Response
 from providers.fields import SecretKey
+from providers.filetypes import demand_unicode, without_charset
+from providers.mailjet_search import MailjetSearch
 from providers.mailjet_webhook import WebhookSecret, webhook
 from providers.mime import encoded_value
 from providers.origins import BaseURL
 from providers.payloads import (
+    bodies,
     compact,
     content_of,
     demand,
     headers_once,
     person,
+    recipients,
     tracking_wishes,
     with_metadata,
 )
@@ -101,10 +107,11 @@ def capabilities(_config: Config) -> Capabilities:
         reserved_headers=_FORBIDDEN_HEADERS,
         batch=50,
         batch_bytes=15_000_000,
+        search=Search.ATTEMPT,
     )
 
 
-class MailjetProvider(BatchProvider):
+class MailjetProvider(MailjetSearch, BatchProvider):
     # 500 comes with an identifier for Mailjet's own log and says nothing of the email: it stays OutcomeUnknown.
 
     def __init__(self, name: str, config: Config, credentials: Credentials, world: World) -> None:
@@ -134,7 +141,7 @@ class MailjetProvider(BatchProvider):
         """Also a refusal does, with the status of its first error."""
         try:
             return response.status < 500 and all("Status" in m for m in self.json(response)["Messages"])
-        except (ValueError, TypeError, LookupError):
+        except UNREADABLE:
             return False
 
     def _message(self, submission: Submission, attempt_id: UUID) -> dict[str, Any]:
@@ -144,22 +151,21 @@ class MailjetProvider(BatchProvider):
             raise Unsupported(self.name, f"cannot carry more than {_MOST} files or headers")
         found: dict[str, Any] = {
             "From": _person(envelope.sender),
-            **{
-                k.value.title(): [_person(a) for a in envelope.of(k)] for k in RecipientKind if envelope.of(k)
-            },
+            **{kind.title(): people for kind, people in recipients(envelope, _person).items()},
             "Subject": message.subject,
             "CustomID": str(attempt_id),
             "EventPayload": compact(with_metadata(submission, attempt_id, _PAYLOAD_BYTES)),
         }
-        found |= {k: v for k, v in (("TextPart", message.text), ("HTMLPart", message.html)) if v}
+        found |= bodies(message, "TextPart", "HTMLPart")
         if envelope.reply_to:
             found["ReplyTo"] = _person(envelope.reply_to[0])
         if message.headers:
             found["Headers"] = headers_once(self.name, submission, encoded_value)
         for attachment in message.attachments:
+            demand_unicode(self.name, attachment)
             inline = attachment.disposition is Disposition.INLINE
             file = {
-                "ContentType": attachment.content_type,
+                "ContentType": without_charset(attachment.content_type),
                 "Filename": attachment.filename,
                 "Base64Content": content_of(self.name, attachment),
             }
@@ -194,7 +200,7 @@ class MailjetProvider(BatchProvider):
                     if d["Status"] != "Deleted"
                 )
             )
-        except (ValueError, TypeError, LookupError) as error:
+        except UNREADABLE as error:
             raise Misconfigured(self.name, "the address does not answer as Mailjet does") from error
 
     def explain(self, response: Response) -> str | None:
@@ -230,7 +236,7 @@ class MailjetProvider(BatchProvider):
             return any(m.get("Status") == "success" for m in messages), [
                 e for e in errors if "ErrorMessage" in e
             ]
-        except (ValueError, TypeError, LookupError, AttributeError):
+        except UNREADABLE:
             return False, []
 
 

@@ -13,7 +13,18 @@ from providers.webhook_proofs import (
     CredentialsSecret,
     CredentialsWebhook,
 )
-from providers.webhooks import attempt_of, enhanced_code, instant, loads, texts, theirs, word, words
+from providers.webhooks import (
+    attempt_of,
+    email_of,
+    embedded,
+    enhanced_code,
+    flag,
+    instant,
+    texts,
+    theirs,
+    word,
+    words,
+)
 from providers.world import World
 
 _EVENTS: dict[str | None, EventType] = {
@@ -40,6 +51,7 @@ _ERRORS = {
     "content blocked": RejectReason.BLOCKED,
     "policy issue": RejectReason.BLOCKED,
     "preblocked": RejectReason.BLOCKED,
+    "spam preblocked": RejectReason.BLOCKED,
 }
 
 WebhookSecret = CredentialsSecret
@@ -50,11 +62,11 @@ class Webhook(CredentialsWebhook):
 
     def read(self, item: Mapping[str, Any], request: WebhookRequest) -> Iterable[DeliveryEvent]:  # noqa: ARG002
         kind = _EVENTS.get(word(item.get("event")), EventType.UNKNOWN)
-        error, hard = word(item.get("error")), item.get("hard_bounce") is True
+        error, hard = word(item.get("error")), flag(item.get("hard_bounce")) is True
         reason = _ERRORS.get(error.lower(), RejectReason.OTHER) if error is not None else None
         if error == "greylisted" and not hard:
             kind = EventType.DEFERRED  # "Delivery will be re-attempted"
-        metadata = _payload(item.get("Payload"))
+        metadata = texts(embedded(item.get("Payload")))
         said = word(item.get("smtp_reply")) or word(item.get("comment"))
         yield DeliveryEvent(
             type=kind,
@@ -63,6 +75,7 @@ class Webhook(CredentialsWebhook):
             occurred_at=instant(item.get("time")),
             recipient=word(item.get("email")),
             attempt_id=attempt_of(metadata) or attempt_of({"id": item.get("CustomID")}, "id"),
+            email_id=email_of(metadata),
             provider_message_id=word(item.get("MessageID")),
             status_code=enhanced_code(said),
             description=error,
@@ -72,13 +85,6 @@ class Webhook(CredentialsWebhook):
             tags=words(item.get("customcampaign")),
             metadata=theirs(metadata),
         )
-
-
-def _payload(value: object) -> dict[str, str]:
-    try:
-        return texts(loads(value.encode())) if isinstance(value, str) else {}
-    except ValueError:
-        return {}
 
 
 def webhook(_name: str, _config: Any, secrets: Sequence[CredentialsSecret], _world: World) -> Webhook:

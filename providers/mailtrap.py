@@ -22,7 +22,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from domain.attempt import SendResult
 from domain.capabilities import Capabilities
 from domain.errors import OutcomeUnknown, ProviderError, Rejected, SenderNotVerified
-from domain.message import Attachment, Disposition, RecipientKind, Submission
+from domain.message import Attachment, Disposition, Submission
+from providers.base import UNREADABLE
 from providers.calls import BatchProvider, Part, each
 from providers.exchange import Request, Response
 from providers.fields import SecretKey
@@ -30,7 +31,16 @@ from providers.mailboxes import in_ascii
 from providers.mailtrap_webhook import WebhookSecret, webhook
 from providers.mime import encoded_value
 from providers.origins import BaseURL
-from providers.payloads import compact, content_of, demand, headers_once, person, with_metadata
+from providers.payloads import (
+    bodies,
+    compact,
+    content_of,
+    demand,
+    headers_once,
+    person,
+    recipients,
+    with_metadata,
+)
 from providers.words import clean
 from providers.world import World
 
@@ -106,11 +116,11 @@ class MailtrapProvider(BatchProvider):
         message, envelope = submission.message, submission.envelope
         payload: dict[str, Any] = {
             "from": person(envelope.sender),
-            **{k.value: [person(a) for a in envelope.of(k)] for k in RecipientKind if envelope.of(k)},
+            **recipients(envelope, person),
             "subject": message.subject,
             "custom_variables": with_metadata(submission, attempt_id, _VARIABLES_BYTES),
         }
-        payload |= {k: v for k, v in (("text", message.text), ("html", message.html)) if v}
+        payload |= bodies(message)
         headers = headers_once(self.name, submission, encoded_value)
         if len(envelope.reply_to) == 1:
             payload["reply_to"] = person(envelope.reply_to[0])
@@ -163,7 +173,7 @@ class MailtrapProvider(BatchProvider):
             answer = self.json(response)
             found = answer.get("errors") or answer["error"]
             return "; ".join(map(str, found[:5])) if isinstance(found, list) else str(found)
-        except (ValueError, TypeError, LookupError, AttributeError):
+        except UNREADABLE:
             return None
 
     def classify(self, response: Response, said: str) -> ProviderError | None:

@@ -13,7 +13,18 @@ from providers.webhook_proofs import (
     SignedBodyWebhook,
     SigningSecret,
 )
-from providers.webhooks import attempt_of, enhanced_code, instant, lines, loads, texts, theirs, word, words
+from providers.webhooks import (
+    attempt_of,
+    email_of,
+    enhanced_code,
+    instant,
+    lines,
+    loads,
+    texts,
+    theirs,
+    word,
+    words,
+)
 from providers.world import World
 
 _Meaning = tuple[EventType, RejectReason | None, BounceClass | None]
@@ -21,6 +32,7 @@ _EVENTS: dict[str | None, _Meaning] = {
     "delivery": (EventType.DELIVERED, None, None),
     "bounce": (EventType.BOUNCED, RejectReason.BOUNCED, BounceClass.HARD),
     "soft bounce": (EventType.BOUNCED, RejectReason.OTHER, BounceClass.SOFT),
+    "soft_bounce": (EventType.BOUNCED, RejectReason.OTHER, BounceClass.SOFT),  # as the API's logs have it
     "suspension": (EventType.REJECTED, RejectReason.OTHER, None),
     "reject": (EventType.REJECTED, RejectReason.BLOCKED, None),
     "spam": (EventType.COMPLAINED, RejectReason.SPAM, None),
@@ -60,6 +72,7 @@ class Webhook(SignedBodyWebhook):
             occurred_at=instant(item.get("timestamp")),
             recipient=word(item.get("email")),
             attempt_id=attempt_of(metadata),
+            email_id=email_of(metadata),
             provider_message_id=word(item.get("message_id")),
             status_code=enhanced_code(said),
             description=word(item.get("reason")) or word(item.get("bounce_category")),

@@ -25,6 +25,7 @@ from domain.errors import (
     ProviderError,
     ProviderUnavailable,
     RateLimited,
+    RecipientSuppressed,
     Rejected,
     SenderNotVerified,
     Transient,
@@ -32,7 +33,7 @@ from domain.errors import (
 )
 from domain.events import BounceClass, DeliveryEvent, EventType, RejectReason, Verified, WebhookRequest
 from domain.message import Submission
-from providers import guard
+from providers import guard, magic
 from providers.webhooks import BasicAuthSecret, JSONWebhook, attempt_of, instant, word
 from providers.world import World
 
@@ -48,6 +49,7 @@ class Answer(StrEnum):
     SENDER_NOT_VERIFIED = "sender_not_verified"
     UNSUPPORTED = "unsupported"
     REJECTED = "rejected"
+    RECIPIENT_SUPPRESSED = "recipient_suppressed"
     UNKNOWN = "outcome_unknown"
     TAKEN_BUT_UNKNOWN = "taken_but_unknown"
 
@@ -59,6 +61,7 @@ _ERRORS: Mapping[Answer, type[ProviderError]] = {
     Answer.SENDER_NOT_VERIFIED: SenderNotVerified,
     Answer.UNSUPPORTED: Unsupported,
     Answer.REJECTED: Rejected,
+    Answer.RECIPIENT_SUPPRESSED: RecipientSuppressed,
     Answer.UNKNOWN: OutcomeUnknown,
     Answer.TAKEN_BUT_UNKNOWN: OutcomeUnknown,
 }
@@ -66,13 +69,16 @@ _TAKEN = frozenset({Answer.ACCEPTED, Answer.TAKEN_BUT_UNKNOWN})
 
 
 class Config(BaseModel):
-    """`answers` by recipient's address; the first recipient that has one decides. Else `answer`."""
+    """`answers` by recipient's address; the first recipient that has one decides. Else `answer`. `magic`: addresses say
+    themselves what becomes of an email (providers.magic).
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     answer: Answer = Answer.ACCEPTED
     answers: dict[str, Answer] = {}
     retry_after: Annotated[float | None, Field(ge=0, le=86_400)] = None
+    magic: bool = False
 
 
 class Credentials(BaseModel):
@@ -141,7 +147,11 @@ class MemoryProvider:
             if answer in _TAKEN:
                 self._sent.append(Sent(submission, attempt_id, message_id))
         if answer is Answer.ACCEPTED:
-            return SendResult(message_id)
+            if not self._config.magic:
+                return SendResult(message_id)
+            if (error := magic.refusal(self.name, submission)) is not None:
+                raise error
+            return SendResult(message_id, tuple(magic.events(submission, attempt_id)))
         raise self._error(answer)
 
     def check(self) -> Checkup:
@@ -191,6 +201,7 @@ class Webhook(JSONWebhook[WebhookSecret]):
             occurred_at=instant(item.get("at")),
             recipient=word(item.get("recipient")),
             attempt_id=attempt_of(item, "attempt"),
+            email_id=attempt_of(item, "email"),
             provider_message_id=word(item.get("message_id")),
             reject_reason=RejectReason(reason) if reason in set(RejectReason) else None,
             bounce=BounceClass(bounce) if bounce in set(BounceClass) else None,

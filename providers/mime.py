@@ -11,10 +11,11 @@ from __future__ import annotations
 
 import re
 from binascii import b2a_base64, b2a_qp
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from email.utils import format_datetime
 from functools import lru_cache
+from hashlib import sha256
 from urllib.parse import quote
 from uuid import UUID
 
@@ -62,9 +63,12 @@ def compose(submission: Submission, attempt_id: UUID, now: datetime) -> bytes:
             raise ValueError(problem)
         lines.append(_text(name, value))
     lines += [f"X-Mailmux-Attempt: {attempt}", f"X-Mailmux-Email: {submission.id}", "MIME-Version: 1.0"]
-    headers, body = _content(submission, attempt_id)
-    end = b"" if body.endswith(b"\r\n") else b"\r\n"
-    return "\r\n".join([*lines, *headers, "", ""]).encode("ascii") + body + end
+    if message.attachments:
+        content = _whole(_with_files(submission, attempt_id))
+    else:
+        content = _bodies(message.text, message.html)
+    lines.append("")
+    return "\r\n".join(lines).encode("ascii") + content
 
 
 # -- the tree of parts ---------------------------------------------------------------------------------------
@@ -75,30 +79,54 @@ def _date(now: datetime) -> str:
     return format_datetime(now)
 
 
-def _content(submission: Submission, attempt_id: UUID) -> Part:
+@lru_cache(maxsize=8)  # the emails of a campaign share their bodies
+def _bodies(text: str | None, html: str | None) -> bytes:
+    """The email from its Content-Type on, where it has no files."""
+    known = sha256(f"{text}\0{html}".encode("utf-8", "surrogatepass")).hexdigest()[:32]
+    return _whole(_versions(text, html, (), _boundaries(known)))
+
+
+def _boundaries(secret: str) -> Iterator[str]:
+    """`secret`: an id that nobody can guess, or a digest of the parts, which so cannot hold it. "=_" occurs in neither
+    encoding.
+    """
+    return (f"=_{secret}_{n}" for n in range(3))
+
+
+def _whole(part: Part) -> bytes:
+    headers, body = part
+    end = b"" if body.endswith(b"\r\n") else b"\r\n"
+    return "\r\n".join([*headers, "", ""]).encode("ascii") + body + end
+
+
+def _with_files(submission: Submission, attempt_id: UUID) -> Part:
     """mixed( alternative( text, related( html, inline images )), attachments ), each level only where needed."""
-    message = submission.message
-    # "=_" occurs in neither encoding; the id is not guessable
-    boundaries = (f"=_{attempt_id.hex}_{n}" for n in range(3))
+    message, boundaries = submission.message, _boundaries(attempt_id.hex)
     embedded = [
         a for a in message.attachments
         if a.disposition is Disposition.INLINE and a.content_id and message.html is not None
     ]  # fmt: skip
-    attached = [a for a in message.attachments if a not in embedded] if message.attachments else ()
-    versions: list[Part] = []
-    if message.text is not None:
-        versions.append(_text_part("plain", message.text))
-    if message.html is not None:
-        html = _text_part("html", message.html)
-        if embedded:
-            html = _multipart(
-                "related", next(boundaries), [html, *map(_file_part, embedded)], '; type="text/html"'
-            )
-        versions.append(html)
-    content = versions[0] if len(versions) == 1 else _multipart("alternative", next(boundaries), versions)
+    attached = [a for a in message.attachments if a not in embedded]
+    content = _versions(message.text, message.html, embedded, boundaries)
     if attached:
         content = _multipart("mixed", next(boundaries), [content, *map(_file_part, attached)])
     return content
+
+
+def _versions(
+    text: str | None, html: str | None, embedded: Sequence[Attachment], boundaries: Iterator[str]
+) -> Part:
+    versions: list[Part] = []
+    if text is not None:
+        versions.append(_text_part("plain", text))
+    if html is not None:
+        part = _text_part("html", html)
+        if embedded:
+            part = _multipart(
+                "related", next(boundaries), [part, *map(_file_part, embedded)], '; type="text/html"'
+            )
+        versions.append(part)
+    return versions[0] if len(versions) == 1 else _multipart("alternative", next(boundaries), versions)
 
 
 def _multipart(kind: str, boundary: str, parts: Iterable[Part], more: str = "") -> Part:
@@ -172,11 +200,11 @@ def _text(name: str, value: str) -> str:
 
 
 def _addresses(name: str, addresses: Sequence[Address]) -> str:
-    return f"{name}: " + ",\r\n ".join(_mailbox(a) for a in addresses)
+    return f"{name}: " + ",\r\n ".join([_mailbox(a) for a in addresses])
 
 
 def _mailbox(address: Address) -> str:
-    name = address.name.strip()
+    name = address.name and address.name.strip()
     if not name:
         return address.email
     if not name.isascii() or len(name) > _LONGEST_LINE // 2:

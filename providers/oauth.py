@@ -1,4 +1,4 @@
-"""Access tokens (RFC 6749) for SMTP servers that want them instead of passwords: fetched, kept while they hold.
+"""Access tokens (RFC 6749) for servers of emails that want them instead of passwords: fetched, kept while they hold.
 
 A token is fetched with a refresh token (section 6), or where there is none with the client's own credentials (4.4), as
 Microsoft's app-only access does. Google: developers.google.com/identity/protocols/oauth2/web-server#offline; Microsoft:
@@ -101,6 +101,11 @@ class Tokens:
             self._refresh_token = renewed  # Microsoft's are replaced as they are used (RFC 6749, 6)
         life = answer.get("expires_in")
         return token, float(life) if isinstance(life, int | float) and life > 0 else _LIFE
+
+
+def bearer(username: str, token: str) -> bytes:
+    """What SASL's XOAUTH2 says (developers.google.com/workspace/gmail/imap/xoauth2-protocol)."""
+    return f"user={username}\x01auth=Bearer {token}\x01\x01".encode()
 
 
 def _is_sendable(token: str) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from domain.errors import Unsupported
-from domain.message import Address, Attachment, Disposition, RecipientKind, Submission
+from domain.message import Address, Attachment, Disposition, Envelope, Message, RecipientKind, Submission
 from providers.fields import ATTEMPT, EMAIL
 
 
@@ -22,6 +22,16 @@ def demand(provider: str, submission: Submission) -> None:
         raise Unsupported(provider, "cannot carry an email without a subject")
     if not (message.text or message.html):
         raise Unsupported(provider, "cannot carry an empty body")
+
+
+def recipients(envelope: Envelope, write: Callable[[Address], Any]) -> dict[str, list[Any]]:
+    """To, Cc and Bcc by their names, as far as there are any."""
+    return {kind.value: [write(a) for a in envelope.of(kind)] for kind in RecipientKind if envelope.of(kind)}
+
+
+def bodies(message: Message, text: str = "text", html: str = "html") -> dict[str, str]:
+    """The bodies that say something."""
+    return {name: body for name, body in ((text, message.text), (html, message.html)) if body}
 
 
 def person(address: Address, email: str = "email", name: str = "name") -> dict[str, str]:

@@ -12,10 +12,11 @@ import ssl
 from collections.abc import Callable, Sequence
 from typing import Annotated, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from domain.errors import Misconfigured, ProviderUnavailable
 from domain.events import InboundEvent
+from providers.oauth import Tokens, bearer
 from providers.origins import is_loopback
 from providers.reports import LARGEST, read_report
 from providers.sockets import Deadline, PlainSocket, TLSSocket, dial, encrypt
@@ -87,38 +88,63 @@ class _Client(imaplib.IMAP4):
 
 def collect(
     name: str,
-    mailbox: ReportMailbox | None,
-    password: SecretStr | None,
+    mailbox: ReportMailbox,
+    key: str | Tokens | None,
     world: World,
     keep: Callable[[Sequence[InboundEvent]], None],
     go_on: Callable[[], bool],
 ) -> int:
-    """domain.ports.ReportingProvider.collect, of an account called `name`."""
-    if mailbox is None or password is None:
-        return 0
+    """domain.ports.ReportingProvider.collect, of an account called `name`. `key`: a password, or where tokens are."""
+    if not key:
+        raise Misconfigured(name, "its mailbox of reports needs a password or an OAuth client")
     try:
         client = _Client(mailbox, world)
     except (OSError, imaplib.IMAP4.error) as error:
         raise ProviderUnavailable(name, f"its mailbox of reports: {clean(str(error))}") from error
     try:
-        _enter(name, client, mailbox, password.get_secret_value())
+        _sign_in(name, client, mailbox.username, key)
+        _open(name, client, mailbox.folder)
         return sum(_read(client, uid, keep) for uid in _unseen(client) if go_on())
     except (OSError, imaplib.IMAP4.error) as error:
-        secrets = (password.get_secret_value(),)
+        secrets = (key,) if isinstance(key, str) else key.secrets
         raise ProviderUnavailable(name, f"its mailbox of reports: {clean(str(error), secrets)}") from error
     finally:
         with contextlib.suppress(OSError, imaplib.IMAP4.error):
             client.logout()
 
 
-def _enter(name: str, client: _Client, mailbox: ReportMailbox, password: str) -> None:
+def _sign_in(name: str, client: _Client, username: str, key: str | Tokens) -> None:
+    """By LOGIN (RFC 3501, 6.2.3), or by XOAUTH2 with a token; a kept one that is refused is replaced once."""
     try:
-        client.login(mailbox.username, password)
+        if isinstance(key, str):
+            client.login(username, key)
+            return
+        if "AUTH=XOAUTH2" not in client.capabilities:
+            raise Misconfigured(name, "its mailbox of reports offers no AUTH=XOAUTH2")
+        token, fresh = key.current()
+        try:
+            _show_token(client, username, token)
+        except imaplib.IMAP4.abort:
+            raise
+        except imaplib.IMAP4.error:
+            if fresh:
+                raise
+            _show_token(client, username, key.current(instead_of=token)[0])
     except imaplib.IMAP4.abort:
         raise
     except imaplib.IMAP4.error as refused:
-        raise Misconfigured(name, "its mailbox of reports refuses the username or the password") from refused
-    quoted = mailbox.folder.replace("\\", "\\\\").replace('"', '\\"')
+        what = "the username or the password" if isinstance(key, str) else "the username or the token"
+        raise Misconfigured(name, f"its mailbox of reports refuses {what}") from refused
+
+
+def _show_token(client: _Client, username: str, token: str) -> None:
+    """A refusal comes as a challenge that says why; it is answered with nothing."""
+    answers = iter((bearer(username, token),))
+    client.authenticate("XOAUTH2", lambda _: next(answers, b""))
+
+
+def _open(name: str, client: _Client, folder: str) -> None:
+    quoted = folder.replace("\\", "\\\\").replace('"', '\\"')
     kind, _ = client.select(f'"{quoted}"')
     if kind != "OK":
         raise Misconfigured(name, "its mailbox of reports has no such folder")

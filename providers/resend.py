@@ -14,27 +14,24 @@ from __future__ import annotations
 
 import mimetypes
 import re
-from base64 import b64encode
 from collections.abc import Sequence
 from typing import Any
-from urllib.parse import quote
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict
 
 from domain.attempt import SendResult
 from domain.capabilities import Capabilities
-from domain.checkup import Checkup, SenderIdentity
 from domain.errors import Misconfigured, ProviderError, RateLimited, Rejected, SenderNotVerified, Unsupported
-from domain.message import Attachment, Disposition, RecipientKind, Submission
-from domain.sender_domains import DomainRecord, RecordKind, SenderDomain, absolute
-from providers.base import LONGEST_WAIT
+from domain.message import Attachment, Submission
+from providers.base import LONGEST_WAIT, UNREADABLE
 from providers.calls import BatchProvider, Part, each
 from providers.exchange import Request, Response
 from providers.fields import SecretKey, TagName, labels
 from providers.mailboxes import written
 from providers.origins import BaseURL
-from providers.payloads import compact
+from providers.payloads import bodies, compact, content_of, demand, headers_once, recipients
+from providers.resend_account import ResendAccount
 from providers.resend_webhook import WebhookSecret, webhook
 from providers.world import World
 
@@ -48,8 +45,6 @@ _SAME = {
     "text/javascript": "application/javascript",
     "image/jpg": "image/jpeg",
 }
-
-_PURPOSES = {"SPF": RecordKind.RETURN_PATH, "DKIM": RecordKind.DKIM, "Tracking": RecordKind.TRACKING}
 
 
 class Config(BaseModel):
@@ -80,7 +75,7 @@ def capabilities(_config: Config) -> Capabilities:
     )
 
 
-class ResendProvider(BatchProvider):
+class ResendProvider(ResendAccount, BatchProvider):
     # 500 application_error says nothing of the email: it stays OutcomeUnknown, as do both 409s. Of those one says
     # that this attempt was taken before with other bytes, the other that it is being taken just now.
 
@@ -121,51 +116,33 @@ class ResendProvider(BatchProvider):
         return [next(others if place in faults else taken) for place in range(count)]
 
     def _payload(self, submission: Submission, attempt_id: UUID) -> dict[str, Any]:
+        demand(self.name, submission)
         message, envelope = submission.message, submission.envelope
-        if not envelope.of(RecipientKind.TO):
-            raise Unsupported(self.name, "cannot carry an email without a To recipient")
-        if not message.subject:
-            raise Unsupported(self.name, "cannot carry an email without a subject")
-        if not (message.text or message.html):
-            raise Unsupported(self.name, "cannot carry an empty body")
-        payload: dict[str, Any] = {"from": written(envelope.sender), "subject": message.subject}
-        for kind in RecipientKind:
-            if people := envelope.of(kind):
-                payload[kind.value] = [written(a) for a in people]
+        payload: dict[str, Any] = {
+            "from": written(envelope.sender),
+            "subject": message.subject,
+            **recipients(envelope, written),
+        }
         if envelope.reply_to:
             payload["reply_to"] = [written(a) for a in envelope.reply_to]
-        payload |= {k: v for k, v in (("text", message.text), ("html", message.html)) if v}
+        payload |= bodies(message)
         if message.headers:
-            payload["headers"] = self._headers(submission)
+            payload["headers"] = headers_once(self.name, submission)
         if message.attachments:
             payload["attachments"] = [self._attachment(a) for a in message.attachments]
         found = labels(submission, attempt_id, self._config.tag_name, _TEXT.match)
         payload["tags"] = [{"name": name, "value": value} for name, value in found.items()]
         return payload
 
-    def _headers(self, submission: Submission) -> dict[str, str]:
-        headers = dict(submission.message.headers)
-        if len({name.lower() for name in headers}) < len(submission.message.headers):
-            raise Unsupported(self.name, "cannot carry a header twice")
-        return headers
-
     def _attachment(self, attachment: Attachment) -> dict[str, str]:
-        if not attachment.content:
-            raise Unsupported(self.name, "cannot carry an empty attachment")
-        if not attachment.filename:
-            raise Unsupported(self.name, "cannot carry an attachment without a name")
-        if attachment.disposition is Disposition.INLINE and not attachment.content_id:
-            raise Unsupported(self.name, "cannot carry an inline file without a content id")
-        if not _agrees(attachment):
-            raise Unsupported(self.name, "cannot carry an attachment whose extension and type disagree")
         file = {
-            "content": b64encode(attachment.content).decode("ascii"),
+            "content": content_of(self.name, attachment, content_ids_inline_only=False),
             "filename": attachment.filename,
             "content_type": attachment.content_type,
         }
-        if attachment.content_id:
-            file["content_id"] = attachment.content_id
-        return file
+        if not _agrees(attachment):
+            raise Unsupported(self.name, "cannot carry an attachment whose extension and type disagree")
+        return {**file, "content_id": attachment.content_id} if attachment.content_id else file
 
     def parse(self, response: Response) -> SendResult:
         message_id = self.json(response)["id"]
@@ -173,41 +150,11 @@ class ResendProvider(BatchProvider):
             raise ValueError("no id")
         return SendResult(message_id)
 
-    def probe(self) -> Request:
-        return Request("GET", "/domains", self._fields)
-
-    def may_only_send(self, response: Response) -> bool:
-        return response.status in (401, 403) and self._kind(response) == "restricted_api_key"
-
-    def recognise(self, response: Response) -> Checkup:
-        try:
-            found = self.json(response)["data"]
-            identities = tuple(SenderIdentity(str(d["name"]), d["status"] == "verified") for d in found)
-        except (ValueError, TypeError, LookupError) as error:
-            raise Misconfigured(self.name, "the address does not answer as Resend does") from error
-        return Checkup(identities)
-
-    def find_domain(self, name: str) -> SenderDomain | None:
-        """Resend takes emails of its domains only, so one that it does not know is not verified."""
-        listed = self.ask_domain(self.probe())
-        if listed is None:
-            return None
-        known = [d["id"] for d in listed["data"] if d["name"].lower() == name]
-        if not known:
-            return SenderDomain(verified=False)
-        found = self.json(self.passed(self._origin.perform(
-            Request("GET", f"/domains/{quote(known[0], safe='')}", self._fields))))  # fmt: skip
-        records = tuple(
-            DomainRecord(_PURPOSES[r["record"]], r["type"], absolute(r["name"], name), r["value"], r.get("priority"))
-            for r in found["records"] if r["record"] in _PURPOSES
-        )  # fmt: skip
-        return SenderDomain(found["status"] == "verified", records)
-
     def explain(self, response: Response) -> str | None:
         try:
             error = self.json(response)
             return f"{error['name']}: {error['message']}"
-        except (ValueError, TypeError, LookupError):
+        except UNREADABLE:
             return None
 
     def classify(self, response: Response, said: str) -> ProviderError | None:
@@ -231,12 +178,6 @@ class ResendProvider(BatchProvider):
     def reset_after(self, response: Response) -> float | None:
         value = response.headers.get("ratelimit-reset", "").strip()
         return float(value) if value.isascii() and value.isdigit() and len(value) <= 9 else None
-
-    def _kind(self, response: Response) -> str:
-        try:
-            return str(self.json(response)["name"])
-        except (ValueError, TypeError, LookupError):
-            return ""
 
 
 def _agrees(attachment: Attachment) -> bool:

@@ -11,6 +11,7 @@ import hmac
 from base64 import b64decode, b64encode
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from email.utils import parseaddr
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, SecretStr
@@ -24,17 +25,19 @@ from domain.events import (
     Verified,
     WebhookRequest,
 )
-from providers.fields import ATTEMPT, EMAIL
 from providers.webhooks import (
     SKEW,
     JSONWebhook,
     attempt_of,
+    email_of,
     enhanced_code,
     instant,
+    labels_in_head,
     lately,
     mapping,
     same,
     texts,
+    theirs,
     word,
     words,
 )
@@ -57,7 +60,10 @@ _REASONS = {
     EventType.REJECTED: RejectReason.BLOCKED,
     EventType.FAILED: RejectReason.OTHER,
 }
-_SUPPRESSED = {"previous_bounce": RejectReason.BOUNCED, "previous_complaint": RejectReason.SPAM}
+_SUPPRESSED = {
+    "previous_bounce": RejectReason.BOUNCED, "previous_complaint": RejectReason.SPAM,
+    "Suppressed": RejectReason.BLOCKED, "OnAccountSuppressionList": RejectReason.BLOCKED,
+}  # fmt: skip
 
 
 def _key(secret: SecretStr) -> SecretStr:
@@ -101,7 +107,12 @@ class Webhook(JSONWebhook[WebhookSecret]):
         bounce = mapping(data.get("bounce") or data.get("suppressed"))
         about = mapping(data.get("click") or data.get("open"))
         found = _tags(data.get("tags"))
-        everyone = [address for field in ("to", "cc", "bcc") for address in words(data.get(field))]
+        everyone = {
+            parseaddr(person)[1] or person: None
+            for field in ("to", "cc", "bcc")
+            for person in words(data.get(field))
+        }
+        tags, metadata = labels_in_head(data.get("headers"))
         answers = words(bounce.get("diagnosticCode"))  # one for each recipient
         answered = answers[0] if len(answers) == 1 else None
         said = word(bounce.get("message")) or word(mapping(data.get("failed")).get("reason"))
@@ -109,17 +120,19 @@ class Webhook(JSONWebhook[WebhookSecret]):
             type=kind,
             event_id=word(request.headers.get("svix-id")),
             occurred_at=instant(item.get("created_at")),
-            recipient=everyone[0] if len(everyone) == 1 else None,
+            recipient=next(iter(everyone)) if len(everyone) == 1 else None,
             attempt_id=attempt_of(found),
+            email_id=email_of(found),
             provider_message_id=word(data.get("email_id")),
-            reject_reason=_SUPPRESSED.get(word(bounce.get("reason")) or "") or _REASONS.get(kind),
+            reject_reason=_reason(kind, bounce),
             bounce=_class(bounce) if kind is EventType.BOUNCED else None,
             status_code=enhanced_code(answered, said),
             description=said,
             mta_response=answered,
             click_url=word(about.get("link")),
             user_agent=word(about.get("userAgent")),
-            metadata={name: value for name, value in found.items() if name not in (ATTEMPT, EMAIL)},
+            tags=tags,
+            metadata=theirs(found) | metadata,
         )
 
 
@@ -128,6 +141,16 @@ def _tags(value: object) -> dict[str, str]:
     if isinstance(value, list):
         value = {t.get("name"): t.get("value") for t in value if isinstance(t, dict)}
     return texts(value)
+
+
+def _reason(kind: EventType, bounce: Mapping[str, Any]) -> RejectReason | None:
+    """By the reason or the kind of bounce where that is a list's, in older events by the words alone."""
+    for name in ("reason", "subType", "type"):
+        if listed := _SUPPRESSED.get(word(bounce.get(name)) or ""):
+            return listed
+    if kind is EventType.BOUNCED and "suppress" in (word(bounce.get("message")) or ""):
+        return RejectReason.BLOCKED
+    return _REASONS.get(kind)
 
 
 def _class(bounce: Mapping[str, Any]) -> BounceClass:

@@ -2,34 +2,43 @@
 
 Sources: the official OpenAPI document (twilio/sendgrid-oai, tsg_mail_v3, 2026-01) for the form, its limits and its
 refusals; twilio.com/docs/sendgrid/api-reference/mail-send/errors for what it refuses; …/how-to-use-the-sendgrid-v3-api/
-rate-limits for X-RateLimit-Reset (Unix seconds). The 403 for an unverified sender is quoted in sendgrid-ruby#489.
+rate-limits for X-RateLimit-Reset (Unix seconds). Found by django-anymail: the recipient is not told a text file's
+character set. The 403 for an unverified sender is quoted in sendgrid-ruby#489.
 No idempotency: our ids travel as custom_args, which every event of SendGrid's webhook repeats.
 """
 
 from __future__ import annotations
 
 import json
-from base64 import b64encode
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
-from urllib.parse import quote
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict
 
 from domain.attempt import SendResult
-from domain.capabilities import Capabilities
-from domain.checkup import Checkup
-from domain.errors import Misconfigured, ProviderError, SenderNotVerified, Unsupported
-from domain.message import Address, Attachment, Disposition, RecipientKind, Submission
-from domain.sender_domains import DomainRecord, RecordKind, SenderDomain, absolute
+from domain.capabilities import Capabilities, Search
+from domain.errors import ProviderError, SenderNotVerified
+from domain.message import Attachment, Disposition, Submission
+from providers.base import UNREADABLE
 from providers.calls import BatchProvider, Part
 from providers.exchange import Request, Response
 from providers.fields import ATTEMPT, EMAIL, SecretKey
+from providers.filetypes import demand_unicode
 from providers.mime import encoded_value
 from providers.origins import BaseURL
-from providers.payloads import compact
+from providers.payloads import (
+    bodies,
+    compact,
+    content_of,
+    demand,
+    headers_once,
+    person,
+    recipients,
+    tracking_wishes,
+)
+from providers.sendgrid_search import SendGridSearch
 from providers.sendgrid_webhook import EVENT_FIELDS, WebhookSecret, webhook
 from providers.world import World
 
@@ -37,11 +46,6 @@ __all__ = ["Config", "Credentials", "WebhookSecret", "build", "capabilities", "w
 
 _MOST_CATEGORIES, _LONGEST_CATEGORY = 10, 255
 _CUSTOM_ARGS_BYTES = 10_000
-
-_PURPOSES = {
-    "mail_cname": RecordKind.RETURN_PATH, "mail_server": RecordKind.RETURN_PATH, "subdomain_spf": RecordKind.SPF,
-    "dkim": RecordKind.DKIM, "dkim1": RecordKind.DKIM, "dkim2": RecordKind.DKIM,
-}  # fmt: skip
 
 
 class Config(BaseModel):
@@ -76,10 +80,11 @@ def capabilities(config: Config) -> Capabilities:
         ),
         batch=1000 if config.shared_calls else 1,
         batch_bytes=20_000_000 if config.shared_calls else None,
+        search=Search.EMAIL,
     )  # fmt: skip
 
 
-class SendGridProvider(BatchProvider):
+class SendGridProvider(SendGridSearch, BatchProvider):
     # 500 is documented as "internal server error" and says nothing of the email: it stays OutcomeUnknown.
 
     def __init__(self, name: str, config: Config, credentials: Credentials, world: World) -> None:
@@ -111,62 +116,44 @@ class SendGridProvider(BatchProvider):
         return [response] * count
 
     def _payload(self, submission: Submission, attempt_id: UUID) -> dict[str, Any]:
+        """text/plain comes first. SendGrid wants header values beyond ASCII encoded (RFC 2047)."""
+        demand(self.name, submission)
         message, envelope = submission.message, submission.envelope
-        if not envelope.of(RecipientKind.TO):
-            raise Unsupported(self.name, "cannot carry an email without a To recipient")
-        if not message.subject:
-            raise Unsupported(self.name, "cannot carry an email without a subject")
-        recipients: dict[str, Any] = {
-            kind.value: [_person(a) for a in envelope.of(kind)] for kind in RecipientKind if envelope.of(kind)
-        }
         payload: dict[str, Any] = {
-            "personalizations": [{**recipients, "custom_args": _custom_args(submission, attempt_id)}],
-            "from": _person(envelope.sender),
+            "personalizations": [
+                {**recipients(envelope, person), "custom_args": _custom_args(submission, attempt_id)}
+            ],
+            "from": person(envelope.sender),
             "subject": message.subject,
-            "content": self._content(submission),
+            "content": [
+                {"type": kind, "value": body}
+                for kind, body in bodies(message, "text/plain", "text/html").items()
+            ],
         }
         if envelope.reply_to:
-            payload["reply_to_list"] = [_person(a) for a in envelope.reply_to]
+            payload["reply_to_list"] = [person(a) for a in envelope.reply_to]
         if message.headers:
-            payload["headers"] = self._headers(submission)
+            payload["headers"] = headers_once(self.name, submission, encoded_value)
         if message.attachments:
             payload["attachments"] = [self._attachment(a) for a in message.attachments]
         if categories := _categories(submission):
             payload["categories"] = categories
-        if tracking := _tracking(submission):
-            payload["tracking_settings"] = tracking
+        if tracking := tracking_wishes(submission, "open_tracking", "click_tracking"):
+            payload["tracking_settings"] = {name: {"enable": wish} for name, wish in tracking.items()}
         if self._config.sandbox_mode:
             payload["mail_settings"] = {"sandbox_mode": {"enable": True}}
         return payload
 
-    def _content(self, submission: Submission) -> list[dict[str, str]]:
-        """text/plain comes first, and no value may be empty."""
-        parts = (("text/plain", submission.message.text), ("text/html", submission.message.html))
-        content = [{"type": kind, "value": value} for kind, value in parts if value]
-        if not content:
-            raise Unsupported(self.name, "cannot carry an empty body")
-        return content
-
-    def _headers(self, submission: Submission) -> dict[str, str]:
-        """A JSON object holds a name once, and SendGrid wants values beyond ASCII encoded (RFC 2047)."""
-        headers = {name: encoded_value(value) for name, value in submission.message.headers}
-        if len({name.lower() for name in headers}) < len(submission.message.headers):
-            raise Unsupported(self.name, "cannot carry a header twice")
-        return headers
-
     def _attachment(self, attachment: Attachment) -> dict[str, str]:
-        if not attachment.content:
-            raise Unsupported(self.name, "cannot carry an empty attachment")
+        demand_unicode(self.name, attachment)
         file = {
-            "content": b64encode(attachment.content).decode("ascii"),
+            "content": content_of(self.name, attachment, content_ids_inline_only=False),
             "filename": attachment.filename,
             "type": attachment.content_type,
         }
         if attachment.disposition is Disposition.INLINE:
             file["disposition"] = "inline"
-        if attachment.content_id:
-            file["content_id"] = attachment.content_id
-        return file
+        return {**file, "content_id": attachment.content_id} if attachment.content_id else file
 
     def parse(self, response: Response) -> SendResult:
         """202 and an empty body; the id is a header. 200 means "valid, not queued", and only in sandbox mode."""
@@ -174,45 +161,15 @@ class SendGridProvider(BatchProvider):
             self._config.sandbox_mode and response.status == 202
         ):
             raise ValueError("a success that SendGrid does not document")
-        if response.body.strip():
-            self.json(response)  # a page from something between us is no acceptance
+        if response.body.strip() and (self.json(response) or {}).get("errors"):
+            raise ValueError("a success that tells of errors")  # nor is a page from something between us one
         return SendResult(response.headers.get("x-message-id", "").strip()[:255] or None)
-
-    def probe(self) -> Request:
-        return Request("GET", "/v3/scopes", {k: v for k, v in self._fields.items() if k != "Content-Type"})
-
-    def recognise(self, response: Response) -> Checkup:
-        try:
-            scopes = self.json(response)["scopes"]
-            may_send = "mail.send" in scopes
-        except (ValueError, TypeError, LookupError) as error:
-            raise Misconfigured(self.name, "the address does not answer as SendGrid does") from error
-        if not may_send:
-            raise Misconfigured(self.name, "the API key may not send (it lacks the scope mail.send)")
-        return Checkup()
-
-    def find_domain(self, name: str) -> SenderDomain | None:
-        """By domain authentication. Single senders may be allowed as well, so a domain without it says nothing."""
-        path = f"/v3/whitelabel/domains?domain={quote(name, safe='')}&limit=50"
-        if (found := self.ask_domain(Request("GET", path, self.probe().headers))) is None:
-            return None
-        own = [d for d in found if d["domain"].lower() == name]
-        if not own:
-            return None
-        best = max(own, key=lambda d: bool(d["valid"]))
-        records = tuple(
-            DomainRecord(_PURPOSES[which], r["type"].upper(), absolute(r["host"], name), r["data"])
-            for which, r in best["dns"].items() if which in _PURPOSES
-        )  # fmt: skip
-        return SenderDomain(
-            bool(best["valid"]), records, absolute(best["subdomain"], name) if best.get("subdomain") else None
-        )
 
     def explain(self, response: Response) -> str | None:
         try:
             errors = self.json(response)["errors"]
             return "; ".join(_words(e) for e in errors[:5]) or None
-        except (ValueError, TypeError, LookupError, AttributeError):
+        except UNREADABLE:
             return None
 
     def classify(self, response: Response, said: str) -> ProviderError | None:
@@ -236,10 +193,6 @@ def _words(error: Any) -> str:
     )
 
 
-def _person(address: Address) -> dict[str, str]:
-    return {"email": address.email, "name": address.name} if address.name else {"email": address.email}
-
-
 def _custom_args(submission: Submission, attempt_id: UUID) -> dict[str, str]:
     """Our ids, and the user's metadata where it fits whole: it is ours to keep, so SendGrid need not."""
     ours = {ATTEMPT: str(attempt_id), EMAIL: str(submission.id)}
@@ -255,12 +208,6 @@ def _categories(submission: Submission) -> list[str]:
         1 <= len(t) <= _LONGEST_CATEGORY and t.isascii() for t in tags
     )
     return tags if fits else []
-
-
-def _tracking(submission: Submission) -> dict[str, dict[str, bool]]:
-    """Only what the sender asked for: else the account's own settings hold."""
-    wishes = {"click_tracking": submission.tracking.clicks, "open_tracking": submission.tracking.opens}
-    return {name: {"enable": wish} for name, wish in wishes.items() if wish is not None}
 
 
 def build(name: str, config: Config, credentials: Credentials, world: World) -> SendGridProvider:

@@ -34,6 +34,7 @@ from providers.webhooks import (
     BasicAuthSecret,
     JSONWebhook,
     attempt_of,
+    email_of,
     enhanced_code,
     instant,
     lately,
@@ -48,10 +49,11 @@ from providers.world import World
 EVENT_FIELDS = frozenset(
     {
         "asm_group_id", "attempt", "bounce_classification", "category", "cert_err", "email", "event", "ip",
-        "newsletter", "pool", "reason", "response", "send_at", "sg_content_type", "sg_event_id",
-        "sg_machine_open", "sg_message_id", "sg_template_id", "sg_template_name", "singlesend_id",
-        "smtp-id", "status", "timestamp", "tls", "type", "unique_args", "url", "url_offset", "useragent", ATTEMPT,
-        EMAIL,
+        "marketing_campaign_id", "marketing_campaign_name", "newsletter", "nlvx_campaign_id",
+        "nlvx_campaign_split_id", "nlvx_user_id", "pool", "post_type", "reason", "response", "send_at",
+        "sg_content_type", "sg_event_id", "sg_machine_open", "sg_message_id", "sg_template_id", "sg_template_name",
+        "singlesend_id", "smtp-id", "status", "timestamp", "tls", "type", "unique_args", "url",
+        "url_offset", "useragent", ATTEMPT, EMAIL,
     }
 )  # fmt: skip
 
@@ -145,8 +147,8 @@ class Webhook(JSONWebhook[WebhookSecret]):
             occurred_at=instant(item.get("timestamp")),
             recipient=word(item.get("email")),
             attempt_id=attempt_of(item),
-            # The id of the answer to the send, and behind it which machine handled this recipient.
-            provider_message_id=_MACHINE.sub("", word(item.get("sg_message_id")) or "") or None,
+            email_id=email_of(item),
+            provider_message_id=message_id_of(item.get("sg_message_id")),
             reject_reason=refusal,
             bounce=_bounce(told, word(item.get("type"))) if kind is EventType.BOUNCED else None,
             status_code=word(item.get("status")) or enhanced_code(answer),
@@ -162,9 +164,16 @@ class Webhook(JSONWebhook[WebhookSecret]):
 _MACHINE = re.compile(r"\.?(?:filter|recvd)\w*[-.].*\Z")
 
 
+def message_id_of(value: object) -> str | None:
+    """The id of the answer to the send. Behind it stands which machine handled this recipient."""
+    return _MACHINE.sub("", word(value) or "") or None
+
+
 def _bounce(event: str | None, cause: str | None) -> BounceClass:
-    """`blocked`: the mailbox host refused it for now, or for its content or our reputation."""
-    return BounceClass.SOFT if "blocked" in (event, cause) else BounceClass.HARD
+    """`blocked`: the mailbox host refused it for now, or for its content or our reputation; `expired`: it was tried for
+    three days.
+    """
+    return BounceClass.SOFT if "blocked" in (event, cause) or cause == "expired" else BounceClass.HARD
 
 
 def webhook(_name: str, _config: object, secrets: Sequence[WebhookSecret], _world: World) -> Webhook:

@@ -5,26 +5,20 @@ Sources: botocore's own model of sesv2 for the form, its limits and the errors o
 and "Service quotas" (50 recipients; 40 MB a message). SES has no SMTPUTF8 and breaks 8-bit parts when it tracks: what
 we compose is 7-bit. Message-ID and Date are replaced by its own.
 
-boto3 composes and signs each request, and hands it over just before it would send (its documented event `before-send`);
-what carries it is the same as for all others. So boto3's own retries, proxies and endless waits have no part in it.
 No idempotency: our ids travel as message tags, which every event repeats, and as headers of the email.
 """
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Mapping
-from functools import cache
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from domain.attempt import SendResult
 from domain.capabilities import Capabilities
-from domain.checkup import Allowance, Checkup, SenderIdentity
 from domain.errors import (
     Misconfigured,
     ProviderError,
@@ -35,13 +29,14 @@ from domain.errors import (
     Unsupported,
 )
 from domain.message import Attachment, Disposition, RecipientKind, Submission
-from domain.sender_domains import DomainRecord, RecordKind, SenderDomain
 from providers import mime
-from providers.base import HTTPProvider
 from providers.exchange import Request, Response
 from providers.fields import SecretKey, SecretToken, TagName, labels
 from providers.mailboxes import in_ascii
 from providers.origins import BaseURL
+from providers.ses_account import SESAccount
+from providers.ses_errors import MEANINGS
+from providers.ses_signing import Signer
 from providers.ses_webhook import WebhookSecret, webhook
 from providers.world import World
 
@@ -56,36 +51,6 @@ _FIELDS = {
 }
 _QUOTA_WAIT = 600.0  # seconds
 _TOO_LARGE = re.compile(r"length is more than|size .*exceed|too large", re.IGNORECASE)
-
-_Raises = type[ProviderError]
-# By the name of the error, since SES says 400 to nearly all. AWS's common errors (docs.aws.amazon.com/ses/latest/
-# APIReference-V2/CommonErrors.html) and those of the signature are of the account; InternalFailure stays a doubt.
-_MEANINGS: dict[str, _Raises] = {
-    "TooManyRequestsException": RateLimited,
-    "LimitExceededException": RateLimited,
-    "Throttling": RateLimited,
-    "ThrottlingException": RateLimited,
-    "AccountSuspendedException": Misconfigured,
-    "SendingPausedException": Misconfigured,
-    "MailFromDomainNotVerifiedException": SenderNotVerified,
-    "MessageRejected": Rejected,
-    "BadRequestException": Rejected,
-    "ValidationError": Rejected,
-    "NotFoundException": Misconfigured,
-    "ServiceUnavailable": ProviderUnavailable,
-    "ServiceUnavailableException": ProviderUnavailable,
-    **dict.fromkeys(
-        (
-            "AccessDenied", "AccessDeniedException", "ExpiredToken", "ExpiredTokenException", "IncompleteSignature",
-            "IncompleteSignatureException", "InvalidClientTokenId", "InvalidSignatureException",
-            "MissingAuthenticationToken", "MissingAuthenticationTokenException", "NotAuthorized", "OptInRequired",
-            "RequestExpired", "SignatureDoesNotMatch", "UnrecognizedClientException",
-        ),
-        Misconfigured,
-    ),
-}  # fmt: skip
-
-_DKIM = "dkim.amazonses.com"  # where regions do not say another
 
 
 class Config(BaseModel):
@@ -117,29 +82,15 @@ def capabilities(_config: Config) -> Capabilities:
     return Capabilities(max_recipients=50, max_bytes=40_000_000)
 
 
-class _Ready(Exception):
-    """boto3 has composed and signed the request."""
-
-    def __init__(self, request: Any) -> None:
-        super().__init__("ready")
-        self.request = request
-
-
-def _hand_over(request: Any, **_: Any) -> None:
-    raise _Ready(request)
-
-
-class SESProvider(HTTPProvider):
+class SESProvider(SESAccount):
     def __init__(self, name: str, config: Config, credentials: Credentials, world: World) -> None:
         key, secret = (
             credentials.access_key_id.get_secret_value(),
             credentials.secret_access_key.get_secret_value(),
         )
         token = credentials.session_token.get_secret_value() if credentials.session_token else None
-        self._client = _client(config, key, secret, token)
-        super().__init__(
-            name, self._client.meta.endpoint_url, capabilities(config), world, (key, secret, token or "")
-        )
+        self._signer = Signer(config.region, config.base_url, key, secret, token)
+        super().__init__(name, self._signer.endpoint, capabilities(config), world, (key, secret, token or ""))
         self._config = config
 
     def build(self, submission: Submission, attempt_id: UUID) -> Request:
@@ -160,7 +111,7 @@ class SESProvider(HTTPProvider):
             asked["Content"] = {"Raw": {"Data": data}}
         else:
             asked |= self._parts(submission)
-        return self._signed("send_email", **asked)
+        return self._signer.request("send_email", **asked)
 
     def _destination(self, submission: Submission) -> dict[str, list[str]]:
         """With raw MIME the envelope only; its headers name the people."""
@@ -189,77 +140,11 @@ class SESProvider(HTTPProvider):
             asked["ReplyToAddresses"] = [in_ascii(a) for a in envelope.reply_to]
         return asked
 
-    def _signed(self, operation: str, **asked: Any) -> Request:
-        """What boto3 would send for this. Raises ValueError where its model does not allow it."""
-        try:
-            getattr(self._client, operation)(**asked)
-        except _Ready as ready:
-            request = ready.request
-        except Exception as error:  # a parameter that the model forbids, say: nothing has gone
-            raise ValueError(type(error).__name__) from error
-        else:
-            raise AssertionError("boto3 sent by itself")
-        parts = urlsplit(request.url)
-        prefix = urlsplit(self._client.meta.endpoint_url).path.rstrip("/")
-        path = parts.path.removeprefix(prefix) + (f"?{parts.query}" if parts.query else "")
-        headers = {
-            n: v.decode("ascii") if isinstance(v, bytes) else str(v) for n, v in request.headers.items()
-        }
-        body = request.body or b""
-        return Request(
-            request.method, path, headers, body if isinstance(body, bytes) else body.encode("utf-8")
-        )
-
     def parse(self, response: Response) -> SendResult:
         message_id = self.json(response)["MessageId"]
         if not isinstance(message_id, str) or not message_id:
             raise ValueError("no id")
         return SendResult(message_id)
-
-    def probe(self) -> Request:
-        return self._signed("get_account")
-
-    def may_only_send(self, response: Response) -> bool:
-        return response.status in (400, 403) and self._code(response) in (
-            "AccessDenied",
-            "AccessDeniedException",
-        )
-
-    def recognise(self, response: Response) -> Checkup:
-        try:
-            account = self.json(response)
-            quota = account["SendQuota"]
-            limit, used = float(quota["Max24HourSend"]), float(quota["SentLast24Hours"])
-            rate = float(quota["MaxSendRate"])
-        except (ValueError, TypeError, LookupError) as error:
-            raise Misconfigured(self.name, "the address does not answer as Amazon SES does") from error
-        if account.get("SendingEnabled") is False or account.get("EnforcementStatus") == "SHUTDOWN":
-            raise Misconfigured(self.name, "Amazon SES has stopped or paused the account's sending")
-        notes = ("the account is in the SES sandbox: it reaches only verified recipients",)
-        return Checkup(
-            self._identities(),
-            Allowance(None if limit < 0 else int(limit), int(used), hours=24),
-            rate,
-            notes if account.get("ProductionAccessEnabled") is False else (),
-        )
-
-    def _identities(self) -> tuple[SenderIdentity, ...] | None:
-        """The first hundred. None where the credentials may not ask."""
-        response = self._origin.perform(self._signed("list_email_identities", PageSize=100))
-        if self.may_only_send(response):
-            return None
-        found = self.json(self.passed(response)).get("EmailIdentities", [])
-        return tuple(SenderIdentity(str(i["IdentityName"]), i.get("SendingEnabled") is True) for i in found)
-
-    def find_domain(self, name: str) -> SenderDomain | None:
-        """A verified domain stands for those below it too. Where none is known, single addresses may be allowed."""
-        labels = name.split(".")
-        for start in range(len(labels) - 1):
-            identity = ".".join(labels[start:])
-            found = self.ask_domain(self._signed("get_email_identity", EmailIdentity=identity))
-            if found is not None:
-                return _domain(identity, found)
-        return None
 
     def explain(self, response: Response) -> str | None:
         try:
@@ -271,7 +156,7 @@ class SESProvider(HTTPProvider):
         return f"{code}: {said}" if code and said else code or (str(said) or None)
 
     def classify(self, response: Response, said: str) -> ProviderError | None:
-        meaning, detail = _MEANINGS.get(self._code(response)), f"{response.status}: {said}"
+        meaning, detail = MEANINGS.get(self._code(response)), f"{response.status}: {said}"
         words = said.lower()
         if meaning is None or (response.status >= 500 and meaning is not ProviderUnavailable):
             return None
@@ -289,17 +174,6 @@ class SESProvider(HTTPProvider):
         if meaning is Rejected and _TOO_LARGE.search(said):
             return Unsupported(self.name, detail)
         return meaning(self.name, detail)
-
-    def _code(self, response: Response) -> str:
-        """The error's name: in a header, or in the body with a namespace before it (AWS restJson1 protocol)."""
-        code = response.headers.get("x-amzn-errortype", "")
-        if not code:
-            try:
-                body = self.json(response)
-                code = str(body.get("__type") or body.get("code") or body.get("Code") or "")
-            except (ValueError, AttributeError):
-                return ""
-        return code.partition(":")[0].rpartition("#")[2].strip()
 
 
 def _tracking(submission: Submission) -> dict[str, str]:
@@ -336,52 +210,6 @@ def _file(attachment: Attachment) -> dict[str, Any]:
     if attachment.content_id:
         file["ContentId"] = attachment.content_id
     return file
-
-
-@cache
-def _models() -> Any:
-    """boto3's models, read once for all accounts: that is most of what a client costs."""
-    from botocore.loaders import create_loader
-
-    return create_loader()
-
-
-def _client(config: Config, key: str, secret: str, token: str | None) -> Any:
-    """boto3's client, which opens no connection, and asks neither files nor the environment whose account it is."""
-    import boto3
-    import botocore.session
-    from botocore.config import Config as Settings
-
-    nothing = (None, None, os.devnull, None)
-    of_nobody = botocore.session.Session(
-        {"profile": (None, None, None, None), "config_file": nothing, "credentials_file": nothing}
-    )
-    session = boto3.session.Session(key, secret, token, region_name=config.region, botocore_session=of_nobody)
-    settings = Settings(
-        retries={"total_max_attempts": 1},
-        proxies={},
-        ignore_configured_endpoint_urls=True,
-        parameter_validation=True,
-    )
-    client = session.client("sesv2", endpoint_url=config.base_url, config=settings)
-    client.meta.events.register("before-send.sesv2", _hand_over)
-    return client
-
-
-def _domain(name: str, found: Mapping[str, Any]) -> SenderDomain:
-    """Of GetEmailIdentity's answer: easy DKIM, and a MAIL FROM domain where one is set."""
-    dkim, mail_from = found.get("DkimAttributes") or {}, found.get("MailFromAttributes") or {}
-    records = [
-        DomainRecord(
-            RecordKind.DKIM,
-            "CNAME",
-            f"{token}._domainkey.{name}",
-            f"{token}.{dkim.get('SigningHostedZone') or _DKIM}",
-        )
-        for token in dkim.get("Tokens") or ()
-    ]
-    return_path = mail_from.get("MailFromDomain") or None
-    return SenderDomain(bool(found["VerifiedForSendingStatus"]), tuple(records), return_path)
 
 
 def build(name: str, config: Config, credentials: Credentials, world: World) -> SESProvider:

@@ -1,8 +1,7 @@
 """Amazon SES's events, as Amazon SNS posts them: an envelope that is signed, and in it the event as text.
 
 Sources: docs.aws.amazon.com/sns, "Verifying the signatures of Amazon SNS messages" (the string to sign, versions 1 and
-2, the certificate's address) and "Message delivery retries" (an HTTP endpoint is tried for six hours); docs.aws.amazon.
-com/ses, "Contents of event notifications" and "Examples of event data".
+2, the certificate's address) and "Message delivery retries" (an HTTP endpoint is tried for six hours).
 
 Only messages of the topics that are set are taken: anybody can have AWS sign messages of a topic of their own.
 """
@@ -13,7 +12,7 @@ import binascii
 import re
 import threading
 from base64 import b64decode
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 from urllib.parse import urlsplit
@@ -21,32 +20,10 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from domain.errors import ProviderUnavailable
-from domain.events import (
-    BounceClass,
-    DeliveryEvent,
-    EventType,
-    Forged,
-    Notice,
-    RejectReason,
-    Unreadable,
-    Verified,
-    WebhookRequest,
-)
+from domain.events import Forged, Notice, Unreadable, Verified, WebhookRequest
 from providers.exchange import Origin, Request
-from providers.fields import ATTEMPT, EMAIL
-from providers.webhooks import (
-    SKEW,
-    SignedWebhook,
-    attempt_of,
-    canonical,
-    enhanced_code,
-    inbound,
-    instant,
-    loads,
-    mapping,
-    word,
-    words,
-)
+from providers.ses_events import read
+from providers.webhooks import SKEW, SignedWebhook, canonical, inbound, instant, loads, word
 from providers.world import World
 
 _OLDEST = timedelta(hours=7)
@@ -74,32 +51,6 @@ _SIGNED = {
         "Type",
     ),
 }
-_KINDS = {
-    "Send": EventType.SENT,
-    "Delivery": EventType.DELIVERED,
-    "Bounce": EventType.BOUNCED,
-    "Complaint": EventType.COMPLAINED,
-    "Reject": EventType.REJECTED,
-    "Open": EventType.OPENED,
-    "Click": EventType.CLICKED,
-    "Rendering Failure": EventType.FAILED,
-    "DeliveryDelay": EventType.DEFERRED,
-    "Subscription": EventType.UNSUBSCRIBED,
-}
-# Where the recipients stand that an event is about; else it is about all of the email's.
-_ABOUT = {
-    "Delivery": ("delivery", "recipients"),
-    "Bounce": ("bounce", "bouncedRecipients"),
-    "Complaint": ("complaint", "complainedRecipients"),
-    "DeliveryDelay": ("deliveryDelay", "delayedRecipients"),
-}
-_REASONS = {
-    EventType.BOUNCED: RejectReason.BOUNCED,
-    EventType.COMPLAINED: RejectReason.SPAM,
-    EventType.REJECTED: RejectReason.BLOCKED,
-    EventType.FAILED: RejectReason.OTHER,
-}
-
 Fetch = Callable[[str], bytes]
 
 
@@ -182,88 +133,9 @@ class Webhook(SignedWebhook[WebhookSecret]):
         if kind in ("Received", "AmazonSnsSubscriptionSucceeded"):  # of emails that come in, and of nothing
             return Notice()
         try:
-            return Notice(tuple(inbound(_read(str(kind), event, envelope), canonical(envelope))))
+            return Notice(tuple(inbound(read(str(kind), event, envelope), canonical(envelope))))
         except (ValueError, TypeError, LookupError, AttributeError) as reason:
             raise Unreadable(f"not in the documented form: {type(reason).__name__}") from reason
-
-
-def _read(kind: str, event: Mapping[str, Any], envelope: Mapping[str, Any]) -> Iterable[DeliveryEvent]:
-    mail = event["mail"]
-    if not isinstance(mail, dict):
-        raise TypeError("nothing is said of the email")
-    part, field = _ABOUT.get(kind, ("", ""))
-    about = mapping(event.get(part or _part_of(kind)))
-    destination = words(mail.get("destination"))
-    recipients: list[Any]
-    if part:
-        named = about.get(field)
-        recipients = named if isinstance(named, list) and named else [None]  # an event of nobody is no event
-    elif kind in ("Open", "Click") and len(destination) > 1:
-        recipients = [None]  # SES does not say who
-    else:
-        recipients = list(destination) or [None]
-    labels = _labels(mail)
-    meaning = _kind(kind, about)
-    for one in recipients:
-        detail = one if isinstance(one, dict) else {"emailAddress": one}
-        answered = word(detail.get("diagnosticCode")) or word(about.get("smtpResponse"))
-        yield DeliveryEvent(
-            type=meaning,
-            event_id=word(envelope.get("MessageId")),
-            occurred_at=instant(envelope.get("Timestamp")),
-            recipient=word(detail.get("emailAddress")),
-            attempt_id=attempt_of(labels) or attempt_of(_headers(mail), "x-mailmux-attempt"),
-            provider_message_id=word(mail.get("messageId")),
-            reject_reason=_REASONS.get(meaning),
-            bounce=_class(about) if meaning is EventType.BOUNCED else None,
-            status_code=word(detail.get("status")) or enhanced_code(answered),
-            description=_description(kind, about),
-            mta_response=answered,
-            click_url=word(about.get("link")),
-            user_agent=word(about.get("userAgent")),
-            metadata={n: v for n, v in labels.items() if n not in (ATTEMPT, EMAIL)},
-        )
-
-
-def _part_of(kind: str) -> str:
-    """The field with an event's own object: "Rendering Failure" has its in `failure`."""
-    return "failure" if kind == "Rendering Failure" else kind[:1].lower() + kind[1:]
-
-
-def _kind(kind: str, about: Mapping[str, Any]) -> EventType:
-    if kind == "Subscription":
-        wishes = about.get("newTopicPreferences") or {}
-        topics = wishes.get("topicSubscriptionStatus") or []
-        out = wishes.get("unsubscribeAll") or any(t.get("subscriptionStatus") == "OptOut" for t in topics)
-        return EventType.UNSUBSCRIBED if out or not wishes else EventType.SUBSCRIBED
-    return _KINDS.get(kind, EventType.UNKNOWN)
-
-
-def _class(bounce: Mapping[str, Any]) -> BounceClass:
-    return BounceClass.HARD if bounce.get("bounceType") == "Permanent" else BounceClass.SOFT
-
-
-def _description(kind: str, about: Mapping[str, Any]) -> str | None:
-    if kind == "Bounce":
-        return ": ".join(words([about.get("bounceType"), about.get("bounceSubType")])) or None
-    names = {
-        "Complaint": "complaintFeedbackType", "Reject": "reason", "DeliveryDelay": "delayType",
-        "Rendering Failure": "errorMessage",
-    }  # fmt: skip
-    return word(about.get(names[kind])) if kind in names else None
-
-
-def _labels(mail: Mapping[str, Any]) -> dict[str, str]:
-    """The message tags; each has a list of values. Those of SES's own begin with `ses:`."""
-    tags = mail.get("tags")
-    found = {n: words(v) for n, v in tags.items()} if isinstance(tags, dict) else {}
-    return {str(n): v[0] for n, v in found.items() if v and not str(n).startswith("ses:")}
-
-
-def _headers(mail: Mapping[str, Any]) -> dict[str, str]:
-    found = mail.get("headers") if isinstance(mail.get("headers"), list) else []
-    pairs = ((h.get("name"), h.get("value")) for h in found or () if isinstance(h, dict))
-    return {str(n).lower(): str(v) for n, v in pairs}
 
 
 def _envelope(request: WebhookRequest, error: type[Forged] | type[Unreadable]) -> dict[str, Any]:

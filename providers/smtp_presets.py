@@ -16,11 +16,12 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from providers import smtp
+from providers import smtp_settings as smtp
 
 _GOOGLE_TOKENS = "https://oauth2.googleapis.com/token"
 _MICROSOFT_TOKENS = "https://login.microsoftonline.com/{tenant}/oauth2/v2.0/token"  # an address
 _DELEGATED = "https://outlook.office365.com/SMTP.Send offline_access"
+_DELEGATED_READING = "https://outlook.office365.com/IMAP.AccessAsUser.All"
 _APP_ONLY = "https://outlook.office365.com/.default"
 
 
@@ -49,8 +50,10 @@ class MicrosoftConfig(smtp.Config):
     def tokens_from(self) -> str | None:
         return self.token_url or _MICROSOFT_TOKENS.format(tenant=self.tenant)
 
-    def scope_for(self, as_itself: bool) -> str:
-        return self.oauth_scope or (_APP_ONLY if as_itself else _DELEGATED)
+    def scope_for(self, as_itself: bool, reads: bool) -> str:
+        if self.oauth_scope or as_itself:
+            return self.oauth_scope or _APP_ONLY
+        return f"{_DELEGATED_READING} {_DELEGATED}" if reads else _DELEGATED
 
 
 def disagreements(config: smtp.Config, credentials: smtp.Credentials) -> Iterator[tuple[str, str]]:

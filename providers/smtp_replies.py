@@ -8,7 +8,6 @@ is NotAccepted. That a reply is missing is not judged here.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from enum import Enum
 
 from domain.errors import (
@@ -21,6 +20,7 @@ from domain.errors import (
     Transient,
     Unsupported,
 )
+from domain.value import value
 
 
 class Stage(Enum):
@@ -67,7 +67,7 @@ _AUTH_CODES = frozenset({530, 534, 535, 538})
 _AUTH_ENHANCED = frozenset({(7, 30), (7, 57), (7, 54), (7, 139)})
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Reply:
     """`text` is the server's, still with whatever addresses it holds."""
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from providers.oauth import bearer
 from providers.reach import anywhere
 from providers.smtp_replies import Reply, Stage
 from providers.sockets import Deadline, PlainSocket, TLSSocket, dial, encrypt
@@ -18,6 +19,8 @@ from providers.sockets import Deadline, PlainSocket, TLSSocket, dial, encrypt
 _WRITE_AT_ONCE = 16_384  # bytes: one record of TLS, which goes whole or not at all, and so can be counted
 LONGEST_REPLY = 65_536  # bytes of all lines; RFC 5321 (4.5.3.1.5) allows 512 for one
 _REPLY_LINE = re.compile(rb"([2-5][0-9][0-9])(?:([ -])(.*?))?\r?\n\Z", re.DOTALL)
+_LAST_LINES = {b"%d " % code: code for code in range(200, 600)}  # how the last line of a reply begins
+_READ_AT_ONCE = 4096  # bytes
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -36,8 +39,8 @@ class Account:
 
     @property
     def bearer(self) -> str:
-        """The answer to AUTH XOAUTH2 (developers.google.com/workspace/gmail/imap/xoauth2-protocol)."""
-        return in_base64(f"user={self.username}\x01auth=Bearer {self.token}\x01\x01")
+        """The answer to AUTH XOAUTH2."""
+        return b64encode(bearer(self.username, self.token)).decode("ascii")
 
     @property
     def plain(self) -> str:
@@ -85,18 +88,17 @@ class _Dialogue(smtplib.SMTP):
     """smtplib's commands, on a socket of ours, with replies that have an end."""
 
     sock: PlainSocket | None
+    _came = b""  # from the server, of which the first `_read` bytes have been read
+    _read = 0
 
     def getreply(self) -> tuple[int, bytes]:
-        if self.sock is None:
-            raise smtplib.SMTPServerDisconnected("the connection is closed")
-        if self.file is None:
-            self.file = self.sock.makefile("rb")
+        line = self._line()
+        code = _LAST_LINES.get(line[:4])
+        if code is not None:  # most replies are one line; this is most of what reading them takes
+            return code, line[4:].removesuffix(b"\n").removesuffix(b"\r")
         lines: list[bytes] = []
         size = 0
         while True:
-            line = self.file.readline(LONGEST_REPLY)
-            if not line.endswith(b"\n"):
-                raise NotSMTP("too long a line") if len(line) == LONGEST_REPLY else ConnectionResetError
             size += len(line)
             found = _REPLY_LINE.match(line)
             if found is None or size > LONGEST_REPLY:
@@ -104,6 +106,32 @@ class _Dialogue(smtplib.SMTP):
             lines.append(found[3] or b"")
             if found[2] != b"-":
                 return int(found[1]), b"\n".join(lines)
+            line = self._line()
+
+    def encrypted(self, sock: TLSSocket) -> None:
+        """Go on over TLS. What was said before may be anyone's: forget it, and what is not read yet (RFC 3207, 4.2)."""
+        self.sock = sock
+        self._came, self._read = b"", 0
+        self.esmtp_features, self.does_esmtp = {}, False
+
+    @property
+    def unread(self) -> bool:
+        """Whether more has come than was read."""
+        return self._read < len(self._came)
+
+    def _line(self) -> bytes:
+        """The next line, with its end."""
+        if self.sock is None:
+            raise smtplib.SMTPServerDisconnected("the connection is closed")
+        while (end := self._came.find(b"\n", self._read)) < 0:
+            if len(self._came) - self._read >= LONGEST_REPLY:
+                raise NotSMTP("too long a line")
+            piece = self.sock.answer(_READ_AT_ONCE)
+            if not piece:
+                raise ConnectionResetError
+            self._came, self._read = self._came[self._read :] + piece, 0
+        begin, self._read = self._read, end + 1
+        return self._came[begin : self._read]
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -136,8 +164,8 @@ class Session:
 
     @property
     def clean(self) -> bool:
-        """Whether nothing is under way on it."""
-        return self._told is None
+        """Whether nothing is under way on it, and nothing was said that would be taken for a later reply."""
+        return self._told is None and not self._dialogue.unread
 
     @property
     def size_limit(self) -> int | None:
@@ -145,13 +173,13 @@ class Session:
         limit = self._dialogue.esmtp_features.get("size", "")
         return int(limit[:18]) or None if limit.isascii() and limit.isdigit() else None
 
-    def ask(self, stage: Stage, command: str, yes: int = 2) -> Reply:
+    def ask(self, stage: Stage, command: str, yes: int = 2) -> None:
         """Send a command and read its reply. `yes`: the first digit of the wished one."""
         try:
             code, text = self._dialogue.docmd(command)
         except (smtplib.SMTPException, OSError, ValueError) as error:
             raise Dropped(stage, error) from error
-        return _answered(stage, code, text, yes)
+        _answered(stage, code, text, yes)
 
     def transmit(
         self, parcel: Parcel, deadline: Deadline, go_on: Callable[[], bool], following: Parcel | None = None
@@ -169,6 +197,8 @@ class Session:
             following = None
         if not go_on():
             raise Stopped
+        if self._dialogue.unread:  # it would be taken for the reply to the content
+            raise Dropped(Stage.DATA, NotSMTP())
         commands = b"" if following is None else self._commands(following)
         self._write_content(parcel.data, b".\r\n" + commands)
         self._told = following
@@ -224,11 +254,8 @@ class Session:
             except OSError as error:
                 raise Dropped(Stage.MAIL, error) from error
         self._told = None
-        refusals = [
-            r
-            for r in (self._refusal(Stage.MAIL), *(self._refusal(Stage.RCPT) for _ in parcel.recipients))
-            if r
-        ]
+        stages = [Stage.MAIL, *[Stage.RCPT] * len(parcel.recipients)]
+        refusals = [refusal for stage in stages if (refusal := self._refusal(stage)) is not None]
         if len(parcel.recipients) == 1:
             refused = self._refusal(Stage.DATA, yes=3)
             if refusals and refused is None:
@@ -268,11 +295,11 @@ class Session:
     def _write_content(self, data: bytes, end: bytes) -> None:
         """Only a final dot that may have gone leaves a doubt: count what was handed to the system."""
         whole = memoryview(data + end)
-        gone = 0
+        gone, size = 0, len(whole)
         try:
             if self.sock is None:
                 raise BrokenPipeError("the connection is closed")
-            while gone < len(whole):
+            while gone < size:
                 gone += self.sock.send(whole[gone : gone + _WRITE_AT_ONCE])
         except OSError as error:
             if gone > len(data):
@@ -305,9 +332,7 @@ def open_session(account: Account, deadline: Deadline, connect: float) -> Sessio
                 raise Unfit("the server offers no STARTTLS")
             stage = Stage.TLS
             session.ask(stage, "STARTTLS")
-            dialogue.sock = _encrypt(sock, account, deadline, connect)
-            # What was said before TLS may be anyone's: forget it, and what waits in the buffer (RFC 3207, 4.2).
-            dialogue.file, dialogue.esmtp_features, dialogue.does_esmtp = None, {}, False
+            dialogue.encrypted(_encrypt(sock, account, deadline, connect))
             stage = Stage.HELLO
             _answered(stage, *dialogue.ehlo())
         if account.username:
@@ -354,12 +379,11 @@ def _sign_in_with_token(dialogue: _Dialogue, account: Account, offered: Sequence
     _answered(Stage.AUTH, code, text)
 
 
-def _answered(stage: Stage, code: int, text: bytes, yes: int = 2) -> Reply:
-    reply = Reply(code, text.decode("utf-8", "replace"))
+def _answered(stage: Stage, code: int, text: bytes, yes: int = 2) -> None:
     if code // 100 == yes:
-        return reply
+        return
     if code // 100 in (4, 5):
-        raise Refusal(stage, reply)
+        raise Refusal(stage, Reply(code, text.decode("utf-8", "replace")))
     raise Dropped(stage, NotSMTP())
 
 

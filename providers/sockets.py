@@ -39,6 +39,10 @@ class Deadline:
         return min(self.step if step is None else step, self.left())
 
 
+_NEARLY = 0.9  # of the wait that is allowed: a timeout that is at least so long stays
+_PART = 0.3  # the same where what is left is waited for as well
+
+
 class PlainSocket(socket.socket):
     """A socket that asks its deadline before every wait. A timeout per wait alone never ends against a peer
     that sends a byte now and then.
@@ -46,17 +50,32 @@ class PlainSocket(socket.socket):
 
     deadline: Deadline | None = None
 
-    def _arm(self) -> None:
-        """Setting a timeout is a system call: one that is a little shorter than it may be stays."""
-        if self.deadline is not None:
-            wait = self.deadline.wait()
-            now = self.gettimeout()
-            if now is None or not 0.9 * wait <= now <= wait:
-                self.settimeout(wait)
+    def _arm(self, least: float = _NEARLY) -> float:
+        """Seconds that this wait may take. Setting a timeout is a system call: one that is a little shorter than it may
+        be stays.
+        """
+        if self.deadline is None:
+            return 0.0
+        wait = self.deadline.wait()
+        now = self.gettimeout()
+        if now is None or not least * wait <= now <= wait:
+            self.settimeout(wait)
+        return wait
 
     def recv(self, bufsize: int, flags: int = 0, /) -> bytes:
         self._arm()
         return super().recv(bufsize, flags)
+
+    def answer(self, bufsize: int) -> bytes:
+        """What the peer says next; empty where it has closed. Waits as long as the deadline allows for one step."""
+        wait = self._arm(_PART)
+        try:
+            return super().recv(bufsize)
+        except TimeoutError:
+            if self.deadline is None or (waited := self.gettimeout() or wait) >= wait:
+                raise
+            self.settimeout(min(wait - waited, self.deadline.left()))
+            return super().recv(bufsize)
 
     def recv_into(self, buffer: Buffer, nbytes: int = 0, flags: int = 0) -> int:
         self._arm()

@@ -19,7 +19,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field
 
 from domain.attempt import SendResult
-from domain.capabilities import Capabilities
+from domain.capabilities import Capabilities, Search
 from domain.checkup import Checkup, SenderIdentity
 from domain.errors import (
     Misconfigured,
@@ -33,12 +33,21 @@ from domain.errors import (
 )
 from domain.message import Disposition, Lane, RecipientKind, Submission
 from providers import mime
-from providers.base import HTTPProvider
+from providers.base import UNREADABLE
 from providers.exchange import Request, Response
 from providers.fields import SecretKey
 from providers.mailboxes import written
 from providers.origins import BaseURL
-from providers.payloads import compact, content_of, demand, headers_once, tracking_wishes, with_metadata
+from providers.payloads import (
+    bodies,
+    compact,
+    content_of,
+    demand,
+    headers_once,
+    tracking_wishes,
+    with_metadata,
+)
+from providers.sparkpost_search import SparkPostSearch
 from providers.sparkpost_webhook import WebhookSecret, webhook
 from providers.world import World
 
@@ -73,10 +82,10 @@ class Credentials(BaseModel):
 
 def capabilities(_config: Config) -> Capabilities:
     """The recipients are few because each of them bears the whole To line."""
-    return Capabilities(max_recipients=500, max_bytes=_LARGEST, max_tags=1)
+    return Capabilities(max_recipients=500, max_bytes=_LARGEST, max_tags=1, search=Search.EMAIL)
 
 
-class SparkPostProvider(HTTPProvider):
+class SparkPostProvider(SparkPostSearch):
     # "5xx … a transient error that will work on retry" does not say that nothing was taken: only 503 is, by RFC 9110.
 
     def __init__(self, name: str, config: Config, credentials: Credentials, world: World) -> None:
@@ -118,7 +127,7 @@ class SparkPostProvider(HTTPProvider):
     def _content(self, submission: Submission) -> dict[str, Any]:
         message, envelope = submission.message, submission.envelope
         content: dict[str, Any] = {"from": written(envelope.sender), "subject": message.subject}
-        content |= {k: v for k, v in (("text", message.text), ("html", message.html)) if v}
+        content |= bodies(message)
         if envelope.reply_to:
             content["reply_to"] = ", ".join(written(a) for a in envelope.reply_to)
         headers = headers_once(self.name, submission)
@@ -169,13 +178,13 @@ class SparkPostProvider(HTTPProvider):
                     for d in found
                 )
             )
-        except (ValueError, TypeError, LookupError, AttributeError) as error:
+        except UNREADABLE as error:
             raise Misconfigured(self.name, "the address does not answer as SparkPost does") from error
 
     def explain(self, response: Response) -> str | None:
         try:
             return "; ".join(_words(e) for e in self.json(response)["errors"][:5]) or None
-        except (ValueError, TypeError, LookupError, AttributeError):
+        except UNREADABLE:
             return None
 
     def classify(self, response: Response, said: str) -> ProviderError | None:
@@ -199,7 +208,7 @@ class SparkPostProvider(HTTPProvider):
     def _codes(self, response: Response) -> set[str]:
         try:
             return {str(e.get("code")) for e in self.json(response)["errors"]}
-        except (ValueError, TypeError, LookupError, AttributeError):
+        except UNREADABLE:
             return set()
 
 

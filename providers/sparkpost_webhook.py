@@ -13,7 +13,7 @@ from providers.webhook_proofs import (
     CredentialsSecret,
     CredentialsWebhook,
 )
-from providers.webhooks import attempt_of, enhanced_code, instant, loads, texts, theirs, word, words
+from providers.webhooks import attempt_of, email_of, enhanced_code, instant, loads, texts, theirs, word, words
 from providers.world import World
 
 _Meaning = tuple[EventType, RejectReason | None, BounceClass | None]
@@ -72,7 +72,13 @@ class Webhook(CredentialsWebhook):
         body = loads(request.body)
         if not isinstance(body, list):
             raise ValueError("not a list")
-        return [event for item in body for event in item["msys"].values()]
+        found: list[Any] = []
+        for item in body:
+            events = item.get("msys") if isinstance(item, dict) else None
+            found += (
+                events.values() if isinstance(events, dict) else [item]
+            )  # what is no event is kept as it is
+        return found
 
     def read(self, item: Mapping[str, Any], request: WebhookRequest) -> Iterable[DeliveryEvent]:  # noqa: ARG002
         kind = self._events.get(word(item.get("type")) or "", EventType.UNKNOWN)
@@ -92,6 +98,7 @@ class Webhook(CredentialsWebhook):
             occurred_at=instant(item.get("timestamp")),
             recipient=word(item.get("raw_rcpt_to")) or word(item.get("rcpt_to")),
             attempt_id=attempt_of(metadata),
+            email_id=email_of(metadata),
             provider_message_id=word(item.get("transmission_id")),
             status_code=enhanced_code(said),
             mta_response=said,

@@ -47,7 +47,8 @@ STEPS: Final[Mapping[str, tuple[str, ...]]] = {
         "SES → Configuration sets → your set → Event destinations: the topic, all events but rendering of templates.",
     ),
     "sparkpost": (
-        "SparkPost → Configuration → Webhooks → Create webhook: the address below, all message and engagement events.",
+        "SparkPost → Configuration → Webhooks → Create webhook: the address below, all events of messages, engagement, "
+        "generation and unsubscribes.",
         "Authentication: basic, with the user and the password.",
     ),
 }

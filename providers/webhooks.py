@@ -17,6 +17,7 @@ import re
 from abc import ABC, abstractmethod
 from base64 import b64decode
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Generic, Self, TypeVar
 from uuid import UUID
@@ -37,7 +38,12 @@ from providers.fields import ATTEMPT, EMAIL
 
 SKEW = timedelta(minutes=5)  # how far a provider's clock may be before ours
 _ENHANCED = re.compile(r"(?<![\d.])([245]\.\d{1,3}\.\d{1,3})(?![\d.])")
+_UNIX = re.compile(r"-?\d{1,16}(?:\.\d*)?", re.ASCII)
+_MILLISECONDS = 1e11  # as seconds these would be of the year 5138, and as milliseconds of 1973
+_BEYOND_MICROSECONDS = re.compile(r"(\.\d{6})\d+")
 _LONGEST_KEY = 200  # characters
+LONGEST_WORDS = 2_000  # characters of a text of an event
+_WORDS = ("recipient", "status_code", "description", "mta_response", "click_url", "user_agent")
 
 _WRONG = (ValueError, TypeError, LookupError, AttributeError)
 
@@ -115,7 +121,7 @@ class JSONWebhook(SignedWebhook[Secret]):
         """The events as the provider wrote them. Raise ValueError, TypeError or LookupError where it is none."""
         body = loads(request.body)
         found = body if isinstance(body, list) else [body]
-        if not all(isinstance(item, dict) for item in found):
+        if found and not any(isinstance(item, dict) for item in found):
             raise ValueError("not a list of objects")
         return found
 
@@ -127,6 +133,8 @@ class JSONWebhook(SignedWebhook[Secret]):
         """
 
     def _inbound(self, item: Mapping[str, Any], request: WebhookRequest) -> Iterable[InboundEvent]:
+        if not isinstance(item, dict):
+            raise TypeError("no object")
         return inbound(self.read(item, request), canonical(item))
 
 
@@ -134,6 +142,7 @@ def inbound(events: Iterable[DeliveryEvent], raw: str) -> list[InboundEvent]:
     """Give the events of one item their keys: the provider's id where it gives one, else the item's hash.
 
     An item on several recipients makes several events of one id, and the kind of event may be told by one id too.
+    Texts of an event are cut at LONGEST_WORDS; `raw` has them whole.
     """
     digest = "sha256:" + hashlib.sha256(raw.encode("utf-8", "surrogatepass")).hexdigest()
     found: dict[str, InboundEvent] = {}
@@ -141,8 +150,14 @@ def inbound(events: Iterable[DeliveryEvent], raw: str) -> list[InboundEvent]:
         key = ":".join([event.event_id or digest, event.type.value, (event.recipient or "").lower()])
         if len(key) > _LONGEST_KEY or "\0" in key:
             key = "sha256:" + hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
-        found.setdefault(key, InboundEvent(key, event, raw))
+        found.setdefault(key, InboundEvent(key, _cut(event), raw))
     return list(found.values())
+
+
+def _cut(event: DeliveryEvent) -> DeliveryEvent:
+    said = {name: getattr(event, name) for name in _WORDS}
+    long = {name: text[:LONGEST_WORDS] for name, text in said.items() if text and len(text) > LONGEST_WORDS}
+    return replace(event, **long) if long else event
 
 
 def canonical(item: object) -> str:
@@ -219,24 +234,51 @@ def mapping(value: object) -> Mapping[str, Any]:
 
 
 def texts(value: object) -> dict[str, str]:
-    """An object's texts and numbers, by name."""
-    if not isinstance(value, dict):
-        return {}
-    found = {word(name): word(text) for name, text in value.items()}
+    """An object's values as texts, by name: what is neither text nor a number as JSON."""
+    found = {word(name): word(text) or _as_json(text) for name, text in mapping(value).items()}
     return {name: text for name, text in found.items() if name is not None and text is not None}
 
 
-def instant(value: object) -> datetime | None:
-    """Unix seconds (a number, or a text of one), or RFC 3339 with up to nine decimals; UTC where none is said."""
-    if isinstance(value, bool) or value is None:
-        return None
+def _as_json(value: object) -> str | None:
+    return canonical(value) if isinstance(value, bool | list | dict) else None
+
+
+def embedded(value: object) -> Mapping[str, Any]:
+    """An object that stands as JSON within a text, or as it is; the empty one for everything else."""
     try:
-        if isinstance(value, int | float) or re.fullmatch(r"\d{1,12}(\.\d+)?", str(value)):
-            return datetime.fromtimestamp(float(value), UTC)  # type: ignore[arg-type]
-        said = datetime.fromisoformat(re.sub(r"(\.\d{6})\d+", r"\1", str(value).strip()))
-        return said if said.tzinfo is not None else said.replace(tzinfo=UTC)
+        return mapping(loads(value.encode("utf-8", "replace")) if isinstance(value, str) else value)
+    except ValueError:
+        return {}
+
+
+def flag(value: object) -> bool | None:
+    """A truth value, also as a text or a number; None for what is none."""
+    return {"true": True, "1": True, "false": False, "0": False}.get(str(value).strip().lower())
+
+
+def instant(value: object) -> datetime | None:
+    """A time in UTC. Unix seconds or milliseconds (a number, or a text of one), or RFC 3339 with up to nine decimals,
+    where UTC is meant if nothing is said. None for what is no time, or is before 1970 or after 9998 (a database in
+    another zone could not tell it).
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    text = str(value).strip()
+    try:
+        if isinstance(value, int | float) or _UNIX.fullmatch(text):
+            stamp = float(text)
+            found = datetime.fromtimestamp(stamp / 1000 if abs(stamp) >= _MILLISECONDS else stamp, UTC)
+        else:
+            said = datetime.fromisoformat(_BEYOND_MICROSECONDS.sub(r"\1", text))
+            found = said.astimezone(UTC) if said.tzinfo is not None else said.replace(tzinfo=UTC)
     except (ValueError, OverflowError, OSError):
         return None
+    return found if 1970 <= found.year < 9999 else None
+
+
+def email_of(metadata: object) -> UUID | None:
+    """Our email's id, likewise."""
+    return attempt_of(metadata, EMAIL)
 
 
 def attempt_of(metadata: object, name: str = ATTEMPT) -> UUID | None:
@@ -251,6 +293,24 @@ def attempt_of(metadata: object, name: str = ATTEMPT) -> UUID | None:
 def theirs(metadata: Mapping[str, str]) -> dict[str, str]:
     """The metadata without our ids."""
     return {name: value for name, value in metadata.items() if name not in (ATTEMPT, EMAIL)}
+
+
+def labels_in_head(headers: object) -> tuple[tuple[str, ...], dict[str, str]]:
+    """Tags and metadata from an email's head (a list of names and values), where another library that sends by the
+    same account has put them (django-anymail: X-Tag, X-Tags, X-Metadata).
+    """
+    tags: list[str] = []
+    metadata: dict[str, str] = {}
+    for field in headers if isinstance(headers, list) else ():
+        name, value = (word(mapping(field).get(part)) for part in ("name", "value"))
+        match (name or "").lower():
+            case "x-tag":
+                tags += words(value)
+            case "x-tags":
+                tags += words(embedded(f'{{"tags":{value}}}').get("tags"))
+            case "x-metadata":
+                metadata |= texts(embedded(value))
+    return tuple(tags), metadata
 
 
 def enhanced_code(*said: object) -> str | None:

@@ -87,7 +87,7 @@ TABLE: dict[str, Says] = {
         SMTPHeloError=_U, SMTPAuthenticationError=_U,
     ),
     **_table("providers.smtp_session", NotSMTP=_N),
-    **_table("providers.exchange", AnswerTooLarge=_N),
+    **_table("providers.answers", AnswerTooLarge=_N),
 }  # fmt: skip
 
 
@@ -146,7 +146,7 @@ def describe(error: BaseException) -> str:
         "http.client.IncompleteRead": "the answer broke off",
         "smtplib.SMTPServerDisconnected": "connection closed",
         "providers.smtp_session.NotSMTP": "the answer is not SMTP",
-        "providers.exchange.AnswerTooLarge": "the answer is too large",
+        "providers.answers.AnswerTooLarge": "the answer is too large",
     }
     hidden = error.__context__
     if name_of(type(error)) == "smtplib.SMTPServerDisconnected" and isinstance(hidden, OSError):

@@ -48,16 +48,21 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class Tariff:
-    """What is left of a provider's price list. `quota`: recipients that may still be sent to; None: no limit."""
+    """What is left of a provider's price list. `quota`: recipients that may still be sent to; None: no limit.
+
+    `window`: recipients that may still be sent to in the first so many buckets, after which there are more.
+    """
 
     segments: Sequence[Segment]
     quota: float | None = None
+    window: tuple[int, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Allocation:
     """`given` per option, `unserved` per (bucket, class); `volume_price` per provider: what one more billed email
-    costs there, now and later; `capacity_price` [bucket, provider]: what one more call per bucket would save.
+    costs there, now and later, `window_price`: what one more in its window would save beside that;
+    `capacity_price` [bucket, provider]: what one more call per bucket would save.
     """
 
     total: float
@@ -65,6 +70,7 @@ class Allocation:
     unserved: Floats
     charges: float
     volume_price: Floats
+    window_price: Floats
     capacity_price: Floats
 
 
@@ -126,6 +132,7 @@ class _Program:
         self.lower = np.zeros(self.width)
         self._equalities(demand, len(tariffs))
         self._limits()
+        self._windows(tariffs)
 
     def _equalities(self, demand: Floats, providers: int) -> None:
         o, (n, m, s, _) = self.options, self.sizes
@@ -154,6 +161,19 @@ class _Program:
             (o.attempts, (inverse, np.arange(self.sizes[0]))), shape=(len(used), self.width)
         )
         self.most = self.capacity[used // providers, used % providers]
+
+    def _windows(self, tariffs: Sequence[Tariff]) -> None:
+        """Rows below those of the capacities."""
+        o = self.options
+        self.windowed = [k for k, tariff in enumerate(tariffs) if tariff.window is not None]
+        for k in self.windowed:
+            buckets, most = tariffs[k].window or (0, 0.0)
+            inside = np.flatnonzero((o.provider == k) & (o.bucket < buckets))
+            row = csr_matrix(
+                (o.charged[inside], (np.zeros(len(inside), dtype=np.int64), inside)), shape=(1, self.width)
+            )
+            self.below = vstack([self.below, row]).tocsr()
+            self.most = np.append(self.most, max(0.0, most))
 
     def solve(self, seconds: float) -> Allocation:
         if self.falls:
@@ -213,8 +233,11 @@ class _Program:
         buckets, providers = self.capacity.shape
         unserved = np.zeros(self.shape)
         unserved[self.active[:, 0], self.active[:, 1]] = found.x[n : n + m]
+        below = -found.ineqlin.marginals
         capacity_price = np.zeros(buckets * providers)
-        capacity_price[self.capacity_rows] = -found.ineqlin.marginals
+        capacity_price[self.capacity_rows] = below[: len(self.capacity_rows)]
+        window_price = np.zeros(providers)
+        window_price[self.windowed] = below[len(self.capacity_rows) :]
         prices = np.array([segment.price for segment in self.segments])
         return Allocation(
             total=float(found.fun),
@@ -222,6 +245,7 @@ class _Program:
             unserved=unserved,
             charges=float(found.x[n + m : n + m + s] @ prices),
             volume_price=-found.eqlin.marginals[m:],
+            window_price=window_price,
             capacity_price=capacity_price.reshape(buckets, providers),
         )
 

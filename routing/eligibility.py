@@ -11,7 +11,7 @@ from uuid import UUID
 from domain.capabilities import Capabilities
 from domain.message import Disposition, Submission
 from routing.breaker import Admission
-from routing.snapshot import ProviderSnapshot, QuotaLeft, RuleSnapshot
+from routing.snapshot import BudgetLeft, ProviderSnapshot, QuotaLeft, RuleSnapshot
 
 _SENDER_LOOK = timedelta(minutes=15)  # it may be verified at any time
 _PROBE_TIME = timedelta(seconds=1)  # until a probe that is out may have answered
@@ -24,8 +24,10 @@ class Because(StrEnum):
     PAUSED = "PAUSED"
     FAULTY = "FAULTY"
     RULE = "RULE"
+    TYPE = "TYPE"
     NOT_PINNED = "NOT_PINNED"
     EXCLUDED = "EXCLUDED"
+    RESIDENCY = "RESIDENCY"
     MAX_COST = "MAX_COST"
     UNSUPPORTED = "UNSUPPORTED"
     SENDER_NOT_VERIFIED = "SENDER_NOT_VERIFIED"
@@ -33,23 +35,29 @@ class Because(StrEnum):
     QUOTA_DAY = "QUOTA_DAY"
     QUOTA_MONTH = "QUOTA_MONTH"
     QUOTA_24H = "QUOTA_24H"
+    WARMING_UP = "WARMING_UP"
+    BUDGET = "BUDGET"
     BREAKER_OPEN = "BREAKER_OPEN"
     RATE_LIMITED = "RATE_LIMITED"
+    CHEAPER_SOON = "CHEAPER_SOON"
 
 
 # Only a change of the email itself could lift these; every other reason passes with time or by an operator.
-_OF_THE_EMAIL = frozenset({Because.NOT_PINNED, Because.EXCLUDED, Because.MAX_COST, Because.UNSUPPORTED})
+_OF_THE_EMAIL = frozenset(
+    {Because.NOT_PINNED, Because.EXCLUDED, Because.RESIDENCY, Because.MAX_COST, Because.UNSUPPORTED}
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Exclusion:
-    """`retry_at`: when the reason is known to pass, or None."""
+    """`retry_at`: when the reason is known to pass, or None. `budget`: the one that is spent."""
 
     provider_id: UUID
     provider: str
     because: Because
     detail: str
     retry_at: datetime | None = None
+    budget: BudgetLeft | None = None
 
     @property
     def hopeless(self) -> bool:
@@ -63,6 +71,9 @@ class Exclusion:
 
 
 def matching_rule(rules: Iterable[RuleSnapshot], submission: Submission) -> RuleSnapshot | None:
+    """None also for test emails: there is one provider for them."""
+    if submission.test:
+        return None
     fitting = [
         r
         for r in rules
@@ -78,7 +89,7 @@ def lasting(
     provider: ProviderSnapshot, submission: Submission, rule: RuleSnapshot | None
 ) -> Exclusion | None:
     """The first reason, in the order of `Because`, that does not pass with time."""
-    reason = _configuration(provider, rule) or _email(provider, submission)
+    reason = _configuration(provider, submission, rule) or _email(provider, submission)
     return None if reason is None else Exclusion(provider.id, provider.name, *reason)
 
 
@@ -96,7 +107,9 @@ def at_the_moment(
     return None if reason is None else Exclusion(provider.id, provider.name, *reason)
 
 
-def _configuration(provider: ProviderSnapshot, rule: RuleSnapshot | None) -> Reason | None:
+def _configuration(
+    provider: ProviderSnapshot, submission: Submission, rule: RuleSnapshot | None
+) -> Reason | None:
     """What an operator or a rule decided."""
     if not provider.active:
         return Because.PAUSED, "paused by an operator", None
@@ -104,18 +117,25 @@ def _configuration(provider: ProviderSnapshot, rule: RuleSnapshot | None) -> Rea
         return Because.FAULTY, provider.fault, None
     if rule is not None and provider.id not in rule.providers:
         return Because.RULE, "not named by the routing rule", None
+    if not provider.carries(submission.user_id, submission.email_type):
+        return Because.TYPE, "not among the providers of the email's type", None
     return None
 
 
 def _email(provider: ProviderSnapshot, submission: Submission) -> Reason | None:
-    """What the email itself rules out, for good."""
+    """What the email itself rules out, for good. A test email may wish what it will: there is one provider for it."""
+    if provider.test:
+        return None
     wishes = submission.wishes
     if wishes.pinned and provider.name not in wishes.pinned:
         return Because.NOT_PINNED, "the email is pinned to other providers", None
     if provider.name in wishes.excluded:
         return Because.EXCLUDED, "excluded by the email", None
-    if wishes.max_cost is not None and provider.base_cost > wishes.max_cost:
-        dear = f"costs {provider.base_cost:f} per recipient, more than {wishes.max_cost:f}"
+    if wishes.residency is not None and provider.region != wishes.residency:
+        place = "nobody says in which region it is" if provider.region is None else f"in {provider.region}"
+        return Because.RESIDENCY, f"{place}; the email may not leave {wishes.residency}", None
+    if wishes.max_cost is not None and provider.price > wishes.max_cost:
+        dear = f"costs {provider.price:f} per recipient, more than {wishes.max_cost:f}"
         return Because.MAX_COST, dear, None
     if lacking := unsupported(provider.capabilities, submission):
         return Because.UNSUPPORTED, "; ".join(lacking), None
@@ -135,6 +155,10 @@ def _moment(
         return Because.TRIED, "already tried in this round", None
     if (spent := _quota_exclusion(provider.quota, submission.recipient_count)) is not None:
         return spent
+    warming = provider.warming.get(submission.envelope.sender.domain)
+    if warming is not None and warming.left < submission.recipient_count and now < warming.ends:
+        detail = f"{warming.left} recipients left today, while the sender domain warms up there"
+        return Because.WARMING_UP, detail, warming.ends
     if breaker.admission(now) is Admission.SHUT or (breaker.retry_at is not None and provider.probe_taken):
         until = max(breaker.retry_at or now, now + _PROBE_TIME)
         return Because.BREAKER_OPEN, f"not answering: {breaker.cause or 'repeated failures'}", until
@@ -152,6 +176,17 @@ def _quota_exclusion(quota: QuotaLeft, recipients: int) -> Reason | None:
         return Because.QUOTA_DAY, f"{max(0, quota.today)} recipients left today", quota.day_ends
     if quota.rolling is not None and quota.rolling < recipients:
         return Because.QUOTA_24H, f"{max(0, quota.rolling)} recipients left of 24 hours", quota.rolling_ends
+    return None
+
+
+def beyond_budget(
+    provider: ProviderSnapshot, submission: Submission, budgets: Iterable[BudgetLeft]
+) -> Exclusion | None:
+    """The first budget that has no room for the email by this provider. What costs nothing always has room."""
+    cost = provider.price * submission.recipient_count
+    for budget in budgets if cost else ():
+        if budget.left < cost and budget.covers(submission.user_id, provider.id):
+            return Exclusion(provider.id, provider.name, Because.BUDGET, budget.said, budget.ends, budget)
     return None
 
 
@@ -184,11 +219,14 @@ def _too_special(can: Capabilities, submission: Submission) -> list[str]:
         lacking.append("custom headers")
     if message.attachments and not can.attachments:
         lacking.append("attachments")
-    if not can.inline_images and any(a.disposition is Disposition.INLINE for a in message.attachments):
+    inline = message.attachments and any(a.disposition is Disposition.INLINE for a in message.attachments)
+    if inline and not can.inline_images:
         lacking.append("inline images")
-    if submission.tracking.opens is not None and not can.tracking_opens:
+    tracking = submission.tracking
+    own = tracking.links  # what we do ourselves is not wished of the provider
+    if tracking.opens is not None and not can.tracking_opens and not (own and own.opens):
         lacking.append("a setting for open tracking per email")
-    if submission.tracking.clicks is not None and not can.tracking_clicks:
+    if tracking.clicks is not None and not can.tracking_clicks and not (own and own.clicks):
         lacking.append("a setting for click tracking per email")
     if message.headers and (can.reserved_headers or can.only_headers is not None):
         refused = sorted({name for name, _ in message.headers if not _carries(can, name.lower())})
@@ -204,9 +242,13 @@ def _carries(can: Capabilities, header: str) -> bool:
 def estimated_bytes(submission: Submission) -> int:
     """The size on the wire, from above: base64 costs a third and a line end every 57 bytes."""
     message = submission.message
-    raw = sum(_utf8_bytes(part) for part in (message.text, message.html) if part)
-    raw += sum(len(a.content) for a in message.attachments)
-    return encoded_bytes(raw) + sum(len(n) + len(v) for n, v in message.headers)
+    raw = _utf8_bytes(message.text or "") + _utf8_bytes(message.html or "")
+    for attachment in message.attachments:
+        raw += len(attachment.content)
+    size = encoded_bytes(raw)
+    for name, value in message.headers:
+        size += len(name) + len(value)
+    return size
 
 
 def encoded_bytes(raw: int) -> int:

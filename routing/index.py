@@ -28,10 +28,14 @@ _LEAST_SETTLED = 0.01
 
 @dataclass(frozen=True, slots=True)
 class Worth:
-    """What an email type asks of the choice: `value` of one delivered, `wait` of a second, $ per 1,000."""
+    """What an email type asks of the choice: `value` of one delivered, `wait` of a second, $ per 1,000.
+
+    `steady`: a sender's emails keep to one provider, as marketing's do (routing.stickiness).
+    """
 
     value: float
     wait: float = 0.0
+    steady: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,6 +49,19 @@ class Roster:
                 return self._first[place] + group
         return None
 
+    def type_of(self, kind: int) -> tuple[UUID | None, str]:
+        """Whose type, and which, a kind is of; None: everybody's."""
+        first = kind - kind % len(GROUPS)
+        return next(place for place, number in self._first.items() if number == first)
+
+    def as_in(self, other: Roster) -> list[int | None]:
+        """For each kind its number in another roster; None: it is not there."""
+        return [
+            None if (first := other._first.get(place)) is None else first + group
+            for place in self._first
+            for group in range(len(GROUPS))
+        ]
+
     def _allowed(self, owner: UUID | None, email_type: str) -> tuple[bool, ...]:
         fitting = [
             r for r in self.rules if r.email_type == email_type and (r.owner is None or r.owner == owner)
@@ -59,5 +72,6 @@ class Roster:
             and p.fault is None
             and p.owner in (None, owner)
             and (rule is None or p.id in rule.providers)
+            and p.carries(owner, email_type)
             for p in self.providers
         )

@@ -137,6 +137,14 @@ class Learner:
         self._outlook = Outlook(max(self._outlook.version, other._outlook.version), ())
         self._dirty = True
 
+    def adopt_traffic(self, other: Learner, kinds: Sequence[int | None]) -> None:
+        """Go on with the traffic that another learner has seen. `kinds`: per kind of ours its number there."""
+        kept = other._traffic.kept()
+        if kept:
+            self._traffic.recall([kept[0], *(0.0 if k is None else kept[k + 1] for k in kinds)])
+        self._seen = [0.0 if k is None else other._seen[k] for k in kinds]
+        self._weighed_at = other._weighed_at
+
     def kept(self, provider: int) -> dict[str, Any]:
         """What is worth remembering of a provider, as JSON: counts and sums, no state of alarm."""
         p = self._providers[provider]
@@ -167,10 +175,6 @@ class Learner:
     def well_since(self, provider: int) -> float:
         """When a provider was last found well again after trouble."""
         return self._providers[provider].health.reopened_at
-
-    def feeds_down(self) -> list[int]:
-        """The providers whose events have stopped: to be alerted, and looked after by hand."""
-        return [k for k, p in enumerate(self._providers) if p.vigil.feed.down]
 
     def traffic(self, now: float) -> list[float]:
         """Emails per second of late, by kind."""
@@ -206,10 +210,13 @@ class Learner:
             self._find_least()
             self._weigh_probes(now)
 
+    def chance(self, provider: int, group: int) -> float:
+        """That what a provider accepts is delivered, as it is now: an alarm counts."""
+        return self.delivery.of(provider, group).chance * self._providers[provider].vigil.left(group)
+
     def _delivered(self, provider: int) -> tuple[float, ...]:
-        """Per group, as it is now: an alarm counts."""
-        vigil = self._providers[provider].vigil
-        return tuple(self.delivery.of(provider, g).chance * vigil.left(g) for g in range(self._groups))
+        """The same, per group."""
+        return tuple(self.chance(provider, group) for group in range(self._groups))
 
     def _standing(self, k: int, p: _Provider, now: float) -> Standing:
         ends = p.acceptance.ends(now)
@@ -237,6 +244,7 @@ class Learner:
             probe_groups=p.vigil.probe_groups(now),
             least=p.least,
             limited=p.limited,
+            feed_down=p.vigil.feed.down,
         )
 
     def _coefficients(

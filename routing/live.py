@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
+from domain.value import value
 from routing.breaker import Breaker, Sign
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Signal:
     """The end of a call, as a sign for the breaker. `retry_after` in seconds."""
 
@@ -22,7 +22,7 @@ class Signal:
     retry_after: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Grant:
     """`granted` emails may go now; more after `retry_after` seconds. `room`: the part of the burst that is left."""
 
@@ -31,7 +31,7 @@ class Grant:
     room: float = 1.0
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Wish:
     """`count` emails at a provider whose rate is `per_second`."""
 

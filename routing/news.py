@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Protocol
 from uuid import UUID
 
 from domain.errors import Misconfigured, OutcomeUnknown, ProviderError, ProviderUnavailable, RateLimited
+from domain.value import value
 from routing.outlook import Standing
 from routing.signs import End
 from routing.snapshot import Worths
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Began:
     """Attempts of one window at one provider, before the wire. Times are seconds of the database's clock.
 
@@ -28,7 +29,7 @@ class Began:
     probes: tuple[int, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Ended:
     """How attempts at a provider ended: number, end, and the seconds that the call took."""
 
@@ -37,7 +38,7 @@ class Ended:
     ends: tuple[tuple[int, End, float], ...]
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Heard:
     """What became of an email that was accepted (or timed out) at `accepted_at`, in one mailbox group."""
 
@@ -49,7 +50,7 @@ class Heard:
     accepted_at: float
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Healed:
     """An operator says that a provider (EVERYBODY: that all) is well: what was held against it goes."""
 
@@ -59,7 +60,7 @@ class Healed:
 News = Began | Ended | Heard | Healed
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class View:
     """What the learner last published: a standing per provider, and the rates that refusals have taught.
 

@@ -20,6 +20,7 @@ class Reason(StrEnum):
     PROBE = "PROBE"
     EXPLORE = "EXPLORE"
     PANIC = "PANIC"
+    HOME = "HOME"
 
 
 @dataclass(slots=True)
@@ -29,6 +30,7 @@ class Standing:
     `hopeful`: loss per group where the doubt is given. `healthy`: the coefficients it would have if it were well
     again, where it is shut or alarmed; `alarmed` names the groups, `probe_groups` those in which an alarm's probe is
     due. `least`: the least valuable email that it may carry, for probes. `limited`: its rate has to be asked for.
+    `feed_down`: its events have stopped, so that nothing is judged by them.
     """
 
     coefficients: Coefficients
@@ -44,6 +46,7 @@ class Standing:
     probe_groups: frozenset[int] = frozenset()
     least: float = 0.0
     limited: bool = True
+    feed_down: bool = False
     fixed: float = 0.0
     loss: tuple[float, ...] = ()
     time: float = 0.0
@@ -119,6 +122,65 @@ Free = Callable[[int], float]
 """The part of a provider's burst that is free, 0..1; below 0: its rate admits nothing now."""
 
 
+class Weighing(NamedTuple):
+    """Candidates compared, before chance has its say: emails that are alike at one moment share it.
+
+    `best` and `lowest` of those that carry all they are given (-1, infinite: none does); `ramping` ones carry a
+    share only. `troubled`: some candidate is not well.
+    """
+
+    scores: list[Score]
+    best: int
+    lowest: float
+    ramping: list[Score]
+    troubled: bool
+
+
+def explored(chance: random.Random) -> bool:
+    """Whether this choice gives the benefit of the doubt."""
+    return chance.random() < EXPLORED
+
+
+def weigh(
+    outlook: Outlook,
+    worth: Worth,
+    group: int,
+    candidates: Sequence[int],
+    free: Free,
+    *,
+    hopeful: bool = False,
+) -> Weighing:
+    """The index of every candidate. `hopeful`: those in no trouble are given the benefit of the doubt."""
+    value, wait = worth.value, worth.wait
+    standings = outlook.standings
+    seen_as = Why.HOPEFUL if hopeful else Why.COMPARED
+    best, lowest = -1, math.inf
+    scores: list[Score] = []
+    ramping: list[Score] = []
+    troubled = False
+    for k in candidates:
+        s = standings[k]
+        rate = free(k) if s.limited else 1.0
+        if rate < 0:
+            scores.append((k, math.inf, Why.RATE_LIMITED))
+            continue
+        loss = s.hopeful if hopeful and group not in s.alarmed else s.loss
+        score = s.fixed + value * loss[group] + wait * s.time + s.rate_price * (1 - rate)
+        if s.healthy is not None:
+            troubled = True
+        if s.share < 1:
+            troubled = True
+            seen = k, score, Why.OPEN if s.share <= 0 else Why.RAMPING
+            scores.append(seen)
+            if s.share > 0:
+                ramping.append(seen)
+            continue
+        scores.append((k, score, seen_as))
+        if score < lowest:
+            best, lowest = k, score
+    return Weighing(scores, best, lowest, ramping, troubled)
+
+
 def choose(
     outlook: Outlook,
     worth: Worth,
@@ -136,37 +198,33 @@ def choose(
     A provider in trouble is chosen only as a due probe with the least valuable email, and only where it would be the
     best if it were well. With a chance of 1% a candidate in no trouble is given the benefit of the doubt.
     """
-    value, wait = worth.value, worth.wait
-    standings = outlook.standings
-    seen_as = Why.HOPEFUL if explores and chance.random() < EXPLORED else Why.COMPARED
-    best, lowest = -1, math.inf
-    scores: list[Score] = []
-    troubled = False
-    for k in candidates:
-        s = standings[k]
-        rate = free(k) if s.limited else 1.0
-        if rate < 0:
-            scores.append((k, math.inf, Why.RATE_LIMITED))
-            continue
-        loss = s.hopeful if seen_as is Why.HOPEFUL and group not in s.alarmed else s.loss
-        score = s.fixed + value * loss[group] + wait * s.time + s.rate_price * (1 - rate)
-        if s.healthy is not None:
-            troubled = True
-        if s.share < 1:
-            troubled = True
-            scores.append((k, score, Why.OPEN if s.share <= 0 else Why.RAMPING))
-            if chance.random() >= s.share:
-                continue
-        else:
-            scores.append((k, score, seen_as))
-        if score < lowest:
-            best, lowest = k, score
+    hopeful = explores and explored(chance)
+    weighing = weigh(outlook, worth, group, candidates, free, hopeful=hopeful)
+    return pick(outlook, worth, group, weighing, chance, hopeful=hopeful, probes=probes, taken=taken)
+
+
+def pick(
+    outlook: Outlook,
+    worth: Worth,
+    group: int,
+    weighing: Weighing,
+    chance: random.Random,
+    *,
+    hopeful: bool,
+    probes: bool = True,
+    taken: Sequence[int] = (),
+) -> Choice | None:
+    """The choice among candidates that were compared; see `choose`."""
+    scores, best, lowest, ramping, troubled = weighing
     if troubled:
+        standings = outlook.standings
+        for k, score, _ in ramping:
+            if chance.random() < standings[k].share and score < lowest:
+                best, lowest = k, score
         return _with_care(standings, worth, group, best, lowest, scores, spared=not probes, taken=taken)
     if best < 0:
         return None
-    reason = Reason.EXPLORE if seen_as is Why.HOPEFUL else Reason.LOWEST_EXPECTED_COST
-    return Choice(best, lowest, reason, scores)
+    return Choice(best, lowest, Reason.EXPLORE if hopeful else Reason.LOWEST_EXPECTED_COST, scores)
 
 
 def _with_care(

@@ -20,6 +20,9 @@ from routing.index import Worth, coefficients
 
 HORIZON_BUCKETS = 10
 UNUSED = 0.001  # share of the plan below which a dual is degenerate, and the list price stands
+SPENT = (
+    0.999  # of what is scarce, its price: at all of it equals would be sent elsewhere, and it would be left
+)
 _REFUSED = 5.0  # $ per 1,000 above the value, for demand that no capacity is left for
 _MIP_SECONDS = 2.0
 
@@ -59,7 +62,12 @@ def plan(
     supplies: Sequence[Supply],
     on_unknown: OnUnknown,
 ) -> Prices:
-    """`forecast` [bucket, class]: emails; `seconds`: the length of each bucket. Raises allocation.Unsolved."""
+    """`forecast` [bucket, class]: emails; `seconds`: the length of each bucket. Raises allocation.Unsolved.
+
+    Where nothing is expected nothing is scarce: the list prices stand.
+    """
+    if not (forecast > 0).any():
+        return Prices((0.0,) * len(supplies), (0.0,) * len(supplies))
     per_provider = [coefficients(s.ends, 0.0, 0.0, s.delivered, on_unknown) for s in supplies]
     settled = np.array(
         [s.ends.accepted + (s.ends.timed_out if on_unknown is OnUnknown.HOLD else 0.0) for s in supplies]
@@ -83,7 +91,8 @@ def plan(
     shadows, scarce = [], []
     for i, supply in enumerate(supplies):
         in_use = used[i] >= UNUSED * forecast.sum()
-        shadows.append(float(found.volume_price[i]) - supply.price if in_use else 0.0)
+        scarcity = float(found.volume_price[i]) - supply.price + float(found.window_price[i])
+        shadows.append(min(scarcity, SPENT * scarcity) if in_use else 0.0)
         scarce.append(max(0.0, float(found.capacity_price[0, i])))
     return Prices(tuple(shadows), tuple(scarce))
 
@@ -124,7 +133,7 @@ def knapsack(
                 if left <= 0:
                     price = gain
                     break
-        shadows.append(price if price != math.inf else 0.0)
+        shadows.append(SPENT * price if price != math.inf else 0.0)
     return Prices(tuple(shadows), (0.0,) * len(supplies))
 
 

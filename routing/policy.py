@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from domain.attempt import Attempt, Outcome
-from domain.errors import ProviderError, Rejected, Unsupported
+from domain.errors import ProviderError, RecipientSuppressed, Rejected, Unsupported
 from domain.lifecycle import Event
 from domain.message import OnUnknown
+from domain.value import value
+from routing.eligibility import Because
 from routing.router import Decision
 
+_UNSEEN = ("RATE_LIMITED", "CHEAPER_SOON")  # waits that are nobody's trouble
 ROUND_WAITS = (1.0, 10.0, 60.0, 240.0, 900.0)  # seconds before another round over all providers
 NO_ROUTE_WAIT = 60.0  # seconds, where no exclusion says when it passes
+BUDGET_WAIT = 900.0  # seconds at most for a budget, which is refunded, raised or taken away before its time
 SHORTEST_WAIT = 0.02
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Patience:
     """How long to wait for evidence and for providers, in seconds."""
 
@@ -27,12 +30,12 @@ class Patience:
     give_up_after: float = 259_200.0
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class TryNext:
     """Decide again at once, without the provider just tried."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Postpone:
     """Come back in `delay` seconds. A wait that is `visible` shows as deferred; a short one for a rate does not."""
 
@@ -42,7 +45,7 @@ class Postpone:
     visible: bool = True
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Hold:
     """It may have been sent: wait `delay` seconds for evidence."""
 
@@ -50,7 +53,7 @@ class Hold:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Finish:
     event: Event
     reason: str | None = None
@@ -59,7 +62,7 @@ class Finish:
 Step = TryNext | Postpone | Hold | Finish
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Case:
     """What the policy knows of one email. `attempts` are all that the ledger has, in any order."""
 
@@ -106,6 +109,8 @@ def after_attempt(case: Case, error: ProviderError | None, patience: Patience) -
         return ACCEPTED
     if error.outcome is Outcome.UNKNOWN:
         return Hold(hold_seconds(case.on_unknown, case.doubts, patience), str(error))
+    if isinstance(error, RecipientSuppressed):
+        return _end(case, Event.SUPPRESSED, str(error))
     if isinstance(error, Rejected):
         return _end(case, Event.GAVE_UP, str(error))
     return TryNext()
@@ -121,10 +126,11 @@ def without_route(
 ) -> Postpone | Finish:
     """What to do where nobody can carry the email now: give up only where waiting cannot help.
 
-    After tries in this round, another round over all providers follows with growing waits; else the email
-    waits until the first exclusion passes. No wait goes beyond the email's end.
+    That is so where the email itself rules every provider out, and where only a spent budget does and its type does not
+    wait for that. After tries in this round, another round over all providers follows with growing waits; else the
+    email waits until the first exclusion passes. No wait goes beyond the email's end, and none for a budget is long.
     """
-    if decision.hopeless:
+    if decision.hopeless or decision.out_of_money:
         return _end(case, Event.GAVE_UP, decision.explanation())
     if case.tried_now():
         wait = ROUND_WAITS[min(case.round, len(ROUND_WAITS) - 1)] * chance.uniform(0.9, 1.1)
@@ -133,8 +139,10 @@ def without_route(
         wait, next_round = (decision.retry_at - now).total_seconds(), case.round
     else:
         wait, next_round = NO_ROUTE_WAIT * chance.uniform(0.9, 1.1), case.round
+    if any(e.because is Because.BUDGET for e in decision.exclusions):
+        wait = min(wait, BUDGET_WAIT * chance.uniform(0.9, 1.1))
     wait = max(SHORTEST_WAIT, min(wait, _left(case, now, patience)))
-    visible = decision.reason != "RATE_LIMITED" or wait > ROUND_WAITS[1]
+    visible = decision.reason not in _UNSEEN or (decision.reason == "RATE_LIMITED" and wait > ROUND_WAITS[1])
     return Postpone(wait, next_round, f"{decision.reason}: {decision.explanation()}", visible)
 
 

@@ -51,6 +51,14 @@ class PriceList:
         if min(amounts) < 0:
             raise ValueError("a price list has no negative amounts")
 
+    def times(self, factor: float) -> PriceList:
+        """The same list in a money of which one unit of this one's is worth `factor`."""
+        if factor == 1:
+            return self
+        tiers = tuple(Tier(t.up_to, t.price * factor) for t in self.tiers)
+        fee, gigabyte = self.monthly_fee * factor, self.per_gigabyte * factor
+        return PriceList(tiers, fee, self.included, gigabyte, self.currency, self.valid_from)
+
     def price_at(self, volume: float) -> float:
         """What the next recipient costs after `volume` of them in this period, in $ per 1,000."""
         if volume < self.included:

@@ -25,6 +25,7 @@ BUCKETS = 128
 RATIOS = (0.15, 0.6)  # what may be left of the deliveries
 CELL_THRESHOLD, POOLED_THRESHOLD = 13.0, 13.0
 CLEAR_THRESHOLD = 5.0
+LASTING = 1.0  # nats against a recovery, with which an alarm does not end by its age alone
 HALF_LIFE = 7200.0
 PRIOR_HEARD, STRENGTH, MOST_HEARD = 0.95, 20.0, 0.985
 LEAST_LOST = 3  # emails that must be missed before anything is said
@@ -207,11 +208,16 @@ class ProgressWatch:
         self, heard: Floats, good: Floats, left: float, groups: Sequence[int], since: float
     ) -> float:
         """The evidence, from what was accepted after `since`, that the groups deliver again as they used to."""
-        numbers = np.arange(self._head - BUCKETS + 1, self._head + 1)
-        later = numbers * WIDTH >= since
-        if not later.any():
-            return 0.0
-        at = self._order()[later]
+        gains = self._gains(heard, good, left, groups, since)
+        return float(max(0.0, np.cumsum(gains[::-1]).max(initial=0.0)))
+
+    def lasts(self, heard: Floats, good: Floats, left: float, groups: Sequence[int], since: float) -> bool:
+        """Whether all of what was accepted after `since` and is still looked at shows that they do not."""
+        return float(self._gains(heard, good, left, groups, since).sum()) <= -LASTING
+
+    def _gains(self, heard: Floats, good: Floats, left: float, groups: Sequence[int], since: float) -> Floats:
+        """What speaks for a recovery, and against it where it is below 0, by when it was accepted."""
+        later = np.arange(self._head - BUCKETS + 1, self._head + 1) * WIDTH >= since
         bad = np.minimum(good * left, good * 0.9)
-        gains = -self._ratios(good, bad, heard[later], at)[list(groups)].sum(axis=0)
-        return float(max(0.0, np.cumsum(gains[::-1]).max()))
+        found: Floats = -self._ratios(good, bad, heard[later], self._order()[later])[list(groups)].sum(axis=0)
+        return found

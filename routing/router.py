@@ -5,31 +5,31 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
 from domain.attempt import Attempt
+from domain.budgets import AtBudget
+from domain.delivery import HomeMove
 from domain.errors import Unsupported
-from domain.message import Submission, Tracking
+from domain.message import Submission
+from domain.value import value
 from routing.breaker import Admission
-from routing.eligibility import Because, Exclusion, at_the_moment, lasting, matching_rule
+from routing.eligibility import Because, Exclusion, at_the_moment, beyond_budget
 from routing.explanation import FORM, in_words, row_text, seen_text, tell
 from routing.index import Worth
 from routing.mailbox_groups import GROUPS, group_number
-from routing.outlook import Choice, Outlook, Reason, Score, blended, choose
+from routing.outlook import Choice, Outlook, Reason, Score, blended, choose, explored, pick
+from routing.settling import Alike, Moment, Settled, settled_for
 from routing.snapshot import ProviderSnapshot, RuleSnapshot, Snapshot
+from routing.steady import at_home, wait_for_cheaper
 from routing.worths import URGENT_WAIT
 
-_SMALL = 100_000  # characters of content that every provider takes
-_MOST_TEXTS = 1000  # that are kept of one kind of emails
-_LARGEST = 1_000_000  # bytes that a provider must take for that
-_PLAIN = Tracking()
 
-
-@dataclass(frozen=True, slots=True)
+@value
 class Candidate:
     """A provider that may carry the email. `cost` is for the whole email, all recipients."""
 
@@ -40,29 +40,13 @@ class Candidate:
     probe: bool
 
 
-@dataclass(slots=True)
-class _Settled:
-    """What does not change from one moment to the next for emails that are alike.
-
-    `eligible`: places in the snapshot's providers. What is chosen among is numbered by the place in `eligible`.
-    """
-
-    eligible: tuple[int, ...]
-    exclusions: tuple[Exclusion, ...]
-    rule: RuleSnapshot | None
-    worth: Worth | None
-    numbers: range
-    outlook: Outlook | None
-    rows: dict[int, list[str]] = field(default_factory=dict)  # per group
-    texts: dict[tuple[int, tuple[Score, ...]], str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
+@value
 class Decision:
     """Who carries the email, and the reason of every exclusion. `chosen` None: nobody can carry it now.
 
     `fleet`: those that were looked at, and `scores` their indexes, where enough was learned to tell; else they come
-    the best first. `group`: the mailbox group of its recipients.
+    the best first. `group`: the mailbox group of its recipients. `move`: where a sender's steady emails
+    are to go from now on. `at_budget`: what becomes of emails of its type where a budget is spent.
     """
 
     chosen: Candidate | None
@@ -76,6 +60,8 @@ class Decision:
     view: int = 0
     worth: Worth | None = None
     seen: str | None = None
+    move: HomeMove | None = None
+    at_budget: AtBudget = AtBudget.DEFER
 
     @property
     def candidates(self) -> tuple[Candidate, ...]:
@@ -93,6 +79,15 @@ class Decision:
     def hopeless(self) -> bool:
         """Every provider is ruled out by the email itself: waiting would not help."""
         return self.chosen is None and bool(self.exclusions) and all(e.hopeless for e in self.exclusions)
+
+    @property
+    def out_of_money(self) -> bool:
+        """Only a spent budget is in its way, and emails of its type do not wait for that."""
+        if self.chosen is not None or self.at_budget is not AtBudget.FAIL:
+            return False
+        others = [e for e in self.exclusions if e.because is not Because.BUDGET]
+        waits = (e.because is Because.TRIED or e.retry_at is not None for e in others)
+        return len(others) < len(self.exclusions) and not any(waits)
 
     @property
     def retry_at(self) -> datetime | None:
@@ -138,110 +133,94 @@ def decide(
     history: Sequence[Attempt],
     now: datetime,
     chance: random.Random,
+    patient_until: datetime | None = None,
 ) -> Decision:
     """Find the provider that carries the email now.
 
     `history` is what rules providers out: the tries of this round, and earlier ones that could not be
     expressed. Providers of a rule come in the rule's order. Without a rule the lowest expected cost comes first,
     where the email's type has a worth and all that can carry it have been learned about; else the cheapest, then
-    the more reliable. Equals are shuffled by `chance`.
+    the more reliable. Equals are shuffled by `chance`. What nobody waits for may wait until `patient_until` for a
+    provider that is cheaper, and has no room at this moment.
     """
-    settled = _settled(submission, snapshot)
-    fleet = [snapshot.providers[i] for i in settled.eligible]
+    settled = settled_for(submission, snapshot)
+    moment = settled.at(snapshot)
     numbers: Sequence[int] = settled.numbers
     exclusions: Sequence[Exclusion] = settled.exclusions
-    if history or not all([p.calm for p in fleet]):  # noqa: C419  # a list is faster
-        numbers, exclusions = _of_the_moment(settled, fleet, submission, history, now)
+    if history or moment.uneasy:
+        numbers, exclusions = _of_the_moment(settled, moment, submission, history, now)
+    if snapshot.budgets:
+        numbers, exclusions = _within_budgets(moment, numbers, exclusions, submission, now)
     if settled.outlook is not None and numbers:
-        return _weigh(settled, fleet, numbers, exclusions, submission, snapshot.version, history, chance, now)
-    return _by_cost(settled, [fleet[k] for k in numbers], exclusions, submission, history, chance, now)
-
-
-def _settled(submission: Submission, snapshot: Snapshot) -> _Settled:
-    """Who may carry such an email as things are configured. Plain emails of a user and type are all alike."""
-    message = submission.message
-    plain = (
-        len(submission.envelope.recipients) == 1
-        and not message.attachments
-        and submission.tracking == _PLAIN
-        and len(message.text or "") + len(message.html or "") < _SMALL
-    )
-    if not plain:
-        return _settle(submission, snapshot)
-    key = (
-        submission.user_id, submission.email_type, submission.wishes, len(submission.envelope.reply_to),
-        len(submission.tags), tuple([name for name, _ in message.headers]),
-    )  # fmt: skip
-    found: _Settled | None = snapshot.settled.get(key)
-    if found is None:
-        found = _settle(submission, snapshot)
-        sizes = (p.capabilities.max_bytes for p in snapshot.providers)
-        if all(size is None or size > _LARGEST for size in sizes):
-            snapshot.settled[key] = found
-    return found
-
-
-def _settle(submission: Submission, snapshot: Snapshot) -> _Settled:
-    rule = matching_rule(snapshot.rules, submission)
-    eligible: list[int] = []
-    exclusions: list[Exclusion] = []
-    for place, provider in enumerate(snapshot.providers):
-        if provider.owner is not None and provider.owner != submission.user_id:
-            continue  # nobody hears of another user's
-        reason = lasting(provider, submission, rule)
-        if reason is None:
-            eligible.append(place)
-        else:
-            exclusions.append(reason)
-    fleet = snapshot.providers
-    if rule is not None:
-        eligible.sort(key=lambda i: rule.providers.index(fleet[i].id))
-    worth = snapshot.worth(submission.user_id, submission.email_type)
-    standings = [s for i in eligible if (s := fleet[i].standing) is not None]
-    known = worth is not None and len(standings) == len(eligible)
-    outlook = Outlook(snapshot.version, standings) if known else None
-    return _Settled(tuple(eligible), tuple(exclusions), rule, worth, range(len(eligible)), outlook)
+        return _weigh(
+            settled, moment, numbers, exclusions, submission, snapshot, history, chance, now, patient_until
+        )
+    going = [moment.fleet[k] for k in numbers]
+    decision = _by_cost(settled, going, exclusions, submission, history, chance, now)
+    if snapshot.budgets and decision.chosen is None:
+        return replace(decision, at_budget=snapshot.at_budget_of(submission.user_id, submission.email_type))
+    return decision
 
 
 def _of_the_moment(
-    settled: _Settled,
-    fleet: Sequence[ProviderSnapshot],
+    settled: Settled,
+    moment: Moment,
     submission: Submission,
     history: Sequence[Attempt],
     now: datetime,
-) -> tuple[list[int], list[Exclusion]]:
+) -> tuple[Sequence[int], Sequence[Exclusion]]:
+    """Who of the fleet may carry the email now, and why not the others."""
     tried: dict[UUID, bool] = {}
     for attempt in history:
         unexpressed = attempt.error == Unsupported.code
         tried[attempt.provider_id] = tried.get(attempt.provider_id, False) or unexpressed
-    going: list[int] = []
-    exclusions = list(settled.exclusions)
-    for number, provider in enumerate(fleet):
-        reason = (
-            None
-            if provider.calm and provider.id not in tried
-            else at_the_moment(provider, submission, tried, now)
-        )
-        if reason is None:
-            going.append(number)
-        else:
-            exclusions.append(reason)
-    return going, exclusions
+    fleet = moment.fleet
+    out: dict[int, Exclusion] = {}
+    for number in settled.numbers if tried else moment.uneasy:
+        provider = fleet[number]
+        if tried and provider.calm and provider.id not in tried:
+            continue
+        reason = at_the_moment(provider, submission, tried, now)
+        if reason is not None:
+            out[number] = reason
+    if not out:
+        return settled.numbers, settled.exclusions
+    return [k for k in settled.numbers if k not in out], [*settled.exclusions, *out.values()]
 
 
-def _weigh(
-    settled: _Settled,
-    fleet: Sequence[ProviderSnapshot],
+def _within_budgets(
+    moment: Moment,
     numbers: Sequence[int],
     exclusions: Sequence[Exclusion],
     submission: Submission,
-    view: int,
+    now: datetime,
+) -> tuple[Sequence[int], Sequence[Exclusion]]:
+    """Those of them that no spent budget stands in the way of. One whose day or month is over is whole again."""
+    snapshot = moment.snapshot
+    if snapshot.at_budget_of(submission.user_id, submission.email_type) is AtBudget.IGNORE:
+        return numbers, exclusions
+    budgets = [budget for budget in snapshot.budgets if budget.ends > now]
+    found = {k: beyond_budget(moment.fleet[k], submission, budgets) for k in numbers}
+    spent = [e for e in found.values() if e is not None]
+    if not spent:
+        return numbers, exclusions
+    return [k for k in numbers if found[k] is None], [*exclusions, *spent]
+
+
+def _weigh(
+    settled: Settled,
+    moment: Moment,
+    numbers: Sequence[int],
+    exclusions: Sequence[Exclusion],
+    submission: Submission,
+    snapshot: Snapshot,
     history: Sequence[Attempt],
     chance: random.Random,
     now: datetime,
+    patient_until: datetime | None,
 ) -> Decision:
     """The choice by what was learned."""
-    outlook, worth = settled.outlook, settled.worth
+    outlook, worth, fleet = settled.outlook, settled.worth, moment.fleet
     assert outlook is not None
     assert worth is not None
     recipients = submission.envelope.recipients
@@ -250,33 +229,40 @@ def _weigh(
     if mixed:
         outlook = blended(outlook, [group_number(r.address.domain) for r in recipients])
 
-    def room(k: int) -> float:
-        return fleet[k].room
-
-    patient = worth.wait < URGENT_WAIT
-    taken = [k for k in numbers if fleet[k].probe_taken]
-    choice: Choice | None = None
-    if settled.rule is None:
+    alike: Alike | None = None
+    if settled.rule is not None:
+        choice = _by_rule(outlook, worth, group, numbers, moment, chance)
+    elif mixed:
+        patient = worth.wait < URGENT_WAIT
         choice = choose(
-            outlook, worth, group, numbers, room, chance, explores=patient, probes=patient, taken=taken
-        )
-    else:  # strictly in the rule's order; one that is not well only where all of them are not
-        for k in numbers:
-            own = choose(
-                outlook, worth, group, (k,), room, chance, explores=False, probes=patient, taken=taken
-            )
-            if own is not None and (choice is None or choice.reason is Reason.PANIC):
-                choice = own
-            if choice is not None and choice.reason is not Reason.PANIC:
-                break
+            outlook, worth, group, numbers, moment.room, chance,
+            explores=patient, probes=patient, taken=moment.taken,
+        )  # fmt: skip
+    else:
+        patient = worth.wait < URGENT_WAIT
+        hopeful = patient and explored(chance)
+        alike = settled.alike(moment, numbers, group, hopeful=hopeful)
+        choice = pick(
+            outlook, worth, group, alike.weighing, chance,
+            hopeful=hopeful, probes=patient, taken=moment.taken,
+        )  # fmt: skip
     if choice is None:
         shut = [Exclusion.while_down(fleet[k], now) for k in numbers]
         return Decision(None, (), [*exclusions, *shut], settled.rule, _first_of_all([*exclusions, *shut]))
-    if mixed:
+    move: HomeMove | None = None
+    if worth.steady and settled.rule is None and not choice.probe:
+        waiting = wait_for_cheaper(choice, fleet, exclusions, worth, group, patient_until, now, chance)
+        if waiting is not None:
+            return Decision(None, (), [waiting], None, waiting.because.value)
+        if not mixed:
+            choice, move = at_home(choice, fleet, numbers, submission, group, snapshot.homes, chance)
+    if alike is not None:
+        seen = alike.seen
+    elif mixed:
         rows = [row_text(p.name, outlook.standings[k], worth, group) for k, p in enumerate(fleet)]
         seen = seen_text(choice.scores, rows)
     else:
-        seen = _seen(settled, fleet, choice, worth, group)
+        seen = seen_text(choice.scores, settled.rows(fleet, group))
     provider = fleet[choice.provider]
     candidate = _candidate(
         provider,
@@ -295,33 +281,38 @@ def _weigh(
         len(recipients),
         choice.scores,
         group,
-        view,
+        snapshot.version,
         worth,
         seen,
+        move,
     )
 
 
-def _seen(
-    settled: _Settled, fleet: Sequence[ProviderSnapshot], choice: Choice, worth: Worth, group: int
-) -> str:
-    """The figures of a choice. Where all were compared alike they are the same for every such email."""
-    rows = settled.rows.get(group)
-    if rows is None:
-        assert settled.outlook is not None
-        standings = settled.outlook.standings
-        rows = [row_text(p.name, standings[k], worth, group) for k, p in enumerate(fleet)]
-        settled.rows[group] = rows
-    key = group, tuple(choice.scores)
-    text = settled.texts.get(key)
-    if text is None:
-        if len(settled.texts) > _MOST_TEXTS:
-            settled.texts.clear()
-        text = settled.texts[key] = seen_text(choice.scores, rows)
-    return text
+def _by_rule(
+    outlook: Outlook,
+    worth: Worth,
+    group: int,
+    numbers: Sequence[int],
+    moment: Moment,
+    chance: random.Random,
+) -> Choice | None:
+    """Strictly in the rule's order; one that is not well only where all of them are not."""
+    patient = worth.wait < URGENT_WAIT
+    choice: Choice | None = None
+    for k in numbers:
+        own = choose(
+            outlook, worth, group, (k,), moment.room, chance,
+            explores=False, probes=patient, taken=moment.taken,
+        )  # fmt: skip
+        if own is not None and (choice is None or choice.reason is Reason.PANIC):
+            choice = own
+        if choice is not None and choice.reason is not Reason.PANIC:
+            break
+    return choice
 
 
 def _by_cost(
-    settled: _Settled,
+    settled: Settled,
     eligible: Sequence[ProviderSnapshot],
     exclusions: Sequence[Exclusion],
     submission: Submission,
@@ -333,7 +324,7 @@ def _by_cost(
     rule = settled.rule
 
     def rank(provider: ProviderSnapshot) -> tuple[float | Decimal, ...]:
-        return (provider.base_cost, -provider.reliability, chance.random())
+        return (provider.price, -provider.reliability, chance.random())
 
     ranked = tuple(eligible) if rule is not None else tuple(sorted(eligible, key=rank))
     if not ranked:
@@ -356,9 +347,9 @@ def _candidate(provider: ProviderSnapshot, recipients: int, *, probe: bool = Fal
 
 
 def _first_of_all(exclusions: Sequence[Exclusion]) -> str:
-    """Why nobody can carry the email: the reason that stands in the way of the most providers."""
+    """Why nobody can carry the email: the reason that stands in the way of the most providers that it may wait for."""
     if not exclusions:
         return "NO_PROVIDER"
-    reasons = [e.because for e in exclusions]
+    reasons = [e.because for e in exclusions if not e.hopeless] or [e.because for e in exclusions]
     order = list(Because)
     return max(set(reasons), key=lambda r: (reasons.count(r), -order.index(r))).value

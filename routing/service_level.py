@@ -34,6 +34,10 @@ class ServiceLevel:
         """The target with its margin."""
         return min(0.9999, self.target + min(MOST_MARGIN, max(0.0, INTEGRAL * self.missed)))
 
+    def from_value(self, value: float) -> ServiceLevel:
+        """Begin where a delivered email is worth so much: from nothing it would take thousands to get there."""
+        return self._moved(SCALE * math.log(max(value, self.base) / self.base))
+
     def accepted(self, chance: float) -> ServiceLevel:
         """A provider took an email which it delivers with this chance."""
         return self._moved(self.aim - chance)

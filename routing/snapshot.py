@@ -9,13 +9,17 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
+from domain.budgets import AtBudget
 from domain.capabilities import Capabilities
 from routing.breaker import CLOSED, Breaker
 from routing.index import Worth
 from routing.outlook import Standing
+from routing.stickiness import Homes
 
 Worths = Mapping[tuple[UUID | None, str], Worth]
 """By the owner of an email type (None: everybody's) and its name."""
+AtBudgets = Mapping[tuple[UUID | None, str], AtBudget]
+"""Likewise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,15 +38,46 @@ class QuotaLeft:
 
 
 @dataclass(frozen=True, slots=True)
+class Warming:
+    """Of a sender domain that warms up at a provider: recipients that are left of this day, and when it ends."""
+
+    left: int
+    ends: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetLeft:
+    """What is left of a budget, in the money that prices are compared in, and when it is whole again.
+
+    `owner` None: it is for everybody's emails; `provider_id` None: by whatever provider. `said`: what an exclusion says
+    of it. `told`: its owner knows already that it keeps emails back.
+    """
+
+    id: UUID
+    owner: UUID | None
+    provider_id: UUID | None
+    left: Decimal
+    ends: datetime
+    said: str
+    told: bool = False
+
+    def covers(self, user: UUID, provider: UUID) -> bool:
+        return self.owner in (None, user) and self.provider_id in (None, provider)
+
+
+@dataclass(frozen=True, slots=True)
 class ProviderSnapshot:
     """One provider at one moment.
 
     `owner` None: shared by all users. `fault`: why its adapter could not be built, or None. `base_cost`
-    is per recipient. `reliability` in 0..1. `refused_senders`: sender domains that the provider refused
-    as not verified, each with the time before which it is not asked again. `rate_free_at`: when the
-    configured rate per second admits the next email, where it is spent now. `standing`: what was learned of it,
-    per mailbox group in the order of routing.mailbox_groups.GROUPS; None: nothing yet. `room`: the part of its rate's
-    burst that is free. `calm`: nothing of the moment stands in the way of any email.
+    is per recipient, in `currency`, of which one unit is worth `exchange` of the unit that prices are compared in.
+    `reliability` in 0..1. `refused_senders`: sender domains that the provider refused as not verified, each with the
+    time before which it is not asked again; `warming`: by sender domain. `rate_free_at`: when the configured rate per
+    second admits the next email, where it is spent now. `standing`: what was learned of it, per mailbox group in the
+    order of routing.mailbox_groups.GROUPS; None: nothing yet. `region`: where it keeps emails, as its owner says; None:
+    nobody knows. `types`: by owner and name, whether it may carry an email type; what is not in it, it may. `room`: the
+    part of its rate's burst that is free. `test`: the provider of its owner's test account, which takes test
+    emails alone. `calm`: nothing of the moment stands in the way of any email.
     """
 
     id: UUID
@@ -50,6 +85,7 @@ class ProviderSnapshot:
     capabilities: Capabilities
     base_cost: Decimal
     currency: str = "USD"
+    exchange: Decimal = Decimal(1)
     owner: UUID | None = None
     active: bool = True
     fault: str | None = None
@@ -60,9 +96,27 @@ class ProviderSnapshot:
     breaker: Breaker = CLOSED
     probe_taken: bool = False
     refused_senders: Mapping[str, datetime] = field(default_factory=dict)
+    warming: Mapping[str, Warming] = field(default_factory=dict)
+    region: str | None = None
+    types: Mapping[tuple[UUID | None, str], bool] = field(default_factory=dict)
     standing: Standing | None = None
     room: float = 1.0
+    test: bool = False
     calm: bool = field(init=False)
+
+    @property
+    def price(self) -> Decimal:
+        """Of one recipient, as it is compared with others'."""
+        return self.base_cost * self.exchange
+
+    def carries(self, user: UUID | None, email_type: str) -> bool:
+        """Whether the type, a user's own before everybody's, names it, or names no providers at all. What a test goes
+        by is named nowhere.
+        """
+        if not self.types or self.test:
+            return True
+        own = self.types.get((user, email_type))
+        return self.types.get((None, email_type), True) if own is None else own
 
     def __post_init__(self) -> None:
         calm = (
@@ -72,6 +126,7 @@ class ProviderSnapshot:
             and self.rate_free_at is None
             and self.breaker == CLOSED
             and not self.refused_senders
+            and not self.warming
         )
         object.__setattr__(self, "calm", calm)
 
@@ -95,15 +150,23 @@ class RuleSnapshot:
 class Snapshot:
     """`worths`: what an email of a type is worth. Types without one are ranked by their list price.
 
-    `version` of what was learned. `settled` is a memory of the router's own, for what no moment changes; a snapshot
-    made from another one may go on with it as long as only limits and states of the moment are different.
+    `version` of what was learned; `homes` of steady emails. `at_budget`: what becomes of emails of a type where a
+    budget is spent. `settled` is a memory of the router's own, for what no moment changes; a snapshot made from another
+    one may go on with it as long as only limits and states of the moment are different.
     """
 
     providers: tuple[ProviderSnapshot, ...]
     rules: tuple[RuleSnapshot, ...] = ()
     worths: Worths = field(default_factory=dict)
     version: int = 0
+    homes: Homes = field(default_factory=dict)
+    budgets: tuple[BudgetLeft, ...] = ()
+    at_budget: AtBudgets = field(default_factory=dict)
     settled: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
+
+    def at_budget_of(self, user: UUID, email_type: str) -> AtBudget:
+        known = self.at_budget
+        return known.get((user, email_type)) or known.get((None, email_type)) or AtBudget.DEFER
 
     def worth(self, user: UUID, email_type: str) -> Worth | None:
         return self.worths.get((user, email_type)) or self.worths.get((None, email_type))

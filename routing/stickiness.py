@@ -6,35 +6,32 @@ A sender domain's emails to a group of recipients keep to one provider for at le
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping
+from uuid import UUID
 
 KEPT = 0.9  # share that stays although another would be better now
+FAILING = 0.03  # share of emails by which a home may deliver less than the best before it is left
+
+Place = tuple[UUID, str, int]
+"""Whose emails, from which sender domain, to which mailbox group (routing.mailbox_groups.GROUPS)."""
+
+Homes = Mapping[Place, UUID]
+"""The provider of each."""
 
 
-@dataclass(slots=True)
-class Homes:
-    """The provider of each sender domain and recipient group."""
+def settle(
+    home: int | None, best: int, well: Collection[int], here: Collection[int], chance: random.Random
+) -> tuple[int, bool]:
+    """Who carries the next email, and whether that becomes its home.
 
-    _homes: dict[tuple[str, int], int] = field(default_factory=dict)
-
-    def of(self, sender: str, group: int) -> int | None:
-        return self._homes.get((sender, group))
-
-    def settle(
-        self, sender: str, group: int, ranked: Sequence[int], well: Sequence[int], chance: random.Random
-    ) -> int | None:
-        """Who carries the next email. `ranked`: who may, the best first; `well`: those of them in no trouble.
-
-        The first choice becomes the home. A home that may not carry it now is passed over; one in trouble is left
-        for good, for the best that is well.
-        """
-        if not ranked:
-            return None
-        best = next((k for k in ranked if k in well), ranked[0])
-        home = self._homes.setdefault((sender, group), best)
-        if home in well:
-            return home if best == home or chance.random() < KEPT else best
-        if home in ranked:
-            self._homes[sender, group] = best
-        return best
+    `home` None: it has none that is still there. `best`: the first choice; `well`: those in no trouble; `here`: those
+    that may carry it now. A home that may not, for its quota or rate is spent, is passed over; one in trouble is left
+    for good, for the best.
+    """
+    if home is None:
+        return best, True
+    if home == best:
+        return home, False
+    if home in well:
+        return (home, False) if chance.random() < KEPT else (best, False)
+    return best, home in here and best in well

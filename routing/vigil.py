@@ -111,9 +111,10 @@ class Vigil:
     def _clear(self, now: float, heard: Floats, good: Floats) -> None:
         for suspicion in {id(s): s for s in self._suspicions if s is not None}.values():
             groups = [g for g, s in enumerate(self._suspicions) if s is suspicion]
-            evidence = self._progress.recovery(heard, good, suspicion.at_most, groups, suspicion.raised_at)
-            suspicion.weigh(evidence, now)
-            if suspicion.evidence >= CLEAR_THRESHOLD or now >= suspicion.raised_at + FORCED_END:
+            seen = heard, good, suspicion.at_most, groups, suspicion.raised_at
+            suspicion.weigh(self._progress.recovery(*seen), now)
+            aged = now >= suspicion.raised_at + FORCED_END
+            if suspicion.evidence >= CLEAR_THRESHOLD or (aged and not self._progress.lasts(*seen)):
                 for group in groups:
                     self._suspicions[group] = None
                     self._void[group] = (suspicion.since, now)

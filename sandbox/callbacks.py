@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 from sandbox.accounts import write_secret
 from sandbox.listening import log
 from sandbox.messages import Received
-from sandbox.stories import Happening, Signed, story_of
+from sandbox.stories import Happening, Signed, is_told, story_of
 
 _WAITS = (0.2, 1.0, 3.0, 10.0)  # seconds before the call is made again
 _TIMEOUT = 10.0
@@ -90,7 +90,8 @@ class Callbacks:
         calls = [
             Call(message.account, teller, body)
             for recipient in message.envelope.recipients
-            for happening in story_of(recipient)
+            if is_told(recipient)
+            for happening in story_of(recipient, message.account)
             if (body := teller.tell_of(message, recipient, happening, now)) is not None
         ]
         if not calls:

@@ -8,6 +8,7 @@ answered: a foreign name that resolves to this machine (DNS rebinding) is not.
 import hmac
 import re
 import secrets
+import time
 from collections.abc import Callable
 from functools import wraps
 from typing import Any, Protocol, TypeVar, cast
@@ -19,6 +20,7 @@ from sandbox.accounts import Account
 from sandbox.callbacks import Callbacks
 from sandbox.faults import MODES, Fault, InvalidFault, parse_fault
 from sandbox.listening import PortTaken
+from sandbox.lists import InvalidEntry, Lists, read_entries
 from sandbox.messages import MessageBox
 
 _PAGE = 100
@@ -39,13 +41,14 @@ class Controlled(Protocol):
     def accounts(self) -> tuple[Account, ...]: ...
 
     def put_fault(self, name: str, fault: Fault | None) -> None: ...
+    def lists_of(self, name: str) -> Lists | None: ...
     def describe_accounts(self) -> list[dict[str, Any]]: ...
     def describe_account(self, account: Account) -> dict[str, Any]: ...
 
 
 def create_app(sandbox: Controlled, allowed_hosts: frozenset[str]) -> Flask:
     app = Flask("sandbox", static_folder=None)
-    app.config["MAX_CONTENT_LENGTH"] = 64 * 1024
+    app.config["MAX_CONTENT_LENGTH"] = 4 * 1024 * 1024
     app.json.sort_keys = False  # type: ignore[attr-defined]
 
     @app.before_request
@@ -80,6 +83,7 @@ def create_app(sandbox: Controlled, allowed_hosts: frozenset[str]) -> Flask:
 
     _add_faults(app, sandbox)
     _add_webhooks(app, sandbox)
+    _add_lists(app, sandbox)
     _add_pages(app, sandbox)
     _add_json(app, sandbox)
     return app
@@ -169,6 +173,22 @@ def _add_webhooks(app: Flask, sandbox: Controlled) -> None:
                 404, "nothing was told of this message: its recipients are not among the magic ones"
             )
         return jsonify(statuses=statuses)
+
+
+def _add_lists(app: Flask, sandbox: Controlled) -> None:
+    @app.put("/control/accounts/<name>/suppressions")
+    @_token_needed(sandbox)
+    def put_suppressions(name: str) -> Response:
+        """{"entries": [{"address", "reason"}]}: whom the account lists from now on."""
+        lists = sandbox.lists_of(name)
+        if lists is None:
+            return _problem(404, f"no account {name} with lists")
+        try:
+            entries = read_entries(request.get_json(silent=True, force=True), time.time())
+        except InvalidEntry as error:
+            return _problem(400, str(error))
+        lists.put(entries)
+        return jsonify(entries=len(entries))
 
 
 def _change(sandbox: Controlled, name: str, fault: Fault | None) -> Response:

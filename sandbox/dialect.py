@@ -12,7 +12,8 @@ from enum import Enum
 from typing import Any, ClassVar
 
 from sandbox.accounts import Account
-from sandbox.messages import Received
+from sandbox.lists import Lists
+from sandbox.messages import MessageBox, Received, to_message
 from sandbox.stories import Happening, Signed
 
 
@@ -83,6 +84,16 @@ class Dialect(ABC):
 
     def __init__(self, account: Account) -> None:
         self.account = account
+        self.lists = Lists()
+        self.box: MessageBox | None = None
+
+    def taken(self) -> list[tuple[Received, float]]:
+        """What this account took, the newest first, with the time (Unix seconds)."""
+        return (
+            [to_message(record) for record in self.box.find(account=self.account.name, limit=2000)]
+            if self.box
+            else []
+        )
 
     def purpose(self, call: Call) -> Purpose:
         method = self.methods.get(call.path)

@@ -22,6 +22,7 @@ class HttpAccount:
     ) -> None:
         self.account, self.dialect, self.board, self.box = dialect.account, dialect, board, box
         self.callbacks = callbacks
+        dialect.box = box
         self._port = port
         self._server: HttpServer | None = None
         self._retired: list[HttpServer] = []

@@ -1,4 +1,5 @@
-"""Mailgun's API, as far as sending goes: POST /v3/{domain}/messages and …/messages.mime, GET /v3|v4/domains….
+"""Mailgun's API, as far as sending goes: POST /v3/{domain}/messages and …/messages.mime, GET /v3|v4/domains…; its
+lists, and its events.
 
 Sources: Mailgun's own OpenAPI document (mailgun/mailgun-mcp-server) and its user manual, "Sending messages". The words
 of its refusals are theirs, since clients match on them.
@@ -14,6 +15,7 @@ from dataclasses import replace
 from typing import Any
 from urllib.parse import unquote
 
+from sandbox import lists, searches
 from sandbox.dialect import Answer, Call, Dialect, Purpose, Refused, Taken, json_answer
 from sandbox.forms import Field, InvalidForm, read_form
 from sandbox.mailboxes import read_mailbox, read_mailboxes
@@ -24,6 +26,8 @@ from sandbox.stories import Happening, Signed
 
 _SENDING = re.compile(r"/v3/([^/]+)/messages(\.mime)?")
 _DOMAINS = re.compile(r"/v[34]/domains(?:/([^/]+))?")
+_LISTS = re.compile(r"/v3/([^/]+)/(bounces|complaints|unsubscribes)")
+_EVENTS = re.compile(r"/v3/([^/]+)/events")
 _PARTS = {
     "from", "to", "cc", "bcc", "subject", "text", "html", "amp-html", "attachment", "inline", "template",
     "recipient-variables", "message",
@@ -54,7 +58,7 @@ class Mailgun(Dialect):
     def purpose(self, call: Call) -> Purpose:
         if _SENDING.fullmatch(call.path):
             return Purpose.SENDING if call.method == "POST" else Purpose.WRONG_METHOD
-        if _DOMAINS.fullmatch(call.path):
+        if _DOMAINS.fullmatch(call.path) or _LISTS.fullmatch(call.path) or _EVENTS.fullmatch(call.path):
             return Purpose.ASKING if call.method == "GET" else Purpose.WRONG_METHOD
         return Purpose.UNKNOWN
 
@@ -88,6 +92,12 @@ class Mailgun(Dialect):
         return Taken(messages, json_answer(200, {"id": message_id, "message": "Queued. Thank you."}))
 
     def tell(self, call: Call) -> Answer:
+        if (of := _LISTS.fullmatch(call.path)) is not None:
+            base_url = f"http://{call.headers.get('Host')}"
+            return json_answer(200, lists.mailgun(self.lists, of[1], of[2], call.query, base_url))
+        if (of := _EVENTS.fullmatch(call.path)) is not None:
+            base_url = f"http://{call.headers.get('Host')}"
+            return json_answer(200, searches.mailgun(self.taken(), of[1], call.query, base_url))
         path = _DOMAINS.fullmatch(call.path)
         wanted = unquote(path[1]) if path and path[1] else None
         domain = {

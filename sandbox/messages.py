@@ -61,6 +61,8 @@ class Received:
     reply_to: tuple[Mailbox, ...] = ()
     categories: tuple[str, ...] = ()
     custom_args: dict[str, str] = field(default_factory=dict)
+    stream: str = ""
+    """Where a provider keeps kinds of email apart, the one that was named."""
     size: int = 0
     """Bytes on the wire."""
     defects: tuple[str, ...] = ()
@@ -108,6 +110,30 @@ def to_record(seq: int, message: Received, correlation: Correlation) -> Record:
     record["from"] = record.pop("sender")
     record["envelope"] = {"from": message.envelope.sender, "to": list(message.envelope.recipients)}
     return record
+
+
+def to_message(record: Record) -> tuple[Received, float]:
+    """The message, without what was attached to it, and when it was received (Unix seconds)."""
+
+    def people(kind: str) -> tuple[Mailbox, ...]:
+        return tuple(Mailbox(**mailbox) for mailbox in record[kind])
+
+    message = Received(
+        account=record["account"],
+        dialect=record["dialect"],
+        message_id=record["message_id"],
+        sender=Mailbox(**record["from"]),
+        to=people("to"),
+        cc=people("cc"),
+        bcc=people("bcc"),
+        envelope=Envelope(record["envelope"]["from"], tuple(record["envelope"]["to"])),
+        subject=record["subject"],
+        categories=tuple(record["categories"]),
+        custom_args=dict(record["custom_args"]),
+        stream=record.get("stream", ""),
+        size=record["size"],
+    )
+    return message, datetime.fromisoformat(record["received_at"]).timestamp()
 
 
 class MessageBox:

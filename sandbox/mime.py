@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from email import message_from_bytes
 from email.message import Message
 from email.utils import getaddresses
+from functools import partial
 from typing import Any
 
 from sandbox.messages import Mailbox, ReceivedAttachment
@@ -39,7 +40,7 @@ def parse_mime(raw: bytes) -> ParsedMime:
             continue
         defects += [str(defect) or type(defect).__name__ for defect in part.defects]
         kind = part.get_content_type()
-        name = _tolerate(part.get_filename, defects) or ""
+        name = _tolerate(partial(_file_name, part), defects) or ""
         disposition = _tolerate(part.get_content_disposition, defects) or ""
         if kind in texts and not name and disposition != "attachment" and not texts[kind]:
             texts[kind] = _part_text(part, defects)
@@ -57,6 +58,14 @@ def parse_mime(raw: bytes) -> ParsedMime:
         attachments=tuple(attachments),
         defects=tuple(dict.fromkeys(defects)),
     )
+
+
+def _file_name(part: Message) -> str:
+    """Python's `get_filename` takes the quotes off twice, and so the brackets of "<a>.txt" too."""
+    found = part.get_param("filename", part.get_param("name", ""), "content-disposition")
+    if isinstance(found, tuple):
+        return str(bytes(found[2], "raw-unicode-escape"), found[0] or "ascii")
+    return str(found)
 
 
 def _tolerate(read: Callable[[], Any], defects: list[str]) -> Any:

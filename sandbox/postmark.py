@@ -1,4 +1,5 @@
-"""Postmark's API, as far as sending goes: POST /email, POST /email/batch, GET /server; and its webhooks.
+"""Postmark's API, as far as sending goes: POST /email, POST /email/batch, GET /server; its lists and its search; and
+its webhooks.
 
 Sources: postmarkapp.com/developer: api/overview (error codes), api/email-api, webhooks/*. A field that the page does
 not know is refused: silence about a misspelt one would hide it.
@@ -15,12 +16,16 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
-from sandbox.dialect import Answer, Call, Dialect, Refused, Taken, json_answer
+from sandbox import lists, searches
+from sandbox.dialect import Answer, Call, Dialect, Purpose, Refused, Taken, json_answer
 from sandbox.mailboxes import read_mailbox, read_mailboxes
 from sandbox.messages import Envelope, Mailbox, Received, ReceivedAttachment
 from sandbox.stories import Happening, Signed
 
-_METHODS = {"/email": "POST", "/email/batch": "POST", "/server": "GET"}
+_METHODS = {"/email": "POST", "/email/batch": "POST", "/server": "GET"} | dict.fromkeys(
+    (lists.POSTMARK_STREAMS, *lists.POSTMARK_DUMPS, *searches.POSTMARK), "GET"
+)
+_DETAILS = re.compile(r"/messages/outbound/([^/]+)/details")
 _FIELDS: dict[str, type | tuple[type, ...]] = {
     "From": str, "To": str, "Cc": str, "Bcc": str, "ReplyTo": str, "Subject": str, "Tag": str, "HtmlBody": str,
     "TextBody": str, "Headers": list, "TrackOpens": bool, "TrackLinks": str, "Attachments": list, "Metadata": dict,
@@ -100,6 +105,11 @@ class Postmark(Dialect):
             raise Refused(_error(422, 300, "At most 50 recipients per message."))
         if not (data.get("HtmlBody") or data.get("TextBody")):
             raise Refused(_error(422, 300, "Provide either email TextBody or HtmlBody or both."))
+        inactive = {entry.address.lower() for entry in self.lists.of(*lists.REASONS)}
+        if all(mailbox.email.lower() in inactive for mailbox in everybody):
+            names = ", ".join(mailbox.email for mailbox in everybody)
+            words = "You tried to send to recipient(s) that have been marked as inactive."
+            raise Refused(_error(422, 406, f"{words} Found inactive addresses: {names}."))
         return Received(
             account=self.account.name,
             dialect=self.name,
@@ -117,11 +127,34 @@ class Postmark(Dialect):
             reply_to=_people(data, "ReplyTo") if data.get("ReplyTo") else (),
             categories=(data["Tag"],) if data.get("Tag") else (),
             custom_args=_metadata(data.get("Metadata", {})),
+            stream=data.get("MessageStream", ""),
             size=size,
         )
 
-    def tell(self, call: Call) -> Answer:  # noqa: ARG002 - one question, one answer
+    def purpose(self, call: Call) -> Purpose:
+        if _DETAILS.fullmatch(call.path):
+            return Purpose.ASKING if call.method == "GET" else Purpose.WRONG_METHOD
+        return super().purpose(call)
+
+    def tell(self, call: Call) -> Answer:
+        if call.path in searches.POSTMARK or _DETAILS.fullmatch(call.path):
+            return self._search(call)
+        if call.path != "/server":
+            return json_answer(200, lists.postmark(self.lists, call.path))
         return json_answer(200, {"ID": 1, "Name": self.account.name, "DeliveryType": "Live"})
+
+    def _search(self, call: Call) -> Answer:
+        taken = self.taken()
+        try:
+            if (details := _DETAILS.fullmatch(call.path)) is not None:
+                return json_answer(200, searches.postmark_details(taken, details[1]))
+            if call.path == "/bounces":
+                return json_answer(200, searches.postmark_bounces(taken, call.query, self.tell_of))
+            return json_answer(200, searches.postmark_messages(taken, call.query))
+        except searches.Wrong:
+            return _error(422, 600, "The 'count' and 'offset' parameters are required.")
+        except searches.NotFound:
+            return _error(422, 701, "This message was not found.")
 
     def error(self, status: int, message: str) -> Answer:
         return _error(status, status, message)
@@ -137,7 +170,7 @@ class Postmark(Dialect):
         content = {
             "RecordType": record,
             "ServerID": 1,
-            "MessageStream": "outbound",
+            "MessageStream": message.stream or "outbound",
             "MessageID": message.message_id,
             "Tag": message.categories[0] if message.categories else "",
             "Metadata": message.custom_args,

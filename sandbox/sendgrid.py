@@ -1,13 +1,16 @@
-"""SendGrid's v3 Web API, as far as sending goes: POST /v3/mail/send and GET /v3/scopes; and its webhook.
+"""SendGrid's v3 Web API, as far as sending goes: POST /v3/mail/send and GET /v3/scopes; its lists and its email
+activity; and its webhook.
 
 Sources: SendGrid's OpenAPI document for Mail Send, and its pages "Errors" (mail-send/errors) and "Rate
 limits" of the v3 API reference. The wording of the errors is theirs, since clients match on it.
 """
 
 import hmac
+import re
 import secrets
 import time
 
+from sandbox import lists, searches
 from sandbox import sendgrid_wording as wording
 from sandbox.dialect import Answer, Call, Dialect, Purpose, Refused, Taken, json_answer
 from sandbox.messages import Received
@@ -25,7 +28,12 @@ _REFUSALS: dict[str, tuple[int, Problem]] = {
     "reject": (400, Problem("Does not contain a valid address.", "personalizations.0.to.0.email")),
     "sender": (403, Problem(wording.SENDER_MISMATCH, "from")),
 }
-_METHODS = {"/v3/mail/send": "POST", "/v3/scopes": "GET"}
+_METHODS = {"/v3/mail/send": "POST", "/v3/scopes": "GET"} | dict.fromkeys(
+    (*lists.SENDGRID, lists.SENDGRID_GROUPS, searches.SENDGRID), "GET"
+)
+
+
+_DETAILS = re.compile(r"/v3/messages/([^/]+)")
 
 
 class SendGrid(Dialect):
@@ -34,7 +42,7 @@ class SendGrid(Dialect):
     accepted = 202
 
     def purpose(self, call: Call) -> Purpose:
-        method = _METHODS.get(call.path)
+        method = "GET" if _DETAILS.fullmatch(call.path) else _METHODS.get(call.path)
         if method is None:
             return Purpose.UNKNOWN
         if call.method != method:
@@ -59,7 +67,19 @@ class SendGrid(Dialect):
             raise Refused(_errors(400, *error.problems)) from error
         return Taken(messages, Answer(202, {"X-Message-Id": message_id}) if messages else Answer(200))
 
-    def tell(self, call: Call) -> Answer:  # noqa: ARG002 - one question, one answer
+    def tell(self, call: Call) -> Answer:
+        details = _DETAILS.fullmatch(call.path)
+        try:
+            if details is not None:
+                return json_answer(200, searches.sendgrid_details(self.taken(), details[1]))
+            if call.path == searches.SENDGRID:
+                return json_answer(200, searches.sendgrid_messages(self.taken(), call.query))
+        except searches.NotFound:
+            return _errors(404, Problem("resource not found", None))
+        except searches.Wrong:
+            return _errors(400, Problem("invalid query", "query"))
+        if call.path != "/v3/scopes":
+            return json_answer(200, lists.sendgrid(self.lists, call.path, call.query))
         return json_answer(200, {"scopes": ["mail.send", "sender_verification_eligible"]})
 
     def tell_of(self, message: Received, recipient: str, happening: Happening, at: float) -> bytes:

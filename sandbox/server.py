@@ -17,6 +17,7 @@ from sandbox.dialects import HTTP_DIALECTS
 from sandbox.faults import Ending, Fault, FaultBoard
 from sandbox.http_account import HttpAccount
 from sandbox.listening import AccountServer, HeldPort, PortTaken, log
+from sandbox.lists import Lists
 from sandbox.messages import Correlation, MessageBox
 from sandbox.smtp import EventLoopThread, SmtpServer
 
@@ -150,6 +151,11 @@ class Sandbox:
             self.board.put(name, fault)
             if fault is not None and fault.mode.name in ("unavailable", "auth"):
                 server.disconnect_idle()
+
+    def lists_of(self, name: str) -> Lists | None:
+        """Whom an account lists; None: there is no such account, or it speaks SMTP."""
+        server = self._servers.get(name)
+        return server.dialect.lists if isinstance(server, HttpAccount) else None
 
     def describe_accounts(self) -> list[dict[str, Any]]:
         """The accounts and their faults, without secrets."""

@@ -1,4 +1,5 @@
-"""Amazon SES, API v2, as far as sending goes: SendEmail, GetAccount, ListEmailIdentities, GetEmailIdentity.
+"""Amazon SES, API v2, as far as sending goes: SendEmail, GetAccount, ListEmailIdentities, GetEmailIdentity,
+ListSuppressedDestinations.
 
 Sources: the API reference of SES v2 (docs.aws.amazon.com/ses/latest/APIReference-V2) with its limits and common errors,
 the AWS restJson1 protocol, and Signature Version 4. Requests that AWS would refuse by their signature are refused.
@@ -12,6 +13,7 @@ import re
 import secrets
 from typing import Any
 
+from sandbox import lists
 from sandbox.dialect import Answer, Call, Dialect, Purpose, Refused, Taken, json_answer
 from sandbox.mailboxes import read_mailbox
 from sandbox.messages import Envelope, Mailbox, Received, ReceivedAttachment
@@ -52,7 +54,7 @@ class SES(Dialect):
             return Purpose.SENDING if call.method == "POST" else Purpose.WRONG_METHOD
         if call.path == _LIST:
             return Purpose.ASKING if call.method == "POST" else Purpose.WRONG_METHOD
-        if call.path == _ACCOUNT or _IDENTITY.fullmatch(call.path):
+        if call.path in (_ACCOUNT, lists.SES) or _IDENTITY.fullmatch(call.path):
             return Purpose.ASKING if call.method == "GET" else Purpose.WRONG_METHOD
         return Purpose.UNKNOWN
 
@@ -132,6 +134,8 @@ class SES(Dialect):
         )
 
     def tell(self, call: Call) -> Answer:
+        if call.path == lists.SES:
+            return json_answer(200, lists.ses(self.lists, call.query))
         identity = {"IdentityType": "DOMAIN", "IdentityName": "example.com", "SendingEnabled": True}
         if call.path == _ACCOUNT:
             return json_answer(

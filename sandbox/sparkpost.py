@@ -1,4 +1,5 @@
-"""SparkPost's API, as far as sending goes: POST /api/v1/transmissions, GET /api/v1/sending-domains.
+"""SparkPost's API, as far as sending goes: POST /api/v1/transmissions, GET /api/v1/sending-domains and
+/api/v1/events/message.
 
 Sources: SparkPost's API reference for transmissions, and its "Extended error codes". What it does with `header_to`
 and the Cc header stands in "cc/bcc with the REST API": who is in neither is a hidden recipient.
@@ -9,6 +10,7 @@ import secrets
 from dataclasses import replace
 from typing import Any
 
+from sandbox import searches
 from sandbox.dialect import Answer, Call, Dialect, Purpose, Refused, Taken, json_answer
 from sandbox.json_calls import Json, Wrong, file, headers, only_known, read_object, required, texts
 from sandbox.json_events import event_body, with_credentials
@@ -17,7 +19,7 @@ from sandbox.messages import Envelope, Mailbox, Received
 from sandbox.mime import parse_mime
 from sandbox.stories import Happening, Signed
 
-_METHODS = {"/api/v1/transmissions": "POST", "/api/v1/sending-domains": "GET"}
+_METHODS = {"/api/v1/transmissions": "POST", "/api/v1/sending-domains": "GET", searches.SPARKPOST: "GET"}
 _FIELDS = {
     "options": dict, "recipients": list, "campaign_id": str, "description": str, "metadata": dict,
     "substitution_data": dict, "return_path": str, "content": dict, "name": str,
@@ -140,7 +142,12 @@ class SparkPost(Dialect):
             attachments=tuple(files),
         )
 
-    def tell(self, call: Call) -> Answer:  # noqa: ARG002 - one question, one answer
+    def tell(self, call: Call) -> Answer:
+        if call.path == searches.SPARKPOST:
+            try:
+                return json_answer(200, searches.sparkpost(self.taken(), call.query))
+            except searches.Wrong:
+                return _error(400, "invalid data format/type", "1300", "from must be YYYY-MM-DDTHH:MM:SSZ")
         status = {
             "ownership_verified": True, "dkim_status": "valid", "spf_status": "unverified",
             "compliance_status": "valid", "abuse_at_status": "unverified", "postmaster_at_status": "unverified",

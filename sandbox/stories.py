@@ -1,7 +1,9 @@
 """What happens to a message after it was taken, by the recipient's address.
 
 The part of the address before @, up to a +, says it: `bounce-hard+anything@example.com`. Of every other address nothing
-more is told, as by a provider whose webhook is off.
+more is told, as by a provider whose webhook is off. `blocked-at-ACCOUNT` and `lost-at-ACCOUNT` are delivered by all
+accounts but that one, which lets them bounce, or says nothing. With `untold-` before it, as in
+`untold-delivered@example.com`, all that is kept from the webhook: it is lost, and only who asks learns of it.
 """
 
 from collections.abc import Sequence
@@ -42,10 +44,25 @@ STORIES: dict[str, tuple[Happening, ...]] = {
 }
 
 
-def story_of(address: str) -> Sequence[Happening]:
-    """What is told of a recipient, in order."""
-    local = address.partition("@")[0]
-    return STORIES.get(local.partition("+")[0].lower(), ())
+# By the account that took the message: `blocked-at-sandbox-sendgrid+anything@example.com`.
+_AT = {"blocked-at-": (_H.QUEUED, _H.BOUNCED_SOFT), "lost-at-": (_H.QUEUED,)}
+
+
+_UNTOLD = "untold-"
+
+
+def is_told(address: str) -> bool:
+    """Whether the webhook hears of a recipient."""
+    return not address.lower().startswith(_UNTOLD)
+
+
+def story_of(address: str, account: str = "") -> Sequence[Happening]:
+    """What becomes of a recipient's copy, in order. What another `account` would block or lose is delivered."""
+    name = address.partition("@")[0].partition("+")[0].lower().removeprefix(_UNTOLD)
+    for kind, story in _AT.items():
+        if name.startswith(kind):
+            return story if name.removeprefix(kind) == account else STORIES["delivered"]
+    return STORIES.get(name, ())
 
 
 @dataclass(frozen=True)

@@ -19,10 +19,14 @@ from typing import Any
 import pytest
 import redis
 import sqlalchemy as sa
+from hypothesis import settings
 from sqlalchemy.engine import make_url
 
 from wiring.embedded.postgres import ROLE, EmbeddedPostgres
 from wiring.embedded.valkey import EmbeddedValkey
+
+settings.register_profile("unhurried", deadline=None)  # a busy machine disproves nothing
+settings.load_profile("unhurried")
 
 
 def _local(address: Any) -> bool:

@@ -25,6 +25,9 @@ class Zone:
     def add(self, name: str, type: str, *values: str) -> None:
         self.records.setdefault((name, type), []).extend(values)
 
+    def remove(self, name: str, type: str) -> None:
+        del self.records[name, type]
+
     def look_up(self, name: str, type: str) -> Sequence[str]:
         self.asked += 1
         if self.away:

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any, cast
 from urllib.parse import urlsplit, urlunsplit
 from uuid import UUID
@@ -36,15 +37,17 @@ from providers.dns import DNS
 from providers.exchange import Origin, Request
 from providers.reach import public_only
 from providers.world import Timeouts, World
+from routing.news import Healed
 from routing.policy import Patience
-from routing.snapshot import RuleSnapshot, Snapshot
+from routing.snapshot import Snapshot
 from wiring.clocks import report_clock
 from wiring.settings import Settings
 from wiring.stores import StoreWatch, build_store
 from workers.counting import CountingSender
-from workers.delivery import Dispatcher, Knobs
+from workers.dispatcher import Dispatcher, Knobs
 from workers.files import FileReader
-from workers.fleet import ConfiguredFleet
+from workers.fleet import Configured, ConfiguredFleet
+from workers.mailbox_hosts import HostFinder
 from workers.planning import Board
 from workers.queue import (
     DRAIN_TASK,
@@ -82,8 +85,11 @@ def new_id() -> UUID:
     return uuid_utils.uuid7()
 
 
-def unit_factory(engine: Engine) -> Callable[[], SqlUnitOfWork]:
-    return lambda: SqlUnitOfWork(engine)
+def unit_factory(
+    engine: Engine, exchange: Mapping[str, Decimal] | None = None
+) -> Callable[[], SqlUnitOfWork]:
+    """`exchange`: the rates by which money is counted, where it is."""
+    return lambda: SqlUnitOfWork(engine, exchange or {})
 
 
 def build_sealer(settings: Settings) -> Sealer:
@@ -103,10 +109,13 @@ def build_rota(settings: Settings) -> Rota:
             Duty.FORGET_IDEMPOTENCY_KEYS: knobs.forget_keys_seconds,
             Duty.PURGE: knobs.purge_seconds,
             Duty.REPEAT_CALLS: knobs.repeat_seconds,
+            Duty.LOOK_UP: knobs.look_up_seconds,
             Duty.READ_REPORTS: knobs.reports_seconds,
             Duty.COLLECT_FILES: knobs.collect_files_seconds,
             Duty.WATCH_CAMPAIGNS: knobs.campaigns_seconds,
             Duty.CHECK_DOMAINS: knobs.domains_seconds,
+            Duty.ADD_UP_STATS: knobs.stats_seconds,
+            Duty.ERASE: knobs.erase_seconds,
         },
         Retention(
             bodies=kept(knobs.keep_bodies_days),
@@ -115,7 +124,9 @@ def build_rota(settings: Settings) -> Rota:
             timeline=kept(knobs.keep_timeline_days),
             events=kept(knobs.keep_events_days),
             performance=kept(knobs.keep_performance_days),
+            stats=kept(knobs.keep_stats_days),
             emails=kept(knobs.keep_emails_days),
+            audit=kept(knobs.keep_audit_days),
         ),
     )
 
@@ -230,8 +241,8 @@ def publishing_app(settings: Settings) -> Celery:
 
 def build_board(
     settings: Settings, units: Callable[[], SqlUnitOfWork], foundry: Foundry, clock: SystemClock
-) -> Callable[[], Snapshot]:
-    """What shows the providers as the workers see them now. Opens no connection yet."""
+) -> tuple[Callable[[], Snapshot], Callable[[UUID], None]]:
+    """What shows the providers as the workers see them now, and what says that one is well. Opens no connection yet."""
     client = redis.Redis.from_url(
         settings.redis_url.reveal(), socket_timeout=_LIVE_TIMEOUT, socket_connect_timeout=_LIVE_TIMEOUT
     )
@@ -241,16 +252,25 @@ def build_board(
         RedisNewsroom(client, clock),
     )
 
-    def read() -> tuple[Sequence[ProviderRow], Sequence[RuleSnapshot]]:
+    def read() -> Configured:
         with units() as unit:
-            return unit.routes.providers(), unit.routes.rules()
+            return _configured(unit)
 
     def build(row: ProviderRow) -> Provider:
         credentials = sealer.open(row.sealed, owner=row.owner, kind=row.kind, row=row.id)
         return foundry.build(row.kind, row.name, row.config, credentials, trusted=row.trusted)
 
-    fleet = ConfiguredFleet(read, build, clock, _FRESH)
-    return lambda: Board(fleet.snapshot(), live, newsroom.view()).snapshot()
+    def heal(provider: UUID) -> None:
+        live.forget(provider)
+        newsroom.send([Healed(provider)])
+
+    fleet = ConfiguredFleet(read, build, clock, _FRESH, settings.exchange_rates)
+    return lambda: Board(fleet.snapshot(), live, newsroom.view()).snapshot(), heal
+
+
+def _configured(unit: SqlUnitOfWork) -> Configured:
+    routes = unit.routes
+    return routes.providers(), routes.rules(), routes.homes(), unit.budgets.spending()
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,6 +283,7 @@ class Worker:
     dispatcher: Dispatcher
     patience: Patience
     rota: Rota
+    count: Tally
     resolver: Resolver
     close: Callable[[], None]
 
@@ -289,17 +310,17 @@ def build_worker(
         application="mailmux-worker",
         deadline=settings.database_deadline_seconds,
     )
-    units = unit_factory(engine)
+    units = unit_factory(engine, settings.exchange_rates)
     sealer, foundry = build_sealer(settings), Foundry(settings, clock)
     patience = Patience(knobs.unknown_ttl_seconds, knobs.resend_after_seconds, knobs.give_up_after_seconds)
     client = redis.Redis.from_url(
         settings.redis_url.reveal(), socket_timeout=_LIVE_TIMEOUT, socket_connect_timeout=_LIVE_TIMEOUT
     )
 
-    def read() -> tuple[Sequence[ProviderRow], Sequence[RuleSnapshot]]:
+    def read() -> Configured:
         with units() as unit:
             unit.quotas.roll()
-            found = unit.routes.providers(), unit.routes.rules()
+            found = _configured(unit)
             unit.commit()
         return found
 
@@ -307,7 +328,7 @@ def build_worker(
         credentials = sealer.open(row.sealed, owner=row.owner, kind=row.kind, row=row.id)
         return foundry.build(row.kind, row.name, row.config, credentials, trusted=row.trusted)
 
-    fleet = ConfiguredFleet(read, build, clock, _FRESH)
+    fleet = ConfiguredFleet(read, build, clock, _FRESH, settings.exchange_rates)
     queue = build_doorbell(settings, app, clock)
     slow_client = redis.Redis.from_url(
         settings.redis_url.reveal(), socket_timeout=1, socket_connect_timeout=1
@@ -337,6 +358,10 @@ def build_worker(
         look_round=look_round,
     )  # fmt: skip
     newsroom = RedisNewsroom(slow_client, clock)
+    resolver = DNS(settings.dns_servers)
+    finder = HostFinder(units, resolver, log)
+    if settings.mx_lookups:
+        finder.start()
     dispatcher = Dispatcher(
         units=units,
         fleet=fleet,
@@ -357,17 +382,19 @@ def build_worker(
         stopping=stopping,
         newsroom=newsroom,
         files=FileReader(store),
+        ring_events=queue.ring_events,
     )
 
     def close() -> None:
         heart.stop()
-        newsroom.close()
+        finder.stop()
         crew.shutdown(wait=True)
         pool.shutdown(wait=True)
+        newsroom.close()
         fleet.close()
         tally.close()
         client.close()
         slow_client.close()
         engine.dispose()
 
-    return Worker(units, queue, heart, dispatcher, patience, rota, DNS(settings.dns_servers), close)
+    return Worker(units, queue, heart, dispatcher, patience, rota, tally, resolver, close)

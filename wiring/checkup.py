@@ -185,6 +185,7 @@ def _database(settings: Settings, engine: Engine, client: redis.Redis, providers
         yield from _work(settings, connection)
         rows = Routes(connection).providers()
     yield from _keys(settings, rows)
+    yield from _currencies(settings, rows)
     if providers:
         yield from _providers(settings, rows)
 
@@ -287,6 +288,12 @@ def _work(settings: Settings, connection: Connection) -> Iterator[Finding]:
             )
         else:
             yield ok("queue", detail)
+    detail = f"{census.events} events of providers wait, the oldest is due for {census.events_late:.0f} s"
+    if census.events_late > _WAITED_LONG:
+        advice = "Start a worker that takes the queue upkeep, and look for event_broken in the workers' logs."
+        yield warn("events", detail, advice)
+    else:
+        yield ok("events", detail)
     held = sum(census.queue[lane.value, "unknown"] for lane in Lane)
     if held:
         advice = "Compare with the providers' own records: GET /v1/emails?status=unknown lists them."
@@ -324,10 +331,23 @@ def _keys(settings: Settings, rows: list[ProviderRow] | object) -> Iterator[Find
         )
         yield fail("encryption keys", f"these credentials cannot be opened: {'; '.join(shut)}", advice)
     elif old:
-        advice = "Keep the older key until these credentials were set anew with PATCH /v1/providers/{id}."
+        advice = "Seal them anew with `mailmux encryption reseal`; keep the older key until then."
         yield warn("encryption keys", f"{old} of {opened} credentials are sealed with an older key", advice)
     else:
         yield ok("encryption keys", f"{opened} credentials open with the current key")
+
+
+def _currencies(settings: Settings, rows: object) -> Iterator[Finding]:
+    """Prices are compared as numbers: those of different moneys need a rate."""
+    used = sorted({row.currency for row in cast("list[ProviderRow]", rows) if row.active})
+    unknown = [currency for currency in used if currency not in settings.exchange_rates]
+    if len(used) > 1 and len(unknown) > 1:
+        advice = "Set MAILMUX_EXCHANGE_RATES, as EUR=1.08,GBP=1.27."
+        yield warn(
+            "currencies", f"prices in {', '.join(unknown)} are compared as if they were one money", advice
+        )
+    elif used:
+        yield ok("currencies", f"prices are in {', '.join(used)}")
 
 
 def _providers(settings: Settings, rows: object) -> Iterator[Finding]:

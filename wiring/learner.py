@@ -10,13 +10,12 @@ import redis
 import structlog
 
 from db.news import RedisNewsroom
-from db.repositories.routes import ProviderRow
 from db.uow import open_engine
-from domain.capabilities import Capabilities
-from routing.snapshot import ProviderSnapshot, Snapshot
+from routing.snapshot import Snapshot
 from wiring.bootstrap import SystemClock, new_id, unit_factory
 from wiring.logs import configure_logs
 from wiring.settings import Settings
+from workers.fleet import known
 from workers.learner import LearningProcess
 
 
@@ -34,7 +33,10 @@ def main() -> None:
 
     def fleet() -> Snapshot:
         with units() as unit:
-            return Snapshot(tuple(_known(row) for row in unit.routes.providers()), tuple(unit.routes.rules()))
+            return Snapshot(
+                tuple(known(row, settings.exchange_rates) for row in unit.routes.providers()),
+                tuple(unit.routes.rules()),
+            )
 
     asked = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -43,21 +45,6 @@ def main() -> None:
     LearningProcess(units, RedisNewsroom(client, clock), fleet, clock, log, new_id()).run(asked.wait)
     client.close()
     engine.dispose()
-
-
-def _known(row: ProviderRow) -> ProviderSnapshot:
-    """A provider as far as the learner cares: adapters are the workers' matter."""
-    return ProviderSnapshot(
-        id=row.id,
-        name=row.name,
-        capabilities=Capabilities(),
-        base_cost=row.base_cost,
-        currency=row.currency,
-        owner=row.owner,
-        active=row.active,
-        quota=row.quota,
-        rate_per_second=row.rate_per_second,
-    )
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from pydantic import BaseModel
 
-from domain.capabilities import Capabilities
+from domain.capabilities import Capabilities, Search
 from providers import prices, registry
 from providers.registry import ProviderKind
 
@@ -46,6 +46,7 @@ def _yes(value: bool) -> str:
     return "yes" if value else "no"
 
 
+_FOUND: Final = {None: "no", Search.EMAIL: "yes", Search.ATTEMPT: "by its attempt"}
 _FEATURES: Final[dict[str, _Shown]] = {
     "recipients (To, Cc, Bcc)": lambda can: _limit(can.max_recipients),
     "size, encoded": lambda can: _size(can.max_bytes),
@@ -61,6 +62,7 @@ _FEATURES: Final[dict[str, _Shown]] = {
     "an attempt made again is one email": lambda can: (
         "no" if can.repeatable_seconds is None else f"for {can.repeatable_seconds / 3600:g} h"
     ),
+    "finds an email in doubt": lambda can: _FOUND[can.search],
 }
 
 

@@ -9,11 +9,11 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from argon2 import PasswordHasher
 from sqlalchemy import RowMapping
 
 from api import keys
 from api.auth import OPERATOR
+from api.passwords import Passwords
 from db.repositories.providers import Account, QuotaLimits
 from db.sealing import Hook, SealBroken, Sealer, UnknownKey, open_hook, seal_hook
 from db.uow import SqlUnitOfWork
@@ -45,7 +45,7 @@ def first_user(
         if unit.accounts.any_user():
             return None
         made = FirstUser(ids(), email, secrets.token_urlsafe(18), (key := keys.mint()).reveal())
-        unit.accounts.add_user(made.id, email, PasswordHasher().hash(made.password), OPERATOR)
+        unit.accounts.add_user(made.id, email, Passwords().hash(made.password), OPERATOR)
         unit.accounts.add_key(ids(), made.id, key.public_id, key.hash, keys.SCOPES, name="first key")
         unit.commit()
     return made

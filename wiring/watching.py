@@ -12,6 +12,7 @@ import structlog
 
 from api.metrics import Sight, Watch
 from db.live import RedisLiveState
+from db.news import RedisNewsroom
 from db.repositories.census import Census, take_census
 from db.tally import Tally
 from db.uow import SqlUnitOfWork
@@ -31,7 +32,7 @@ def build_watch(settings: Settings, units: Callable[[], SqlUnitOfWork], clock: S
     client = redis.Redis.from_url(
         settings.redis_url.reveal(), socket_timeout=_TIMEOUT, socket_connect_timeout=_TIMEOUT
     )
-    tally, live = Tally(client), RedisLiveState(client, clock)
+    tally, live, newsroom = Tally(client), RedisLiveState(client, clock), RedisNewsroom(client, clock)
 
     def look() -> Sight:
         census = _census(units)
@@ -40,7 +41,7 @@ def build_watch(settings: Settings, units: Callable[[], SqlUnitOfWork], clock: S
         except redis.RedisError as error:
             log.warning("metrics_without_redis", error=type(error).__name__)
             return Sight(census)
-        return Sight(census, _breakers(live, census), messages, counts)
+        return Sight(census, _breakers(live, census), _standings(newsroom), messages, counts)
 
     def observe(method: str, route: str, status: str, seconds: float) -> None:
         tally.observe("request", method, route, status, seconds=seconds)
@@ -68,3 +69,10 @@ def _breakers(live: RedisLiveState, census: Census | None) -> Mapping[UUID, tupl
     states = {Admission.OPEN_DOOR: 0, Admission.PROBE: 1, Admission.SHUT: 2}
     known = live.breakers([p.id for p in census.providers] if census is not None else [])
     return {key: (states[b.admission(now)], b.throttled(now)) for key, b in known.items()}
+
+
+def _standings(newsroom: RedisNewsroom) -> Mapping[UUID, tuple[float, bool, int]]:
+    return {
+        key: (standing.share, standing.feed_down, len(standing.alarmed))
+        for key, standing in newsroom.view().standings.items()
+    }

@@ -19,8 +19,10 @@ from api.deps import Check, Dependencies, Limits
 from api.gathering import Gathering
 from api.links import Signer
 from api.posts import Posts
+from db.throttle import RedisThrottle
 from db.uow import open_engine
 from domain.files import BlobStore
+from domain.intake import HouseRules
 from providers.dns import DNS
 from wiring.bootstrap import (
     Foundry,
@@ -43,6 +45,7 @@ from wiring.watching import build_watch
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication
 
+_KEY_TIMEOUT = 0.1  # seconds that a request waits for its key to be counted
 _REDIS_TIMEOUT = 1.0  # seconds that a readiness check waits
 
 
@@ -57,10 +60,17 @@ def build_api(settings: Settings) -> Dependencies:
         deadline=settings.database_deadline_seconds,
     )
     foundry, store = Foundry(settings, clock), build_store(settings)
-    units, queue = unit_factory(engine), build_doorbell(settings, publishing_app(settings), clock)
+    units, queue = (
+        unit_factory(engine, settings.exchange_rates),
+        build_doorbell(settings, publishing_app(settings), clock),
+    )
+    client = redis.Redis.from_url(
+        settings.redis_url.reveal(), socket_timeout=_KEY_TIMEOUT, socket_connect_timeout=_KEY_TIMEOUT
+    )
+    board, heal = build_board(settings, units, foundry, clock)
     return Dependencies(
         units=units,
-        gathering=Gathering(units, queue, new_id, settings.public_url),
+        gathering=Gathering(units, queue, new_id, HouseRules(settings.public_url, settings.own_domains_only)),
         ids=new_id,
         sealer=build_sealer(settings),
         clock=clock,
@@ -79,10 +89,15 @@ def build_api(settings: Settings) -> Dependencies:
             max_body_bytes=settings.max_body_bytes,
             max_attachments_bytes=settings.attachments.max_bytes,
             plain_http=settings.plain_http_hosts,
+            session_seconds=settings.session_hours * 3600,
+            trusted_proxies=settings.trusted_proxies,
             idempotency_ttl=timedelta(hours=settings.idempotency_ttl_hours),
         ),
         public_url=settings.public_url,
-        board=build_board(settings, units, foundry, clock),
+        exchange=settings.exchange_rates,
+        board=board,
+        heal=heal,
+        throttle=RedisThrottle(client, clock).take,
     )
 
 

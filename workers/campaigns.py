@@ -66,4 +66,4 @@ def limits_of(row: RowMapping) -> Limits:
 
 
 def progress_of(row: RowMapping) -> Progress:
-    return Progress(row["statuses"] or {}, row["lately"], row["hard_bounces"], row["spent"])
+    return Progress(row["statuses"] or {}, row["lately"], row["span"], row["hard_bounces"], row["spent"])

@@ -7,121 +7,34 @@ passed. The transaction that records one window's outcomes opens the next window
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
-from concurrent.futures import Executor
-from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Protocol
 from uuid import UUID
 
 from domain.attempt import Outcome
-from domain.delivery import (
-    MOST_BYTES,
-    Claim,
-    ClaimedJob,
-    Close,
-    Ending,
-    LeaseLost,
-    LoadedEmail,
-    Move,
-    Release,
-)
-from domain.errors import (
-    SenderNotVerified,
-    StorageUnavailable,
-)
-from domain.files import FilesUnavailable
-from domain.lifecycle import Event, Status, advance
-from domain.message import Lane, Submission
-from domain.ports import Clock, Log, WorkerUnit
-from domain.suppression import without
-from routing.live import LiveState, Signal
-from routing.news import Newsroom, Silent
+from domain.delivery import Claim, Close, Ending, HomeMove, LeaseLost, Move, Release
+from domain.errors import SenderNotVerified, StorageUnavailable
+from domain.lifecycle import Event, advance
+from domain.message import Lane
+from routing.live import Signal
 from routing.policy import (
     ACCEPTED,
-    Case,
     Finish,
     Hold,
-    Patience,
     Postpone,
     TryNext,
     after_attempt,
 )
-from routing.snapshot import Snapshot
-from workers.files import NO_FILES, Reader, unreadable
+from workers.dispatcher import Dispatcher, Run
 from workers.ledger import NOT_ATTEMPTED, after, ending, opening, outgoing, signal, storable
+from workers.loading import Loading
 from workers.planning import Board, Parcel, Plan, Route, plan
 from workers.reporting import report_begun, report_ended
-from workers.sending import Packed, Reply, Sender
+from workers.sending import Packed, Reply
 
-HALTED = 600.0  # seconds until an email is looked at again that is halted; lifting the halt comes before
 _SENDER_RETRY = timedelta(minutes=15)
 _RECORD_WAITS = (0.1, 0.2, 0.5, 1.0, 2.0, 2.0, 2.0, 2.0)  # seconds between tries to record, within the lease
-
-
-class Run(Protocol):
-    """The claim to life of this process: the lease that fences what it sends and writes."""
-
-    @property
-    def id(self) -> UUID: ...
-
-    def alive(self) -> bool:
-        """Whether the lease still holds, by the monotonic clock."""
-        ...
-
-
-class Fleet(Protocol):
-    """The providers as they are configured now."""
-
-    def snapshot(self) -> Snapshot:
-        """Everything the router needs, as it was a moment ago; breakers left closed."""
-        ...
-
-    def outdate(self) -> None:
-        """What was read before is known to be wrong: read it anew."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class Knobs:
-    """`batch`: emails per claim; `most_bytes`: of their bodies; `window` and `bulk_window`: attempts of a claim open
-    at once, which is what a kill -9 leaves in doubt; `claim_cap`: claims that may die; seconds else.
-
-    The bulk lane's window goes in two halves: one is on the wire while the other is recorded and the next opened.
-    """
-
-    batch: int = 200
-    window: int = 25
-    bulk_window: int = 100
-    most_bytes: int = MOST_BYTES
-    claim_cap: int = 5
-    drain_seconds: float = 20.0
-    patience: Patience = Patience()
-
-    def flights_of(self, lane: Lane) -> tuple[int, int]:
-        """How many emails go out at once, and how many such flights may be under way."""
-        return (-(-self.bulk_window // 2), 2) if lane is Lane.BULK else (self.window, 1)
-
-
-@dataclass(frozen=True, slots=True)
-class Dispatcher:
-    """What delivery works with. `crew` carries flights while the next is prepared. `stopping()`: the process is asked
-    to end; what is not begun is given back.
-    """
-
-    units: Callable[[], AbstractContextManager[WorkerUnit]]
-    fleet: Fleet
-    live: LiveState
-    clock: Clock
-    ids: Callable[[], UUID]
-    sender: Sender
-    crew: Executor
-    log: Log
-    knobs: Knobs = Knobs()
-    stopping: Callable[[], bool] = lambda: False
-    newsroom: Newsroom = Silent()
-    files: Reader = NO_FILES
 
 
 def drain(lane: Lane, run: Run, deps: Dispatcher) -> float | None:
@@ -140,7 +53,7 @@ def drain(lane: Lane, run: Run, deps: Dispatcher) -> float | None:
             claim = unit.delivery.claim(lane, run.id, deps.knobs.batch, deps.clock.chance.shuffle)
             unit.commit()
         if not claim.jobs:
-            break
+            return claim.next_due
         Delivery(claim, run, deps, deps.knobs.flights_of(lane), enough).deliver()
     with deps.units() as unit:
         return unit.delivery.next_due(lane)
@@ -180,7 +93,10 @@ class Delivery:
     def deliver(self) -> None:
         """Carry every claimed email to its next rest: an end, a wait, a hold, or back when it is enough for now."""
         try:
-            self._carry(deque(self._load()))
+            loading = Loading(self._claim, self._run.id, self._deps, self._now)
+            parcels = loading.parcels()
+            self._moves += loading.moves
+            self._carry(deque(parcels))
         except (LeaseLost, StorageUnavailable):
             raise
         except Exception:
@@ -199,7 +115,9 @@ class Delivery:
             if waiting or not self._flights:
                 window = [waiting.popleft() for _ in range(min(self._seats, len(waiting)))]
                 routes, board = self._decide(window, board)
-                opened, back = self._record(routes)
+                moves, board.moves = board.moves, []
+                stopping, board.stopping = board.stopping, set()
+                opened, back = self._record(routes, moves, stopping)
                 if opened:
                     self._flights.append(self._start(opened))  # before anything else: these are in the ledger
                 if back:
@@ -217,80 +135,10 @@ class Delivery:
         moved = {move.attempt_id for move in self._moves}
         self._endings = [e for e in self._endings if e.outcome is Outcome.NOT_SENT or e.attempt_id in moved]
         if self._endings or self._moves:
-            self._record([])
+            self._record([], [])
 
     def _board(self) -> Board:
         return Board(self._deps.fleet.snapshot(), self._deps.live, self._deps.newsroom.view())
-
-    def _load(self) -> list[Parcel]:
-        """Read the claimed emails; those whose claims keep dying are ended before their content is touched."""
-        cap = self._deps.knobs.claim_cap
-        spent = [j for j in self._claim.jobs if j.claims > cap]
-        jobs = [j for j in self._claim.jobs if j.claims <= cap]
-        with self._deps.units() as unit:
-            doubted = unit.delivery.doubted([j.job_id for j in spent]) if spent else ()
-            for job in spent:
-                event = Event.LOST_SIGHT if job.job_id in doubted else Event.GAVE_UP
-                reason = f"{cap} workers died over it; it is not tried again by itself"
-                self._moves.append(Close(job.job_id, advance(job.status, event), reason))
-            if self._claim.halts:
-                halted = unit.delivery.halted([j.job_id for j in jobs])
-                self._moves += [
-                    Release(j.job_id, HALTED, j.round, j.held) for j in jobs if j.job_id in halted
-                ]
-                jobs = [j for j in jobs if j.job_id not in halted]
-            emails = unit.delivery.load([j.job_id for j in jobs], self._deps.knobs.most_bytes)
-        parcels = []
-        for job in jobs:
-            email = emails.get(job.job_id)
-            if email is None:  # too much at once: the next claim reads it
-                self._moves.append(Release(job.job_id, 0.0, job.round, job.held))
-                continue
-            if email.left_out:
-                submission = self._leave_out(job, email)
-                if submission is None:
-                    continue
-                email = replace(email, submission=submission)
-            if email.files:
-                completed = self._with_files(job, email)
-                if completed is None:
-                    continue
-                email = replace(email, submission=completed)
-            case = Case(
-                accepted_at=email.accepted_at,
-                round=job.round,
-                on_unknown=email.submission.on_unknown,
-                attempts=email.attempts,
-                expires_at=email.submission.expires_at,
-                held=job.held,
-            )
-            parcels.append(Parcel(email.submission, case, job.status))
-        return parcels
-
-    def _with_files(self, job: ClaimedJob, email: LoadedEmail) -> Submission | None:
-        """None: they cannot be read now, and what becomes of the email is noted."""
-        try:
-            return self._deps.files.complete(email)
-        except FilesUnavailable as error:
-            self._deps.log.warning("files_unreadable", email=str(job.job_id), reason=str(error))
-            age = (self._now() - email.accepted_at).total_seconds()
-            give_up = self._deps.knobs.patience.give_up_after
-            self._moves.append(unreadable(email, job.status, job.round, job.held, error, age, give_up))
-            return None
-
-    def _leave_out(self, job: ClaimedJob, email: LoadedEmail) -> Submission | None:
-        """The email without those who may not be written to any more; None: nobody is left, and it has ended."""
-        submission = without(email.submission, {one.recipient for one in email.left_out})
-        if submission.envelope.recipients:
-            with self._deps.units() as unit:
-                unit.delivery.leave_out(job.job_id, email.left_out)
-                unit.commit()
-            return submission
-        # One that may have been sent stays unknown: it is only not sent again.
-        in_doubt = job.status is Status.UNKNOWN or any(a.outcome is Outcome.UNKNOWN for a in email.attempts)
-        status = Status.UNKNOWN if in_doubt else advance(job.status, Event.SUPPRESSED)
-        self._moves.append(Close(job.job_id, status, email.left_out[0].reason))
-        return None
 
     def _decide(self, window: Sequence[Parcel], board: Board) -> tuple[list[tuple[UUID, Route]], Board]:
         """Choose providers; note what happens to emails that cannot go now. Mints the attempts' ids."""
@@ -308,10 +156,16 @@ class Delivery:
     def _plan(self, window: Sequence[Parcel], board: Board) -> Plan:
         return plan(window, board, self._now(), self._deps.knobs.patience, self._deps.clock)
 
-    def _record(self, routes: Sequence[tuple[UUID, Route]]) -> tuple[list[tuple[UUID, Route]], list[Parcel]]:
+    def _record(
+        self,
+        routes: Sequence[tuple[UUID, Route]],
+        homes: Sequence[HomeMove],
+        stopping: Collection[UUID] = (),
+    ) -> tuple[list[tuple[UUID, Route]], list[Parcel]]:
         """One transaction: how the last window ended, and the ledger lines of this one, before any wire.
 
-        Returns what may be sent, and the emails whose provider's quota another worker spent first.
+        `stopping`: budgets that kept emails back. Returns what may be sent, and the emails whose provider's quota, or
+        whose budget, another worker spent first.
         """
         openings = [opening(attempt_id, route) for attempt_id, route in routes]
         packed = self._deps.sender.pack([outgoing(attempt_id, route) for attempt_id, route in routes])
@@ -320,7 +174,10 @@ class Delivery:
                 with self._deps.units() as unit:
                     unit.delivery.fence(self._run.id)
                     unit.delivery.settle(self._run.id, self._claim.token, self._endings, self._moves)
+                    if homes:
+                        unit.delivery.move_homes(homes)
                     opened = unit.delivery.open(self._run.id, self._claim.token, openings)
+                    stopped = unit.delivery.stop(stopping) if stopping else ()
                     self._calls = [c for c in packed if opened.attempts.issuperset(c.call.attempts)]
                     unit.delivery.note_calls([c.line for c in self._calls])
                     unit.commit()
@@ -333,7 +190,11 @@ class Delivery:
                 self._endings += [Ending(o.attempt_id, Outcome.NOT_SENT, NOT_ATTEMPTED) for o in openings]
                 openings, packed = [], []
                 self._deps.clock.sleep(wait)
+        if any(e.events for e in self._endings):
+            self._deps.ring_events()
         self._endings, self._moves = [], []
+        for notice in (*opened.notices, *stopped):
+            self._deps.log.warning("budget_told", told=notice.type.value, **notice.data())
         if not openings:
             return [], [route.parcel for _, route in routes]
         going = [(i, route) for i, route in routes if i in opened.attempts]

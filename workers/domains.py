@@ -43,7 +43,7 @@ def check_domains(
             break
         accounts = [p for p in fleet.snapshot().providers if p.owner in (None, row["user_id"])]
         told = [_ask(p, adapter, row["name"]) for p in accounts if p.active]
-        report = inspect(row["name"], told, resolver)
+        report = inspect(row["name"], row["token"], told, resolver)
         with units() as unit:
             unit.domains.keep(row["id"], row["name"], report)
             unit.commit()

@@ -7,16 +7,18 @@ matches no attempt may only be early; after a while it is left as unmatched.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from uuid import UUID
 
 from domain.attempt import Outcome
+from domain.errors import StorageUnavailable
 from domain.events import DeliveryEvent, EventType, RejectReason
 from domain.inbound import Change, Dossier, Match, Note, Waiting
-from domain.lifecycle import Event, Standing, Status, advance, fold, refused_by_list
+from domain.lifecycle import TAKEN, Event, Standing, Status, advance, fold, further, refused_by_list
 from domain.message import Lane
-from domain.ports import Clock, DeliveryQueue, Log, WorkerUnit
+from domain.ports import Clock, DeliveryQueue, InboundStore, Log
+from domain.stats import ticks
 from domain.suppression import Report, judge, normalized
 from routing.mailbox_groups import group_number
 from routing.news import Heard, News, Newsroom, Silent, number_of
@@ -34,6 +36,8 @@ _BUSY_WAITS = (
     5.0,
 )  # seconds until an event is looked at again whose email is in hand
 _UNMATCHED_WAITS = (0.5, 1.0, 2.0, 5.0, 15.0, 60.0, 300.0)  # … whose attempt is not known
+_BROKEN_WAIT = 300.0  # … that could not be applied
+UNMATCHED = "unmatched"
 UNMATCHED_AFTER = 3600.0  # seconds after which an event without an attempt is left
 
 
@@ -44,10 +48,19 @@ class Applied:
     applied: int = 0
     postponed: int = 0
     unmatched: int = 0
+    told: tuple[tuple[UUID, str], ...] = ()  # what was done with: the account, and the event, or UNMATCHED
 
     @property
     def seen(self) -> int:
         return self.applied + self.postponed + self.unmatched
+
+    def __add__(self, other: Applied) -> Applied:
+        return Applied(
+            self.applied + other.applied,
+            self.postponed + other.postponed,
+            self.unmatched + other.unmatched,
+            self.told + other.told,
+        )
 
 
 def apply_events(
@@ -57,40 +70,86 @@ def apply_events(
     log: Log,
     seconds: float = 20.0,
     newsroom: Newsroom = SILENT,
+    count: Callable[[UUID, str], None] = lambda *_: None,
 ) -> float | None:
-    """Apply the events that are due, for at most `seconds`. Returns the seconds until more are due; None: none wait."""
+    """Apply the events that are due, for at most `seconds`. Returns the seconds until more are due; None: none wait.
+
+    `count` is told of each that is done with: the account, and the event's type or UNMATCHED.
+    """
     end = clock.monotonic() + seconds
     while clock.monotonic() < end:
-        with units() as unit:
-            done, lanes, news = _round(unit)
-            unit.commit()
-        newsroom.tell(news)
-        for lane in lanes:
-            queue.ring(lane)
-        if done.unmatched:
-            log.warning("events_unmatched", events=done.unmatched)
+        try:
+            done = _round(units, queue, log, newsroom, _BATCH, [])
+        except StorageUnavailable:
+            raise
+        # Whatever one event breaks, the others are not to wait for it.
+        except Exception:
+            log.exception("events_apart")
+            done = _one_by_one(units, queue, log, newsroom)
+        for account, event in done.told:
+            count(account, event)
         if done.seen < _BATCH:
             break
     with units() as unit:
         return unit.inbound.next_due()
 
 
-def _round(unit: WorkerUnit) -> tuple[Applied, set[Lane], list[News]]:
-    store = unit.inbound
-    waiting = store.take(_BATCH)
+def _one_by_one(units: Units, queue: DeliveryQueue, log: Log, newsroom: Newsroom) -> Applied:
+    """A round in which each event has a transaction of its own. One that breaks it is looked at again much later."""
+    total = Applied()
+    for _ in range(_BATCH):
+        taken: list[UUID] = []
+        try:
+            done = _round(units, queue, log, newsroom, 1, taken)
+        except StorageUnavailable:
+            raise
+        except Exception:  # as above
+            if not taken:
+                raise
+            log.exception("event_broken", inbound_event=str(taken[0]))
+            with units() as unit:
+                unit.inbound.postpone({taken[0]: _BROKEN_WAIT})
+                unit.commit()
+            done = Applied(postponed=1)
+        total += done
+        if not done.seen:
+            break
+    return total
+
+
+def _round(
+    units: Units, queue: DeliveryQueue, log: Log, newsroom: Newsroom, most: int, taken: list[UUID]
+) -> Applied:
+    """One transaction. `taken` gets the events that it is about, also where it breaks off."""
+    with units() as unit:
+        waiting = unit.inbound.take(most)
+        taken += [w.id for w in waiting]
+        done, lanes, news = _apply(unit.inbound, waiting)
+        unit.commit()
+    newsroom.tell(news)
+    for lane in lanes:
+        queue.ring(lane)
+    if done.unmatched:
+        log.warning("events_unmatched", events=done.unmatched)
+    return done
+
+
+def _apply(store: InboundStore, waiting: Sequence[Waiting]) -> tuple[Applied, set[Lane], list[News]]:
     if not waiting:
         return Applied(), set(), []
-    matches = store.match([w.id for w in waiting])
+    matches = dict(store.match([w.id for w in waiting]))
+    if lost := [w.id for w in waiting if w.id not in matches and tells_of_sending(w.event)]:
+        matches |= store.adopt(lost)
     settled = {w.id: matches[w.id] for w in waiting if w.id in matches and not matches[w.id].open}
     dossiers = store.hold(sorted({m.job_id for m in settled.values()}))
     ready: dict[UUID, list[tuple[Waiting, Match]]] = defaultdict(list)
     later: dict[UUID, float] = {}
-    strangers: list[UUID] = []
+    strangers: list[Waiting] = []
     for w in waiting:
         match = matches.get(w.id)
         if match is None:
             if w.age >= UNMATCHED_AFTER:
-                strangers.append(w.id)
+                strangers.append(w)
             else:
                 later[w.id] = _UNMATCHED_WAITS[min(w.tries, len(_UNMATCHED_WAITS) - 1)]
         elif match.open or match.job_id not in dossiers:
@@ -102,7 +161,8 @@ def _round(unit: WorkerUnit) -> tuple[Applied, set[Lane], list[News]]:
     lanes: set[Lane] = set()
     for job_id, news in ready.items():
         dossier = dossiers[job_id]
-        change = weigh(dossier, [(match.attempt_id, w.event) for w, match in news])
+        told_now = [(match.attempt_id, w.event) for w, match in news]
+        change = replace(weigh(dossier, told_now), ticks=ticks(dossier.events, told_now))
         notes += [Note(w.id, job_id, m.attempt_id, w.provider_id, w.event, change.status) for w, m in news]
         changes.append(change)
         if change.retry:
@@ -110,25 +170,38 @@ def _round(unit: WorkerUnit) -> tuple[Applied, set[Lane], list[News]]:
     store.record(notes, changes)
     store.report([r for n in notes if (r := _report(n, dossiers[n.job_id].recipients)) is not None])
     store.postpone(later)
-    store.leave(strangers)
+    store.leave([w.id for w in strangers])
     lessons: list[News] = [
         heard
-        for job_id, told in ready.items()
-        for w, match in told
+        for job_id, news in ready.items()
+        for w, match in news
         if (heard := hear(dossiers[job_id].recipients, match, w.event)) is not None
     ]
-    return Applied(len(notes), len(later), len(strangers)), lanes, lessons
+    told = [(n.provider_id, n.event.type.value) for n in notes] + [
+        (w.provider_id, UNMATCHED) for w in strangers
+    ]
+    return Applied(len(notes), len(later), len(strangers), tuple(told)), lanes, lessons
 
 
 def _report(note: Note, recipients: Sequence[str]) -> Report | None:
-    """What an event says of an address, for the list of whoever had written to it."""
+    """What an event says of an address, for the list of whoever had written to it.
+
+    Of those that were written to only, as `fold` reads it: who the event names otherwise may be nobody, or a stranger.
+    """
     verdict = judge(note.event)
-    address = note.event.recipient or (recipients[0] if len(recipients) == 1 else None)
-    if verdict is None or address is None:
+    named = normalized(note.event.recipient or "")
+    written_to = {normalized(recipient) for recipient in recipients}
+    address = next(iter(written_to)) if len(written_to) == 1 else named
+    if verdict is None or address not in written_to:
         return None
     said = note.event.mta_response or note.event.description
     source = f"event of {note.provider_id}"
-    return Report(note.job_id, normalized(address), verdict.cause, verdict.reach, source, said and said[:500])
+    return Report(note.job_id, address, verdict.cause, verdict.reach, source, said and said[:500])
+
+
+def tells_of_sending(event: DeliveryEvent) -> bool:
+    """Whether an event proves that the provider took the email, and names it and the attempt."""
+    return event.type in TAKEN and None not in (event.email_id, event.attempt_id)
 
 
 def hear(recipients: Sequence[str], match: Match, event: DeliveryEvent) -> Heard | None:
@@ -154,21 +227,26 @@ def weigh(dossier: Dossier, news: Sequence[tuple[UUID, DeliveryEvent]]) -> Chang
         attempt: outcome
         for attempt, outcome in standing.outcomes.items()
         if outcome is not None
-        and dossier.attempts[attempt] is Outcome.UNKNOWN
+        and dossier.attempts.get(attempt) is Outcome.UNKNOWN
         and outcome is not Outcome.UNKNOWN
     }
     if standing.status is not None:
-        carrier = dossier.providers[max(standing.carriers)]
+        carrier = dossier.providers.get(max(standing.carriers))  # None: its line is not kept any more
+        status, reason = standing.status, _reason(standing, events)
+        if fold(dossier.recipients, dossier.attempts, dossier.events).lacks(dossier.status):
+            status = further(dossier.status, status)
         return Change(
             dossier.job_id,
-            standing.status,
-            _reason(standing, events),
+            status,
+            reason,
             carrier,
             outcomes,
             close=dossier.queued,
         )
     doubtful = Outcome.UNKNOWN in standing.outcomes.values()
-    if not outcomes or doubtful or dossier.status is not Status.UNKNOWN or dossier.queued != dossier.held:
+    settled = dossier.status is not Status.UNKNOWN or dossier.queued != dossier.held
+    # After a restore, what came after an attempt that was refused may be lost.
+    if not outcomes or doubtful or settled or dossier.restored:
         return Change(dossier.job_id, dossier.status, None, None, outcomes)
     return _refused(dossier, events, outcomes)
 

@@ -7,7 +7,7 @@ they know, and with their breakers.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import Protocol
@@ -18,7 +18,10 @@ import redis
 from db.repositories.learning import Memory, TypeRow
 from domain.errors import StorageUnavailable
 from domain.ports import Clock, Log
+from routing.allocation import Unsolved
+from routing.mailbox_groups import GROUPS
 from routing.news import News, View
+from routing.outlook import Standing
 from routing.pricing import PriceList
 from routing.snapshot import Snapshot
 from workers.mind import Mind, mind_of
@@ -70,6 +73,15 @@ class LeaseGone(Exception):
 Units = Callable[[], AbstractContextManager[Unit]]
 
 
+def troubles_of(standing: Standing) -> Iterator[str]:
+    if standing.share <= 0:
+        yield "it does not take emails"
+    if standing.feed_down:
+        yield "its events have stopped"
+    for group in sorted(standing.alarmed):
+        yield f"emails to {GROUPS[group]} get lost"
+
+
 class LearningProcess:
     """`fleet()`: the providers and rules as they are configured now, without states of the moment."""
 
@@ -83,6 +95,7 @@ class LearningProcess:
         self._time = (0.0, 0.0)  # the database's, and ours when it was read
         self._due: dict[str, float] = {}
         self._published = -1
+        self._troubles: set[tuple[str, str]] = set()
 
     def run(self, stopping: Callable[[float], bool]) -> None:
         """Learn until `stopping(seconds)` says so; it waits as long. What is away is waited for."""
@@ -159,6 +172,7 @@ class LearningProcess:
             if p in memory.learned:
                 mind.learner.recall(k, memory.learned[p])
         mind.learner.delay.recall(memory.notes.get("delay", ()))
+        mind.promises.recall(memory.notes.get("promises", ()))
         mind.learner.outlook(self._now())
         self._mind, self._position = mind, memory.position
         self._due = {"note": self._clock.monotonic() + NOTE_EVERY}
@@ -175,6 +189,8 @@ class LearningProcess:
             fresh = self._read(unit)
         if fresh.shape() == mind.shape():
             mind.roster, mind.volumes = fresh.roster, fresh.volumes
+            fresh.promises.adopt(mind.promises)
+            mind.promises = fresh.promises
             return mind
         fresh.adopt(mind)
         fresh.learner.outlook(self._now())
@@ -185,7 +201,10 @@ class LearningProcess:
     def _plan(self, mind: Mind, now: float) -> None:
         with self._units() as unit:
             by_hour = unit.learning.rates_by_hour()
-        mind.plan(now, by_hour)
+        try:
+            mind.plan(now, by_hour)
+        except Unsolved as error:
+            self._log.warning("plan_unsolved", reason=str(error))
 
     def _publish(self, mind: Mind, now: float) -> None:
         view = mind.view(now)
@@ -194,12 +213,24 @@ class LearningProcess:
         view = replace(view, version=self._fence * 1_000_000_000 + view.version)
         if not self._press.publish(view, self._fence, self._position):
             raise LeaseGone
+        self._report(mind, view)
         self._published = view.version % 1_000_000_000
+
+    def _report(self, mind: Mind, view: View) -> None:
+        """Say once what has come over a provider, and once that it is over."""
+        troubles = {
+            (p.name, trouble) for p in mind.roster.providers for trouble in troubles_of(view.standings[p.id])
+        }
+        for name, trouble in sorted(troubles - self._troubles):
+            self._log.warning("provider_in_trouble", provider=name, trouble=trouble)
+        for name, trouble in sorted(self._troubles - troubles):
+            self._log.info("provider_well_again", provider=name, trouble=trouble)
+        self._troubles = troubles
 
     def _note(self, mind: Mind) -> None:
         memory = Memory(
             self._position,
-            {"delay": mind.learner.delay.kept()},
+            {"delay": mind.learner.delay.kept(), "promises": mind.promises.kept()},
             {p: mind.learner.kept(k) for p, k in mind.roster.number.items()},
         )
         with self._units() as unit:

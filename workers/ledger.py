@@ -8,8 +8,9 @@ from uuid import UUID
 
 from domain.attempt import Attempt, Outcome
 from domain.delivery import Ending, Opening
-from domain.errors import ProviderError, RateLimited, SenderNotVerified
+from domain.errors import ProviderError, RateLimited, RecipientSuppressed, SenderNotVerified
 from domain.ports import Letter
+from domain.suppression import Cause, Reach, Report, normalized
 from routing.breaker import sign_of
 from routing.live import Signal
 from workers.planning import Parcel, Route
@@ -35,6 +36,9 @@ def opening(attempt_id: UUID, route: Route) -> Opening:
         cost=min(candidate.cost, _HIGHEST_COST),
         currency=candidate.currency,
         decision=route.decision.kept(),
+        warming=submission.envelope.sender.domain if route.warming else None,
+        user_id=submission.user_id,
+        heeds_budgets=route.heeds_budgets,
     )
 
 
@@ -50,11 +54,36 @@ def ending(attempt_id: UUID, route: Route, reply: Reply) -> Ending:
             storable(reply.error.detail),
             latency_ms=reply.latency_ms,
             refused_sender=refused,
+            reports=_reports(route, reply.error),
         )
     if reply.sent is None:
         return Ending(attempt_id, Outcome.NOT_SENT, NOT_ATTEMPTED, "the worker's lease had passed")
     message_id = storable(reply.sent.provider_message_id)
-    return Ending(attempt_id, Outcome.ACCEPTED, provider_message_id=message_id, latency_ms=reply.latency_ms)
+    return Ending(
+        attempt_id,
+        Outcome.ACCEPTED,
+        provider_message_id=message_id,
+        latency_ms=reply.latency_ms,
+        events=tuple([(route.candidate.provider_id, event) for event in reply.sent.events]),
+    )
+
+
+def _reports(route: Route, error: ProviderError) -> tuple[Report, ...]:
+    """Whom the provider lists is on the user's list too, as far as the email's kind: it did not say for what."""
+    if not isinstance(error, RecipientSuppressed):
+        return ()
+    submission, source = route.parcel.submission, f"refused by {route.candidate.provider_id}"
+    return tuple(
+        Report(
+            submission.id,
+            normalized(r.address.email),
+            Cause.PROVIDER,
+            Reach.ITS_KIND,
+            source,
+            storable(error.detail),
+        )
+        for r in submission.envelope.recipients
+    )
 
 
 def storable(text: str | None) -> str | None:

@@ -5,15 +5,13 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from uuid import UUID
 
 import numpy as np
 
 from db.repositories.learning import TypeRow
 from domain.message import OnUnknown
-from routing.acceptance import Ends
-from routing.allocation import Tariff, Unsolved
 from routing.forecasting import horizon
 from routing.kinds import Roster
 from routing.learner import Learner
@@ -23,14 +21,16 @@ from routing.pacing import Pace
 from routing.planner import Prices, Supply, plan
 from routing.pricing import PriceList, flat
 from routing.signs import End
-from routing.snapshot import ProviderSnapshot, Snapshot, Worths
-from routing.worths import Preference, worth_of
+from routing.snapshot import ProviderSnapshot, Snapshot
+from routing.supplies import DAY, cuts, supply
+from routing.worths import worths_of
+from workers.promises import Promises
 
 FIRST_STRIDE, STRIDE_WEIGHT, SLACK = 0.02, 0.2, 3.0
 NEXT_MISSED = 0.25  # of the patience, until the next attempt of a silent window counts as missed
 LEAST_TRAFFIC = 1e-4  # emails per second, below which nothing is planned
 FORGOTTEN = 120.0  # seconds after which an attempt without an end is no longer waited for
-DAY, HOUR = 86_400.0, 3600.0
+HOUR = 3600.0
 
 
 @dataclass(slots=True)
@@ -57,14 +57,17 @@ class Mind:
     windows: list[_Window] = field(default_factory=list)
     strides: dict[UUID, float] = field(default_factory=dict)  # seconds per email of a window, of late
     doings: dict[int, tuple[_Window, int]] = field(default_factory=dict)  # an attempt's window and kind
+    promises: Promises = field(default_factory=Promises)
 
     def shape(self) -> tuple[object, ...]:
         """What a change of asks for a new mind; quotas and volumes do not."""
-        providers = tuple((p.id, p.owner, p.active, p.fault, p.base_cost) for p in self.roster.providers)
+        providers = tuple((p.id, p.owner, p.active, p.fault, p.price) for p in self.roster.providers)
         return providers, self.roster.worths, self.roster.rules, self.lists
 
     def adopt(self, other: Mind) -> None:
         """Go on with what another mind knows of the providers that are still there."""
+        self.promises.adopt(other.promises)
+        self.learner.adopt_traffic(other.learner, self.roster.as_in(other.roster))
         for p, k in self.roster.number.items():
             if p in other.roster.number:
                 self.learner.adopt(k, other.learner, other.roster.number[p])
@@ -79,6 +82,7 @@ class Mind:
                 for attempt, end, seconds in ends:
                     self._ended(provider, attempt, end, seconds, at)
             case Heard(provider, at, attempt, group, delivered, accepted_at):
+                self.promises.told(attempt, delivered)
                 k = self.roster.number.get(provider)
                 if k is not None and group < len(GROUPS):
                     self.learner.event(attempt, k, group, delivered, accepted_at, at)
@@ -121,6 +125,9 @@ class Mind:
         else:
             pace.answered(at)
         self.learner.ended(attempt, k, kind, end, seconds, at)
+        if end is End.ACCEPTED:
+            chance = self.learner.chance(k, kind % len(GROUPS))
+            self.promises.accepted(attempt, self.roster.type_of(kind), chance)
 
     def watch(self, now: float) -> None:
         """Count as a provisional failure what should have ended. A window has as long as one of its
@@ -163,7 +170,7 @@ class Mind:
             {p.id: s for p, s in zip(self.roster.providers, outlook.standings, strict=True)},
             {p: pace.rate for p, pace in self.paces.items() if pace.rate != math.inf},
             {p: self.price(p) for p in self.lists},
-            self.roster.worths,
+            self.promises.priced(self.roster.worths),
         )
 
     def price(self, provider: UUID) -> float:
@@ -171,7 +178,7 @@ class Mind:
         return self.lists[provider].price_at(self.volumes.get(provider, 0.0))
 
     def plan(self, now: float, by_hour: Sequence[tuple[float, float]]) -> None:
-        """Price what is scarce over the day ahead. Without traffic or a solution nothing is."""
+        """Price what is scarce over the day ahead; without traffic nothing is. Raises Unsolved: the old prices stay."""
         self.learner.priced([self._price(p) for p in self.roster.providers], self._scarcity(now, by_hour))
 
     def _scarcity(self, now: float, by_hour: Sequence[tuple[float, float]]) -> Prices:
@@ -181,27 +188,24 @@ class Mind:
         if traffic.sum() < LEAST_TRAFFIC or not roster.providers:
             return nothing
         ahead = np.array(forecast(by_hour, now, float(traffic.sum())))
-        emails, seconds = horizon(ahead, HOUR, now % HOUR, now % HOUR + DAY)
+        begin = now % HOUR
+        days = [begin + cut for cut in cuts(roster.providers, now)]
+        emails, seconds = horizon(ahead, HOUR, begin, begin + DAY, cuts=days)
         shares = traffic / traffic.sum()
         busy = np.flatnonzero(shares > 0)
-        supplies = [self._supply(p, *learner.belief(k, now)) for k, p in enumerate(roster.providers)]
+        supplies = [self.supply_of(p, now, seconds.tolist()) for p in roster.providers]
         demands = [roster.demands[int(i)] for i in busy]
-        try:
-            return plan(demands, emails[:, None] * shares[busy], seconds, supplies, OnUnknown.HOLD)
-        except Unsolved:
-            return nothing
+        return plan(demands, emails[:, None] * shares[busy], seconds, supplies, OnUnknown.HOLD)
+
+    def supply_of(self, p: ProviderSnapshot, now: float, seconds: Sequence[float] = (DAY,)) -> Supply:
+        """What a provider has to offer for the day ahead, in buckets of so many seconds."""
+        taught = self.paces[p.id].rate if p.id in self.paces else math.inf
+        prices = self.lists.get(p.id) or flat(float(p.price) * 1000)
+        belief = self.learner.belief(self.roster.number[p.id], now)
+        return supply(p, prices, self.volumes.get(p.id, 0.0), *belief, now, taught, seconds)
 
     def _price(self, p: ProviderSnapshot) -> float:
-        return self.price(p.id) if p.id in self.lists else float(p.base_cost) * 1000
-
-    def _supply(self, p: ProviderSnapshot, ends: Ends, delivered: tuple[float, ...]) -> Supply:
-        prices = self.lists.get(p.id) or flat(float(p.base_cost) * 1000)
-        volume = self.volumes.get(p.id, 0.0)
-        left = [q for q in (p.quota.today, p.quota.this_month, p.quota.rolling) if q is not None]
-        taught = self.paces[p.id].rate if p.id in self.paces else math.inf
-        rate = min(p.rate_per_second or math.inf, taught, 1e9)
-        tariff = Tariff(prices.segments(volume), max(0.0, min(left)) if left else None)
-        return Supply(ends, delivered, prices.price_at(volume), tariff, rate)
+        return self.price(p.id) if p.id in self.lists else float(p.price) * 1000
 
 
 def forecast(by_hour: Sequence[tuple[float, float]], now: float, lately: float) -> list[float]:
@@ -219,23 +223,18 @@ def forecast(by_hour: Sequence[tuple[float, float]], now: float, lately: float) 
     return ahead
 
 
-def worths_of(
-    types: Sequence[TypeRow], providers: Sequence[ProviderSnapshot], lists: Mapping[UUID, PriceList]
-) -> Worths:
-    """What an email of each type is worth, by the type's policy."""
-    shared = [lists.get(p.id) or flat(float(p.base_cost) * 1000) for p in providers if p.owner is None]
-    return {
-        (t.owner, t.name): worth_of(Preference(t.policy), shared, urgent=t.urgent, waits=not t.marketing)
-        for t in types
-    }
-
-
 def mind_of(
     fleet: Snapshot, types: Sequence[TypeRow], lists: Mapping[UUID, PriceList], volumes: Mapping[UUID, float]
 ) -> Mind:
-    """A fresh mind for what is configured now."""
-    roster = Roster(fleet.providers, worths_of(types, fleet.providers, lists), fleet.rules)
+    """A fresh mind for what is configured now. `lists`: in the providers' own currencies. Of test emails nothing is
+    learned.
+    """
+    fleet = replace(fleet, providers=tuple(p for p in fleet.providers if not p.test))
+    lists = {p.id: lists[p.id].times(float(p.exchange)) for p in fleet.providers if p.id in lists}
+    shared = [lists.get(p.id) or flat(float(p.price) * 1000) for p in fleet.providers if p.owner is None]
+    roster = Roster(fleet.providers, worths_of(types, shared), fleet.rules)
     learner = Learner([0.0] * len(fleet.providers), len(GROUPS), roster.demands, OnUnknown.HOLD)
     mind = Mind(roster, learner, lists, volumes)
+    mind.promises.aim(types, roster.worths)
     mind.plan(0.0, ())
     return mind

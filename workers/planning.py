@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
+from domain.budgets import AtBudget
+from domain.delivery import HomeMove
 from domain.lifecycle import Status
 from domain.message import Submission
 from domain.ports import Clock
+from domain.value import value
 from routing.breaker import CLOSED, Breaker, Sign
 from routing.live import LiveState, Signal, Wish
 from routing.news import NO_VIEW, View
@@ -25,9 +28,10 @@ from routing.policy import (
 )
 from routing.router import Candidate, Decision, decide
 from routing.snapshot import ProviderSnapshot, Snapshot
+from routing.steady import waits_until
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Parcel:
     """An email on its way through one claim."""
 
@@ -36,16 +40,20 @@ class Parcel:
     status: Status
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Route:
-    """A provider for an email, reserved but not yet in the ledger."""
+    """A provider for an email, reserved but not yet in the ledger. `warming`: its sender domain warms up there;
+    `heeds_budgets`: it does not go where one is spent.
+    """
 
     parcel: Parcel
     candidate: Candidate
     decision: Decision
+    warming: bool = False
+    heeds_budgets: bool = True
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Plan:
     """Emails with a provider, and those without one together with what to do instead."""
 
@@ -64,6 +72,10 @@ class Board:
         self._providers = {p.id: self._seen(p, breaker=known[p.id]) for p in snapshot.providers}
         self._snapshot: Snapshot | None = None
         self._settled: dict[Any, Any] = {}
+        self._homes = dict(snapshot.homes)
+        self._budgets, self._at_budget = snapshot.budgets, snapshot.at_budget
+        self.moves: list[HomeMove] = []  # since they were last noted
+        self.stopping: set[UUID] = set()  # budgets that keep emails back, and nobody was told
 
     def _seen(self, provider: ProviderSnapshot, breaker: Breaker) -> ProviderSnapshot:
         standing = self._view.standings.get(provider.id)
@@ -77,8 +89,14 @@ class Board:
             breaker=breaker,
             standing=standing,
             rate_per_second=rate,
-            base_cost=provider.base_cost if price is None else Decimal(str(round(price, 5))) / 1000,
+            base_cost=provider.base_cost
+            if price is None
+            else Decimal(str(round(price, 5))) / 1000 / provider.exchange,
         )
+
+    @property
+    def has_budgets(self) -> bool:
+        return bool(self._budgets)
 
     def snapshot(self) -> Snapshot:
         if self._snapshot is None:
@@ -87,12 +105,18 @@ class Board:
                 self._rules,
                 self._view.worths,
                 self._view.version,
+                self._homes,
+                self._budgets,
+                self._at_budget,
                 self._settled,
             )
         return self._snapshot
 
     def learn(self, signals: Sequence[Signal], now: datetime) -> None:
-        """Fold how calls ended into the breakers. Answers from providers whose breaker is at rest tell nothing."""
+        """Fold how calls ended into the breakers. Answers from providers whose breaker is at rest tell nothing, and
+        test providers have no health.
+        """
+        signals = [s for s in signals if not self._providers[s.provider_id].test]
         if all(s.sign is Sign.ANSWERED and self._providers[s.provider_id].breaker == CLOSED for s in signals):
             return
         self._live.fold(signals, now)
@@ -103,15 +127,33 @@ class Board:
         refused = {**self._providers[provider_id].refused_senders, domain: until}
         self._change(provider_id, refused_senders=refused)
 
-    def give(self, candidate: Candidate, recipients: int, now: datetime) -> bool:
+    def warms(self, candidate: Candidate, submission: Submission) -> bool:
+        """Whether the email's sender domain warms up at the provider."""
+        return submission.envelope.sender.domain in self._providers[candidate.provider_id].warming
+
+    def heeds_budgets(self, submission: Submission) -> bool:
+        known = self.snapshot().at_budget_of(submission.user_id, submission.email_type)
+        return known is not AtBudget.IGNORE
+
+    def give(self, candidate: Candidate, submission: Submission, now: datetime) -> bool:
         """Count an email for a provider, but for its rate. False: its probe has just gone to someone else."""
         provider = self._providers[candidate.provider_id]
         if candidate.probe:
             self._change(provider.id, probe_taken=True)
             if not self._live.take_probe(provider.id, now):
                 return False
-        self._count(provider.id, recipients)
+        self._count(provider.id, submission)
         return True
+
+    def note_stops(self, decision: Decision) -> None:
+        """Remember which spent budgets stood in the way of an email."""
+        spent = (e.budget for e in decision.exclusions if e.budget is not None)
+        self.stopping.update(b.id for b in spent if not b.told)
+
+    def move(self, move: HomeMove) -> None:
+        """What is decided after it keeps to it."""
+        self._homes[move.place] = move.home
+        self.moves.append(move)
 
     def reserve(self, routes: Sequence[Route], now: datetime) -> list[Route]:
         """Take of the providers' rates what these routes need, in one round trip; returns those that got nothing."""
@@ -130,11 +172,18 @@ class Board:
             if grant.granted < len(own):
                 self._change(provider_id, rate_free_at=now + timedelta(seconds=grant.retry_after))
                 for route in own[grant.granted :]:
-                    self._count(provider_id, -route.parcel.submission.recipient_count)
+                    self._count(provider_id, route.parcel.submission, back=True)
                     left.append(route)
         return left
 
-    def _count(self, provider_id: UUID, recipients: int) -> None:
+    def _count(self, provider_id: UUID, submission: Submission, *, back: bool = False) -> None:
+        recipients = -submission.recipient_count if back else submission.recipient_count
+        warming, domain = self._providers[provider_id].warming, submission.envelope.sender.domain
+        if domain in warming:
+            left = replace(warming[domain], left=warming[domain].left - recipients)
+            self._change(provider_id, warming={**warming, domain: left})
+        if self._budgets:
+            self._spend(provider_id, submission, recipients)
         quota = self._providers[provider_id].quota
         if quota.today is None and quota.this_month is None and quota.rolling is None:
             return
@@ -147,6 +196,14 @@ class Board:
                 rolling=None if quota.rolling is None else quota.rolling - recipients,
             ),
         )
+
+    def _spend(self, provider_id: UUID, submission: Submission, recipients: int) -> None:
+        cost = self._providers[provider_id].price * recipients
+        self._budgets = tuple(
+            replace(b, left=b.left - cost) if b.covers(submission.user_id, provider_id) else b
+            for b in self._budgets
+        )
+        self._snapshot = None
 
     def _change(self, provider_id: UUID, **changes: object) -> None:
         self._providers[provider_id] = replace(self._providers[provider_id], **changes)  # type: ignore[arg-type]
@@ -167,10 +224,14 @@ def plan(parcels: Iterable[Parcel], board: Board, now: datetime, patience: Patie
                 others.append((parcel, end))
                 continue
             decision, candidate = _route(parcel, board, now, clock)
+            if board.has_budgets:
+                board.note_stops(decision)
             if candidate is None:
                 others.append((parcel, without_route(parcel.case, decision, now, patience, clock.chance)))
             else:
-                routes.append(Route(parcel, candidate, decision))
+                warming = board.warms(candidate, parcel.submission)
+                heeds = not board.has_budgets or board.heeds_budgets(parcel.submission)
+                routes.append(Route(parcel, candidate, decision, warming, heeds))
         left = board.reserve(routes, now)
         refused = {r.parcel.submission.id for r in left}
         found.update((r.parcel.submission.id, r) for r in routes if r.parcel.submission.id not in refused)
@@ -178,10 +239,26 @@ def plan(parcels: Iterable[Parcel], board: Board, now: datetime, patience: Patie
     return Plan([found[i] for i in order if i in found], others)
 
 
+def patient_until(parcel: Parcel) -> datetime:
+    """How long an email that nobody waits for may wait for a cheaper provider."""
+    begin = max(parcel.case.accepted_at, parcel.submission.send_at or parcel.case.accepted_at)
+    return waits_until(begin, parcel.case.expires_at)
+
+
 def _route(parcel: Parcel, board: Board, now: datetime, clock: Clock) -> tuple[Decision, Candidate | None]:
     """Decide until the first choice can really be had; each refusal excludes that provider with its reason."""
     while True:
-        decision = decide(parcel.submission, board.snapshot(), parcel.case.tried_now(), now, clock.chance)
+        until = patient_until(parcel)
+        decision = decide(
+            parcel.submission,
+            board.snapshot(),
+            parcel.case.tried_now(),
+            now,
+            clock.chance,
+            until if now < until else None,
+        )
         chosen = decision.chosen
-        if chosen is None or board.give(chosen, parcel.submission.recipient_count, now):
+        if chosen is None or board.give(chosen, parcel.submission, now):
+            if decision.move is not None:
+                board.move(decision.move)
             return decision, chosen

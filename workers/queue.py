@@ -17,7 +17,7 @@ DRAIN_TASK = "mailmux.deliver_due_emails"
 EVENTS_TASK = "mailmux.apply_events"
 LIFE_TASK = "mailmux.show_life"
 UPKEEP_QUEUE = "upkeep"
-_GAP = 0.01  # seconds between two rings of one lane
+_GAP = 0.02  # seconds between two rings of one lane: what comes meanwhile goes together
 _EVENTS_GAP = 0.2  # seconds between two rings for events: many are applied for the price of one
 _QUIET = 5.0  # seconds between two log lines about a broker that is away
 

@@ -14,12 +14,10 @@ from typing import Any, Final
 from domain.delivery import Release
 from domain.lifecycle import Event, advance
 from domain.message import Lane
-from domain.recovery import Outlook, RecoveryUnit, Suspect
+from domain.recovery import HELD_BECAUSE, RELEASED_BECAUSE, Outlook, RecoveryUnit, Suspect
 from routing.policy import Patience
 from workers.upkeep import Units, sweep
 
-HELD_BECAUSE: Final = "restored from a backup; it may have been sent since"
-RELEASED_BECAUSE: Final = "sent after a restore, by an operator's decision; it may have been sent before"
 _BATCH: Final = 500
 
 
@@ -40,17 +38,24 @@ class _Nobody:
 def survey(stores: Stores, since: datetime) -> Outlook:
     """Look, and change nothing."""
     with stores() as unit:
-        return unit.recovery.outlook(since, HELD_BECAUSE)
+        return unit.recovery.outlook(since)
 
 
 def hold_suspects(units: Units, stores: Stores, since: datetime, patience: Patience) -> int:
-    """Settle what was open when the backup was made, then hold what was due; returns how many emails are held by it."""
+    """Settle what was open when the backup was made, then hold what was due or in doubt; returns how many emails.
+
+    Raises WorkersAlive, having held some of them, where a worker comes to life meanwhile.
+    """
     sweep(units, _Nobody(), patience)
+    with stores() as unit:
+        unit.recovery.note(since)
+        unit.commit()
     count = 0
     while True:
         with stores() as unit:
             found = unit.recovery.suspects(since, _BATCH)
-            unit.recovery.put([_hold(suspect, patience) for suspect in found])
+            unit.recovery.put([hold(suspect, patience) for suspect in found])
+            unit.recovery.never_resend([suspect.job_id for suspect in found])
             unit.commit()
         if not found:
             return count
@@ -62,7 +67,7 @@ def release_held(stores: Stores) -> int:
     count = 0
     while True:
         with stores() as unit:
-            found = unit.recovery.held(HELD_BECAUSE, _BATCH)
+            found = unit.recovery.held(_BATCH)
             unit.recovery.put([_release(suspect) for suspect in found])
             unit.commit()
         if not found:
@@ -70,7 +75,7 @@ def release_held(stores: Stores) -> int:
         count += len(found)
 
 
-def _hold(suspect: Suspect, patience: Patience) -> Release:
+def hold(suspect: Suspect, patience: Patience) -> Release:
     status = advance(suspect.status, Event.LOST_SIGHT)
     return Release(suspect.job_id, patience.unknown_ttl, suspect.round, True, status, HELD_BECAUSE)
 

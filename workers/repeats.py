@@ -52,8 +52,8 @@ def repeat_calls(
 
 def _completed(emails: Mapping[UUID, LoadedEmail], files: Reader, log: Log) -> Mapping[UUID, LoadedEmail]:
     """The emails with their files. Without one whose files cannot be read no call is the same as it was."""
-    found = dict(emails)
-    for job, email in emails.items():
+    found = {job: email for job, email in emails.items() if not email.bodiless}
+    for job, email in list(found.items()):
         if email.files:
             try:
                 found[job] = replace(email, submission=files.complete(email))

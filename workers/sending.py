@@ -3,27 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import Executor
+from concurrent.futures import Executor, Future
 from contextlib import closing
-from dataclasses import dataclass
+from itertools import chain
+from typing import Any, TypeVar
 from uuid import UUID
 
 from domain.attempt import SendResult
 from domain.delivery import CallLine
 from domain.errors import OutcomeUnknown, ProviderError, ProviderUnavailable, Rejected, Unsupported
 from domain.message import Lane
-from domain.ports import Call, CallProvider, Clock, Letter, Log, Provider, SeriesProvider
+from domain.ports import Call, CallProvider, Clock, GroupProvider, Letter, Log, Provider, SeriesProvider
+from domain.value import value
 
-_SERIES = 0.02  # seconds that a series may take; a slower provider gets more of them side by side
+# Seconds that a series may take; a slower provider gets more of them side by side. Much less, and a busy machine would
+# be taken for a slow provider, and slowed further by the threads.
+_SERIES = 0.05
 _STUCK = 0.5  # seconds for one email, after which those behind it do not wait any longer
-_FIRST_GUESS = 0.01  # seconds per email at a provider that we know nothing of
+_FIRST_GUESS = 0.02  # seconds per email at a provider that we know nothing of
 _LEAST = 1e-6  # seconds per email; a clock may not have moved on
 _WEIGHT = 0.3  # of the newest series in the estimate
 # Emails in one call, by lane: an answer that is lost leaves no more than these in doubt.
 _MOST = {Lane.TRANSACTIONAL: 1, Lane.BULK: 50}
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Outgoing:
     """An email with the provider that is to carry it; its attempt is in the ledger."""
 
@@ -32,7 +36,7 @@ class Outgoing:
     letter: Letter
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Packed:
     """A call with the provider that it goes to. It is made only where `line` is written down."""
 
@@ -41,7 +45,7 @@ class Packed:
     line: CallLine
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Reply:
     """How a call ended. Neither `sent` nor `error`: it was not made."""
 
@@ -51,6 +55,11 @@ class Reply:
 
 
 _NOT_MADE = Reply()
+T = TypeVar("T")
+# Sends some emails of a window, by their places, and writes down the replies; returns what is still to be waited for.
+_Way = Callable[
+    [Sequence[Outgoing], Sequence[int], list[Reply | None], Callable[[], bool]], Sequence[Future[None]]
+]
 
 
 class Sender:
@@ -97,7 +106,7 @@ class Sender:
             self._send_alone(window, range(len(window)), replies, go_on)
             return [reply or _NOT_MADE for reply in replies]
         places = {email.letter.attempt_id: place for place, email in enumerate(window)}
-        begun = [(packed, self._pool.submit(self._make, packed, go_on)) for packed in calls]
+        begun = [(packed, self._aside(self._make, packed, go_on)) for packed in calls]
         called = {places[attempt] for packed in calls for attempt in packed.call.attempts}
         self._send_alone(window, [p for p in range(len(window)) if p not in called], replies, go_on)
         for packed, future in begun:
@@ -146,30 +155,95 @@ class Sender:
     ) -> None:
         waiting = list(places)
         while waiting:
-            series = self._share_out(window, waiting)
-            if len(series) == 1:
-                done = [self._carry(window, series[0], go_on)]
-            else:
-                futures = [self._pool.submit(self._carry, window, those, go_on) for those in series]
-                done = [future.result() for future in futures]
-            for those, ended in zip(series, done, strict=True):
-                for place, reply in zip(those, ended, strict=False):
-                    replies[place] = reply
+            ways = self._share_out(window, waiting)
+            begun = [self._aside(way, window, those, replies, go_on) for way, those in ways[:-1]]
+            way, those = ways[-1]
+            apart = [*way(window, those, replies, go_on), *chain.from_iterable(job.result() for job in begun)]
+            for email in apart:
+                email.result()
             waiting = [place for place in waiting if replies[place] is None]
 
-    def _share_out(self, window: Sequence[Outgoing], waiting: Sequence[int]) -> list[list[int]]:
-        """Group emails into series: as many at a time as a provider answers within `_SERIES`, equal in length."""
+    def _share_out(self, window: Sequence[Outgoing], waiting: Sequence[int]) -> list[tuple[_Way, list[int]]]:
+        """Part emails by how they go: together where a provider takes them so, else in series, as many at a time as a
+        provider answers within `_SERIES`, equal in length.
+        """
         by_provider: dict[UUID, list[int]] = {}
         for place in waiting:
             by_provider.setdefault(window[place].provider_id, []).append(place)
-        series: list[list[int]] = []
+        ways: list[tuple[_Way, list[int]]] = []
         for provider_id, places in by_provider.items():
-            count = len(places)
-            if isinstance(self._find(provider_id), SeriesProvider):
+            count, adapter = len(places), self._find(provider_id)
+            if count > 1 and isinstance(adapter, GroupProvider):
+                ways.append((self._together, places))
+                continue
+            if isinstance(adapter, SeriesProvider):
                 longest = max(1, int(_SERIES / self._pace.get(provider_id, _FIRST_GUESS)))
                 count = -(-len(places) // longest)
-            series += [places[start::count] for start in range(count)]
-        return series
+            ways += [(self._in_series, places[start::count]) for start in range(count)]
+        return ways
+
+    def _together(
+        self,
+        window: Sequence[Outgoing],
+        places: Sequence[int],
+        replies: list[Reply | None],
+        go_on: Callable[[], bool],
+    ) -> list[Future[None]]:
+        """Send emails at the same time. Returns those that go by themselves, aside, which are to be waited for.
+
+        An email that the adapter says nothing of was not sent only where it comes after a no to `go_on()`; that no
+        may be said now does not mean that it was said before that email.
+        """
+        emails = [window[place] for place in places]
+        adapter = self._find(emails[0].provider_id)
+        apart: list[Future[None]] = []
+        late: list[int] = []  # as the threads take nothing any more; not in the midst of the others' answers
+        answers: list[bool] = []
+
+        def may_go() -> bool:
+            answers.append(go_on())
+            return answers[-1]
+
+        def by_itself(place: int) -> None:
+            replies[place] = self._call(adapter, window[place]) if go_on() else _NOT_MADE
+
+        if not isinstance(adapter, GroupProvider):  # it was replaced, or taken away, a moment ago
+            for place in places:
+                by_itself(place)
+            return apart
+        begun = set[int]()
+        surprise: Exception = RuntimeError("the group ended without a result for each email")
+        try:
+            for number, result, seconds in adapter.send_group([e.letter for e in emails], may_go):
+                place = places[number]
+                begun.add(place)
+                if result is not None:
+                    replies[place] = _reply(result, seconds * 1000)
+                    continue
+                try:
+                    apart.append(self._pool.submit(by_itself, place))
+                except RuntimeError:
+                    late.append(place)
+        except Exception as broken:  # noqa: BLE001  # an adapter's fault must never lose an email
+            surprise = broken
+        for place in late:
+            by_itself(place)
+        allowed = answers.index(False) if False in answers else len(places)
+        for number, place in enumerate(places):
+            if place not in begun:
+                replies[place] = _NOT_MADE if number >= allowed else self._broken(window[place], surprise)
+        return apart
+
+    def _in_series(
+        self,
+        window: Sequence[Outgoing],
+        places: Sequence[int],
+        replies: list[Reply | None],
+        go_on: Callable[[], bool],
+    ) -> list[Future[None]]:
+        for place, reply in zip(places, self._carry(window, places, go_on), strict=False):
+            replies[place] = reply
+        return []
 
     def _carry(
         self, window: Sequence[Outgoing], places: Sequence[int], go_on: Callable[[], bool]
@@ -222,6 +296,15 @@ class Sender:
         else:
             if not enough:
                 replies.append(_NOT_MADE)
+
+    def _aside(self, work: Callable[..., T], *arguments: Any) -> Future[T]:
+        """By another thread; by this one, at once, where the threads take nothing any more."""
+        try:
+            return self._pool.submit(work, *arguments)
+        except RuntimeError:
+            done: Future[T] = Future()
+            done.set_result(work(*arguments))
+            return done
 
     def _find(self, provider_id: UUID) -> Provider | None:
         """The adapter; None where the provider was taken away since the decision."""

@@ -15,8 +15,10 @@ from domain.ports import DeliveryQueue
 from domain.sender_domains import Resolver
 from domain.upkeep import Duty, Rota
 from routing.policy import Patience
-from workers import campaigns, domains, inbound, repeats, reports, upkeep
-from workers.delivery import Dispatcher, drain
+from workers import campaigns, domains, erasing, inbound, lookups, repeats, reports, stats, upkeep
+from workers.counting import Count
+from workers.delivery import drain
+from workers.dispatcher import Dispatcher
 from workers.queue import DRAIN_TASK, EVENTS_TASK, LIFE_TASK, duty_task
 from workers.run import Heart
 from workers.upkeep import Units
@@ -24,7 +26,7 @@ from workers.upkeep import Units
 log = structlog.get_logger(__name__)
 
 
-class HouseUnit(campaigns.Unit, domains.Unit, Protocol):
+class HouseUnit(campaigns.Unit, domains.Unit, erasing.Unit, lookups.Unit, Protocol):
     """A transaction with what is not delivery's."""
 
 
@@ -50,6 +52,9 @@ class WorkerDeps(Protocol):
 
     @property
     def patience(self) -> Patience: ...
+
+    @property
+    def count(self) -> Count: ...
 
     @property
     def resolver(self) -> Resolver: ...
@@ -102,7 +107,12 @@ def register_tasks(app: Celery, deps: LazyDeps) -> None:
 def apply_and_wake(deps: WorkerDeps) -> None:
     """Apply the events that are due, and see that the rest is looked at when it is."""
     due_in = inbound.apply_events(
-        deps.units, deps.queue, deps.dispatcher.clock, log, newsroom=deps.dispatcher.newsroom
+        deps.units,
+        deps.queue,
+        deps.dispatcher.clock,
+        log,
+        newsroom=deps.dispatcher.newsroom,
+        count=lambda account, event: deps.count.add("events", str(account), event),
     )
     if due_in is not None:
         deps.heart.wake_events(due_in)
@@ -116,6 +126,16 @@ def repeat_when_due(deps: WorkerDeps) -> None:
         repeats.repeat_calls(
             deps.units, dispatcher.sender.adapter, deps.queue, log, dispatcher.stopping, dispatcher.files
         )
+
+
+def look_up_when_due(deps: WorkerDeps) -> None:
+    """Ask providers for emails in doubt."""
+    if upkeep.perform(Duty.LOOK_UP, deps.rota, deps.units):
+        dispatcher = deps.dispatcher
+        lookups.look_up(
+            deps.house, dispatcher.fleet, dispatcher.sender.adapter, deps.queue, dispatcher.clock, log,
+            dispatcher.stopping,
+        )  # fmt: skip
 
 
 def read_when_due(deps: WorkerDeps) -> None:
@@ -149,13 +169,28 @@ def check_domains_when_due(deps: WorkerDeps) -> None:
         )
 
 
+def add_up_when_due(deps: WorkerDeps) -> None:
+    """Bring the statistics up to now."""
+    if upkeep.perform(Duty.ADD_UP_STATS, deps.rota, deps.units):
+        stats.add_up(deps.units, deps.dispatcher.clock, deps.dispatcher.stopping)
+
+
+def erase_when_due(deps: WorkerDeps) -> None:
+    """Take away what is to be erased, for a while; the rest when it is due again."""
+    if upkeep.perform(Duty.ERASE, deps.rota, deps.units):
+        erasing.erase(deps.house, deps.dispatcher.clock, log, deps.dispatcher.stopping)
+
+
 # What opens sockets, or transactions of its own.
 _ALONE: Mapping[Duty, Callable[[WorkerDeps], None]] = {
     Duty.REPEAT_CALLS: repeat_when_due,
+    Duty.LOOK_UP: look_up_when_due,
     Duty.READ_REPORTS: read_when_due,
     Duty.WATCH_CAMPAIGNS: watch_when_due,
     Duty.CHECK_DOMAINS: check_domains_when_due,
     Duty.COLLECT_FILES: collect_when_due,
+    Duty.ADD_UP_STATS: add_up_when_due,
+    Duty.ERASE: erase_when_due,
 }
 
 

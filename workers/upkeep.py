@@ -94,10 +94,14 @@ _WORK: Mapping[Duty, Callable[[WorkerUnit, Rota], bool]] = {
     Duty.PURGE: _purge,
     # What follows opens sockets, and so no transaction (workers.tasks).
     Duty.REPEAT_CALLS: lambda *_: True,
+    Duty.LOOK_UP: lambda *_: True,
     Duty.READ_REPORTS: lambda *_: True,
     Duty.COLLECT_FILES: lambda *_: True,
     Duty.CHECK_DOMAINS: lambda *_: True,
-    Duty.WATCH_CAMPAIGNS: lambda *_: True,  # in transactions of its own
+    Duty.ADD_UP_STATS: lambda *_: True,
+    # In transactions of their own.
+    Duty.WATCH_CAMPAIGNS: lambda *_: True,
+    Duty.ERASE: lambda *_: True,
 }
 
 

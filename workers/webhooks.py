@@ -23,7 +23,7 @@ from domain.webhooks import Endpoint, Telling, Told, next_wait, sign
 
 POLL = 0.25  # seconds between looks for what is due
 PATIENCE = 3 * 86_400.0  # seconds without a single success, after which an endpoint is disabled
-_SERIES = 20  # messages
+_SERIES = 100  # messages
 _SERIES_SECONDS = 30.0  # after which the rest of a series is put back
 _LEASE = 120.0  # seconds: a series and one more timeout, with room
 _LONGEST_REST = 60.0  # seconds

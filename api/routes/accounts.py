@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import secrets
 
-from argon2 import PasswordHasher
 from flask import Response
 from flask_openapi3.blueprint import APIBlueprint
 from flask_openapi3.models.tag import Tag
@@ -31,7 +30,8 @@ from api.schemas.accounts import (
     UserPath,
 )
 from api.schemas.providers import PageQuery
-from db.repositories.accounts import LastOperator, UserKnown
+from api.testing import test_account_of
+from db.repositories.accounts import LastOperator, UserKnown, limits_of
 
 blueprint = APIBlueprint("accounts", __name__, url_prefix="/v1", abp_tags=[Tag(name="keys and users")])
 KEYS_READ, KEYS_WRITE, USERS = "keys:read", "keys:write", "users:write"
@@ -43,19 +43,35 @@ _KEY, _USER = "/keys/<uuid:key_id>", "/users/<uuid:user_id>"
 def create_key(body: KeyCreate) -> Response:
     """It is shown once: only its hash is kept. It may do no more than the key that makes it."""
     deps, asker = dependencies(), caller()
-    beyond = sorted(set(body.scopes) - asker.scopes)
-    if beyond:
-        raise invalid(
-            [FieldError("pointer", "/scopes", "beyond", f"your key lacks {', '.join(beyond)} itself")]
+    limits = body.limits().under(asker.limits)
+    errors = [
+        FieldError("pointer", f"/{name}", "beyond", "your key is limited to less itself")
+        for name in limits.beyond(asker.limits)
+    ]
+    if beyond := sorted(set(body.scopes) - asker.scopes):
+        errors.append(
+            FieldError("pointer", "/scopes", "beyond", f"your key lacks {', '.join(beyond)} itself")
         )
-    made, key_id = keys.mint(), deps.ids()
+    test = asker.is_test if body.test is None else body.test
+    if asker.is_test and not test:
+        errors.append(FieldError("pointer", "/test", "beyond", "a test key makes test keys only"))
+    if live_only := sorted(set(body.scopes) - set(keys.TEST_SCOPES)) if test else []:
+        errors.append(
+            FieldError("pointer", "/scopes", "live_only", f"no test key has {', '.join(live_only)}")
+        )
+    if errors:
+        raise invalid(errors)
+    made, key_id = keys.mint(keys.TEST if test else keys.KEY), deps.ids()
     scopes = [scope for scope in keys.SCOPES if scope in body.scopes]
     with deps.units() as unit:
         if body.expires_at is not None and not unit.accounts.is_ahead(body.expires_at):
             raise invalid(
                 [FieldError("pointer", "/expires_at", "in_the_past", "expires_at lies in the past")]
             )
-        unit.accounts.add_key(key_id, asker.user_id, made.public_id, made.hash, scopes, name=body.name)
+        owner = asker.user_id
+        if test and not asker.is_test:
+            owner = test_account_of(unit.accounts, asker.user_id, deps.sealer, deps.ids)
+        unit.accounts.add_key(key_id, owner, made.public_id, made.hash, scopes, name=body.name, limits=limits)
         if body.expires_at is not None:
             unit.accounts.end_key(key_id, body.expires_at)
         row = unit.accounts.own_key(asker.user_id, key_id)
@@ -66,7 +82,7 @@ def create_key(body: KeyCreate) -> Response:
 @blueprint.get("/keys", summary="List API keys", responses={200: KeyPage, **problems(422)})
 @scoped(KEYS_READ)
 def list_keys(query: PageQuery) -> Response:
-    """The caller's, newest first, those that have ended included."""
+    """The caller's, test keys among them, newest first, those that have ended included. A test key sees test keys."""
     before = read_cursor(query.cursor)
     with dependencies().units() as unit:
         rows = unit.accounts.own_keys(caller().user_id, before, query.limit + 1)
@@ -104,17 +120,24 @@ def revoke_key(path: KeyPath) -> Response:
 def rotate_key(path: KeyPath, body: KeyRotate) -> Response:
     """A new key with the same name and scopes; the former one stands for a while beside it."""
     deps, asker = dependencies(), caller()
-    made, key_id = keys.mint(), deps.ids()
     with deps.units() as unit:
         row = unit.accounts.own_key(asker.user_id, path.key_id, lock=True)
         if row is None:
             raise not_found()
+        made, key_id = keys.mint(keys.TEST if row["test"] else keys.KEY), deps.ids()
         if row["revoked_at"] is not None or row["ended"]:
             raise Problem(409, "The key has ended: make a new one")
-        if not set(row["scopes"]) <= asker.scopes:
+        limits = limits_of(row)
+        if not set(row["scopes"]) <= asker.scopes or any(limits.beyond(asker.limits)):
             raise Problem(403, "The key may do more than yours")
         unit.accounts.add_key(
-            key_id, asker.user_id, made.public_id, made.hash, row["scopes"], name=row["name"]
+            key_id,
+            row["user_id"],
+            made.public_id,
+            made.hash,
+            row["scopes"],
+            name=row["name"],
+            limits=limits,
         )
         if body.overlap_hours:
             unit.accounts.end_key_in(path.key_id, body.overlap_hours)
@@ -128,18 +151,26 @@ def rotate_key(path: KeyPath, body: KeyRotate) -> Response:
 @blueprint.post("/users", summary="Add a user", responses={201: UserMade, **problems(409, 413, 415, 422)})
 @scoped(USERS)
 def create_user(body: UserCreate) -> Response:
-    """Operators only. Comes with a first key."""
+    """Operators only. Comes with a first key, which is limited as the one that asks."""
     _operators_only(caller())
     deps = dependencies()
     user_id, made = deps.ids(), keys.mint()
-    nobody_knows = PasswordHasher().hash(secrets.token_urlsafe(32))
+    nobody_knows = deps.passwords.hash(secrets.token_urlsafe(32))
     with deps.units() as unit:
         try:
             unit.accounts.add_user(user_id, body.email, nobody_knows, body.role)
         except UserKnown as known:
             raise Problem(409, "There is a user with this address") from known
-        scopes = [s for s in keys.SCOPES if body.role == "operator" or s != USERS]
-        unit.accounts.add_key(deps.ids(), user_id, made.public_id, made.hash, scopes, name="first key")
+        scopes = keys.scopes_of(body.role)
+        unit.accounts.add_key(
+            deps.ids(),
+            user_id,
+            made.public_id,
+            made.hash,
+            scopes,
+            name="first key",
+            limits=caller().limits,
+        )
         row = unit.accounts.user(user_id)
         unit.commit()
     return answer(

@@ -185,6 +185,8 @@ def upload(path: UploadPath, query: LinkQuery) -> Response:
         raise not_found()
     if row["expired"]:
         raise Problem(403, "The link has expired", type="bad-link")
+    if row["attachment_id"] is not None:
+        raise Problem(409, "The upload is complete, and takes no other bytes")
     request.max_content_length = row["size"] + 1
     raw = request.get_data(cache=False)
     if len(raw) != row["size"]:
@@ -205,31 +207,44 @@ upload.request_body = _BYTES
 )
 @scoped(SEND)
 def complete(path: UploadPath) -> Response:
-    """Looks at what was uploaded, and keeps it. 409 where nothing was yet."""
-    deps = dependencies()
-    with deps.units() as unit:
-        row = unit.attachments.upload(path.upload_id, caller().user_id)
-    if row is None:
-        raise not_found()
-    key = upload_key(path.upload_id)
-    size = deps.store.size(key)
-    if size is None:
-        raise Problem(409, "Nothing was uploaded yet: PUT the bytes to upload_url first")
-    if size != row["size"]:
-        raise invalid(
-            [FieldError("pointer", "", "size", f"{size} bytes were uploaded, {row['size']} were announced")]
-        )
-    raw = deps.store.read(key)
+    """Looks at what was uploaded, and keeps it. 409 where nothing was yet. For a day it may be repeated."""
+    deps, key = dependencies(), upload_key(path.upload_id)
+    row = _announced(path.upload_id)
+    if row["attachment_id"] is not None:
+        return _completed(row["attachment_id"])
+    try:
+        size = deps.store.size(key)
+        if size not in (None, row["size"]):
+            told = f"{size} bytes were uploaded, {row['size']} were announced"
+            raise invalid([FieldError("pointer", "", "size", told)])
+        raw = deps.store.read(key)
+    except FileMissing:
+        row = _announced(path.upload_id)
+        if row["attachment_id"] is not None:  # by another request, meanwhile
+            return _completed(row["attachment_id"])
+        raise Problem(409, "Nothing was uploaded yet: PUT the bytes to upload_url first") from None
     if row["hash"] is not None and hashlib.sha256(raw).digest() != bytes(row["hash"]):
         raise invalid([FieldError("pointer", "", "sha256", "what was uploaded has another SHA-256")])
     new = NewFile(row["filename"], row["content_type"], raw)
     _demand_fit(new, "")
     (kept,) = file_away(deps, caller().user_id, [new])
     with deps.units() as unit:
-        unit.attachments.close_upload(path.upload_id)
+        file_id = unit.attachments.complete_upload(path.upload_id, kept.id)
         unit.commit()
     deps.store.delete(key)
-    return answer(_shown(kept.id), 201, {"Location": f"/v1/attachments/{kept.id}"})
+    return _completed(file_id)
+
+
+def _announced(upload_id: UUID) -> RowMapping:
+    with dependencies().units() as unit:
+        row = unit.attachments.upload(upload_id, caller().user_id)
+    if row is None:
+        raise not_found()
+    return row
+
+
+def _completed(attachment_id: UUID) -> Response:
+    return answer(_shown(attachment_id), 201, {"Location": f"/v1/attachments/{attachment_id}"})
 
 
 def _from_form(files: Mapping[str, FileStorage], form: Mapping[str, str]) -> NewFile:
@@ -246,7 +261,11 @@ def _from_form(files: Mapping[str, FileStorage], form: Mapping[str, str]) -> New
     ]
     # A browser may send the path on its user's machine: the name is its last part.
     name = form.get("filename") or safe_name(file.filename or "" if file else "", otherwise="")
-    errors += _errors(FileName, name, "/filename" if "filename" in form else "/file")
+    if not name and file is not None and "filename" not in form:
+        detail = "the file's own name cannot be used: give one as filename"
+        errors.append(FieldError("pointer", "/file", "file_name", detail))
+    else:
+        errors += _errors(FileName, name, "/filename" if "filename" in form else "/file")
     kind = form.get("content_type") or None
     if kind is not None:
         errors += _errors(MediaType, kind, "/content_type")

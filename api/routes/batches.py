@@ -18,6 +18,7 @@ from api.requests import answer, dependencies, scoped
 from api.schemas.posting import SendHeaders
 from api.sending import hand_over, once, replayed
 from api.templating import fill
+from api.tracking import trackable
 from domain.intake import Draft, Objection, Once, Receipt
 
 blueprint = APIBlueprint("batches", __name__, url_prefix="/v1/emails/batch", abp_tags=[Tag(name="emails")])
@@ -40,7 +41,7 @@ def create(header: SendHeaders, body: BatchCreate) -> Response:
     """
     reading = batches.read(body, dependencies().limits)
     wrong: Wrong = dict(reading.errors)
-    drafts = attach(fill(reading.drafts))
+    drafts = attach(trackable(fill(reading.drafts)))
     asked = once(CREATE, header)
     if body.mode == "strict":
         receipt = _all_or_none(body, drafts, wrong, asked)
@@ -71,7 +72,7 @@ def _those_that_are_right(
 
 def _objections(drafts: Sequence[Draft]) -> list[Objection]:
     with dependencies().units() as unit:
-        return intake.review(unit, caller().sender, drafts, dependencies().gathering.public_url)
+        return intake.review(unit, caller().sender, drafts, dependencies().gathering.rules)
 
 
 def _results(body: BatchCreate, receipt: Receipt, wrong: Mapping[int, list[FieldError]]) -> BatchAccepted:

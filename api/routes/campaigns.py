@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -15,6 +14,7 @@ from api.auth import caller
 from api.documents import problems
 from api.errors import FieldError, Problem, invalid, not_found
 from api.paging import page, read_cursor
+from api.parts import ROWS, in_parts, wake
 from api.requests import answer, dependencies, empty, scoped
 from api.schemas.campaigns import (
     CampaignChange,
@@ -39,8 +39,6 @@ from domain.campaigns import Progress
 blueprint = APIBlueprint("campaigns", __name__, url_prefix="/v1", abp_tags=[Tag(name="campaigns")])
 READ, WRITE = "campaigns:read", "campaigns:write"
 _ONE = "/campaigns/<uuid:campaign_id>"
-_ROWS = 5000  # emails in a transaction
-_NIL = UUID(int=0)
 
 
 @blueprint.post(
@@ -82,19 +80,23 @@ def get(path: CampaignPath) -> Response:
 )
 @scoped(WRITE)
 def change(path: CampaignPath, body: CampaignChange) -> Response:
-    """What is left out stays."""
-    asker = caller()
+    """What is left out stays. Another pace gives what waits other places."""
+    asker, campaign = caller(), path.campaign_id
     with dependencies().units() as unit:
         row = unit.campaigns.lock(asker.user_id, path.campaign_id)
         if row is None:
             raise not_found()
         said = {name: row[name] for name in CampaignChange.model_fields}
-        unit.campaigns.write(
-            path.campaign_id, asker.user_id, Plan(**said | body.model_dump(exclude_unset=True))
-        )
-        shown = _shown(unit, unit.campaigns.get(asker.user_id, path.campaign_id))
+        plan = Plan(**said | body.model_dump(exclude_unset=True))
+        unit.campaigns.write(campaign, asker.user_id, plan)
+        other_pace = row["status"] == "active" and row["per_minute"] != plan.per_minute
+        if other_pace:
+            unit.campaigns.rebegin(campaign)
         unit.commit()
-    return answer(shown)
+    if other_pace:
+        in_parts(lambda unit, after: unit.campaigns.wake_campaign(campaign, after, ROWS))
+    with dependencies().units() as unit:
+        return answer(_shown(unit, unit.campaigns.get(asker.user_id, campaign)))
 
 
 @blueprint.post(
@@ -116,16 +118,17 @@ def pause(path: CampaignPath) -> Response:
 )
 @scoped(WRITE)
 def resume(path: CampaignPath) -> Response:
-    """What waits is due again, at the campaign's pace."""
+    """What waits is due again, at the campaign's pace. One that is active goes on as it does."""
     deps = dependencies()
     with deps.units() as unit:
-        row = _turn(unit, path.campaign_id, "active", None)
+        was = _turn(unit, path.campaign_id, "active", None)["status"]
+        if was != "active":
+            unit.campaigns.rebegin(path.campaign_id)
         unit.commit()
-
-    def wake(unit: SqlUnitOfWork, begun: int, after: UUID) -> Sequence[UUID]:
-        return unit.campaigns.wake_campaign(path.campaign_id, row["per_minute"], begun, after, _ROWS)
-
-    return _moved(path, _in_parts(wake))
+    if was == "active":
+        return _moved(path, 0)
+    campaign = path.campaign_id
+    return _moved(path, in_parts(lambda unit, after: unit.campaigns.wake_campaign(campaign, after, ROWS)))
 
 
 @blueprint.post(
@@ -140,8 +143,22 @@ def cancel(path: CampaignPath) -> Response:
         unit.commit()
     query = EmailQuery(campaign_id=path.campaign_id)
     return _moved(
-        path, _in_parts(lambda unit, _, __: unit.emails.cancel_many(asker.user_id, query, _ROWS, deps.ids))
+        path, in_parts(lambda unit, _: unit.emails.cancel_many(asker.user_id, query, ROWS, deps.ids))
     )
+
+
+@blueprint.delete(_ONE, summary="Delete a campaign", responses={204: None, **problems(404, 409)})
+@scoped(WRITE)
+def delete(path: CampaignPath) -> Response:
+    """For good; its emails stay, and their statistics. Refused while some of them wait or are in doubt."""
+    with dependencies().units() as unit:
+        waiting = unit.campaigns.delete(caller().user_id, path.campaign_id)
+        if waiting is None:
+            raise not_found()
+        if waiting:
+            raise Problem(409, f"{waiting} emails of the campaign are not at their end: cancel it first")
+        unit.commit()
+    return empty()
 
 
 @blueprint.get("/halts", summary="List halts", responses={200: HaltList})
@@ -181,10 +198,11 @@ def lift(path: HaltPath) -> Response:
     """What waited is due again."""
     asker = caller()
     with dependencies().units() as unit:
-        if not unit.campaigns.lift(path.halt_id, None if asker.is_operator else asker.user_id):
+        whose = None if asker.is_operator else asker.user_id
+        if not unit.campaigns.lift(path.halt_id, whose):
             raise not_found()
         unit.commit()
-    _in_parts(lambda unit, _, after: unit.campaigns.wake(after, _ROWS))
+    wake(whose)
     return empty()
 
 
@@ -203,19 +221,6 @@ def _turn(unit: SqlUnitOfWork, campaign_id: UUID, status: str, reason: str | Non
     return row
 
 
-def _in_parts(do: Callable[[SqlUnitOfWork, int, UUID], Sequence[UUID]]) -> int:
-    """Change emails some thousand at a time, so that nobody waits for the locks; returns how many they were."""
-    total, last = 0, _NIL
-    while True:
-        with dependencies().units() as unit:
-            done = do(unit, total, last)
-            unit.commit()
-        total += len(done)
-        if len(done) < _ROWS:
-            return total
-        last = done[-1]
-
-
 def _moved(path: CampaignPath, emails: int) -> Response:
     with dependencies().units() as unit:
         row = unit.campaigns.get(caller().user_id, path.campaign_id)
@@ -231,7 +236,9 @@ def _campaign(row: RowMapping | None) -> CampaignOut:
 def _shown(unit: SqlUnitOfWork, row: RowMapping | None) -> CampaignShown:
     shown: dict[str, Any] = _campaign(row).model_dump()
     found = unit.campaigns.progress(shown["id"])
-    progress = Progress(found["statuses"] or {}, found["lately"], found["hard_bounces"], found["spent"])
+    progress = Progress(
+        found["statuses"] or {}, found["lately"], found["span"], found["hard_bounces"], found["spent"]
+    )
     return CampaignShown(
         **shown,
         progress=ProgressOut(
@@ -241,7 +248,7 @@ def _shown(unit: SqlUnitOfWork, row: RowMapping | None) -> CampaignShown:
             statuses=dict(progress.statuses),
             hard_bounces=progress.hard_bounces,
             spent=progress.spent,
-            per_minute_lately=progress.lately / 5,
+            per_minute_lately=progress.rate * 60,
             seconds_left=progress.seconds_left(shown["per_minute"]),
         ),
     )

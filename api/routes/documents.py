@@ -12,6 +12,7 @@ from api.documents import build_document
 from api.errors import TITLES, to_json
 from api.requests import public
 
+_FIRST = ("emails", "attachments", "templates", "campaigns", "email types")
 PAGE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 
 
@@ -32,6 +33,7 @@ def register_documents(app: Flask, collected: dict[str, Any]) -> None:
         page = render_template(
             "docs.html",
             document=document,
+            groups=_groups(document),
             resolve=_resolver(document),
             pretty=_pretty,
             prose=_prose,
@@ -44,6 +46,15 @@ def register_documents(app: Flask, collected: dict[str, Any]) -> None:
         )
 
     app.register_blueprint(routes)
+
+
+def _groups(document: dict[str, Any]) -> dict[str, list[tuple[str, str, dict[str, Any]]]]:
+    """The operations by their tags, what most people come for first."""
+    found: dict[str, list[tuple[str, str, dict[str, Any]]]] = {tag: [] for tag in _FIRST}
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            found.setdefault(operation["tags"][0], []).append((path, method, operation))
+    return {tag: operations for tag, operations in found.items() if operations}
 
 
 def _resolver(document: dict[str, Any]) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
 from functools import partial
 
 from flask import Response
@@ -22,7 +23,7 @@ from api.schemas.providers import PageQuery
 from db.repositories.domains import NameTaken
 from db.repositories.routes import ProviderRow
 from db.sealing import SealBroken, UnknownKey
-from domain.sender_domains import Told, ask, inspect
+from domain.sender_domains import Told, ask, inspect, proof_of
 from providers import registry
 
 blueprint = APIBlueprint("domains", __name__, url_prefix="/v1/domains", abp_tags=[Tag(name="domains")])
@@ -35,7 +36,9 @@ _AT_ONCE = 8  # accounts that are asked at a time
 @blueprint.post("", summary="Add a domain", responses={201: DomainOut, **problems(409, 413, 415, 422)})
 @scoped(WRITE)
 def create(body: DomainCreate) -> Response:
-    """It is checked within a minute, and daily from then on; `POST …/check` does it at once."""
+    """It is checked within a minute, and daily from then on; `POST …/check` does it at once. Once the record in
+    `ownership` stands in its DNS it is yours: other users do not send from it, unless they prove the same.
+    """
     deps, asker = dependencies(), caller()
     domain_id = deps.ids()
     with deps.units() as unit:
@@ -80,7 +83,8 @@ def check(path: DomainPath) -> Response:
             raise not_found()
         accounts = [p for p in unit.routes.providers() if p.active and p.owner in (None, asker.user_id)]
     # No transaction is open while others are asked.
-    report = inspect(row["name"], _ask_all(deps, accounts, row["name"]), deps.resolver)
+    told = _ask_all(deps, accounts, row["name"])
+    report = inspect(row["name"], row["token"], told, deps.resolver)
     with deps.units() as unit:
         unit.domains.keep(path.domain_id, row["name"], report)
         fresh = unit.domains.get(asker.user_id, path.domain_id)
@@ -124,6 +128,7 @@ def _domain(row: RowMapping | None) -> DomainOut:
     if row is None:
         raise not_found()
     report = row["report"] or {"spf": None, "dmarc": None, "providers": []}
+    unseen = {**asdict(proof_of(row["name"], row["token"])), "found": [], "ok": None}
     states = {p["state"] for p in report["providers"]}
     verdict = next((s for s in ("verified", "unverified") if s in states), "unknown")
     return DomainOut.model_validate(
@@ -134,5 +139,6 @@ def _domain(row: RowMapping | None) -> DomainOut:
             "checked_at": row["checked_at"],
             "created_at": row["created_at"],
             **report,
+            "ownership": {"proved_at": row["proved_at"], "record": report.get("ownership", unseen)},
         }
     )

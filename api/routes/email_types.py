@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from flask import Response
@@ -15,13 +16,17 @@ from sqlalchemy import RowMapping
 
 from api.auth import caller
 from api.documents import problems
-from api.errors import Problem, not_found
-from api.fields import Body, Out, Page, Text, Timestamp
+from api.errors import FieldError, Problem, invalid, not_found, pointer
+from api.fields import Body, Out, Page, Text, Timestamp, example
 from api.ownership import changeable, new_owner
 from api.paging import page, read_cursor
+from api.parts import wake
 from api.requests import answer, dependencies, empty, scoped
-from api.schemas.providers import PageQuery
+from api.schemas.posting import Policy
+from api.schemas.providers import PageQuery, ProviderNamed, ProviderRef
 from db.repositories.email_types import Declaration, TypeDeclared
+from db.uow import SqlUnitOfWork
+from domain.budgets import usual
 
 blueprint = APIBlueprint(
     "email_types", __name__, url_prefix="/v1/email-types", abp_tags=[Tag(name="email types")]
@@ -43,8 +48,10 @@ def _type_name(name: str) -> str:
 Category = Literal["transactional", "marketing"]
 LaneName = Literal["transactional", "bulk"]
 Unknown = Literal["hold", "resend"]
-Policy = Literal["cheapest", "balanced", "most_reliable"]
 Unsubscribe = Literal["marketing", "type"]
+AtBudgetName = Literal["defer", "fail", "ignore"]
+Carriers = Annotated[list[ProviderRef], Field(max_length=50)]
+Promise = Annotated[float, Field(ge=0.5, le=0.9999, strict=True, allow_inf_nan=False)]
 
 
 class TypeCreate(Body):
@@ -70,11 +77,24 @@ class TypeCreate(Body):
         default="marketing",
         description="Of marketing: what a recipient leaves by its link, all of it or this type.",
     )
+    deliver_at_least: Promise | None = Field(
+        default=None,
+        description="A promise: the share of its emails that mailbox hosts are to take, at the least cost. What is "
+        "missed raises what a delivered email is worth, above what `policy` says.",
+    )
+    at_budget: AtBudgetName | None = Field(
+        default=None,
+        description="Where a budget is spent and no other provider is left: wait for its next period, fail, or go all "
+        "the same. Left out: ignore where it is urgent, else defer.",
+    )
+    providers: Carriers = Field(default=[], description="Those that may carry it. Left out: any.")
     shared: StrictBool = Field(default=False, description="For all users; only operators may.")
 
 
 class TypeChange(Body):
     """What is left out stays. Emails that were accepted keep their lane and their `on_unknown`."""
+
+    model_config = example({"policy": "most_reliable", "urgent": True})
 
     category: Category = "transactional"
     lane: LaneName = "transactional"
@@ -82,6 +102,9 @@ class TypeChange(Body):
     policy: Policy = "balanced"
     urgent: StrictBool = False
     unsubscribe_scope: Unsubscribe = "marketing"
+    deliver_at_least: Promise | None = None
+    at_budget: AtBudgetName = "defer"
+    providers: Carriers = Field(default=[])
 
 
 class TypePath(BaseModel):
@@ -99,6 +122,9 @@ class TypeOut(Out):
     policy: Policy
     urgent: bool
     unsubscribe_scope: Unsubscribe
+    deliver_at_least: float | None
+    at_budget: AtBudgetName
+    providers: list[ProviderNamed] = Field(description="Those that may carry it; none: any.")
     shared: bool
     created_at: Timestamp
 
@@ -107,27 +133,30 @@ class TypePage(Page[TypeOut]):
     """Email types, newest first."""
 
 
+def _review(body: dict[str, Any], wrong: frozenset[str]) -> list[FieldError]:
+    """What the database says to the providers of a type that is wrong in other fields."""
+    named = body.get("providers")
+    if not isinstance(named, list) or any(name.startswith("/providers") for name in wrong):
+        return []
+    owner = None if body.get("shared") is True else caller().user_id
+    with dependencies().units() as unit:
+        return _unknown(named, unit.rules.find_providers(owner, named))
+
+
 @blueprint.post("", summary="Declare an email type", responses={201: TypeOut, **problems(409, 413, 415, 422)})
-@scoped(WRITE)
+@scoped(WRITE, _review)
 def create(body: TypeCreate) -> Response:
     """A user's own type goes before a shared one of the same name."""
     deps, asker = dependencies(), caller()
     owner = new_owner(asker, body.shared)
     lane = body.lane or ("bulk" if body.category == "marketing" else "transactional")
     type_id = deps.ids()
-    declared = Declaration(
-        owner,
-        body.name,
-        body.category,
-        lane,
-        body.on_unknown,
-        body.policy,
-        body.urgent,
-        body.unsubscribe_scope,
-    )
+    said = body.model_dump(exclude={"shared", "lane", "providers", "at_budget"})
+    said["at_budget"] = body.at_budget or usual(body.urgent).value
     with deps.units() as unit:
+        providers = _carriers(unit, owner, body.providers)
         try:
-            unit.email_types.write(type_id, declared)
+            unit.email_types.write(type_id, Declaration(owner, lane=lane, providers=providers, **said))
         except TypeDeclared as before:
             raise Problem(409, "A type of this name is declared") from before
         row = unit.email_types.get(asker.user_id, type_id)
@@ -141,7 +170,7 @@ def list_types(query: PageQuery) -> Response:
     """The caller's own and the shared ones, newest first."""
     before = read_cursor(query.cursor)
     with dependencies().units() as unit:
-        rows = unit.email_types.list(caller().user_id, before, query.limit + 1)
+        rows = unit.email_types.list(caller().library, before, query.limit + 1)
     return answer(page(TypePage, rows, query.limit, _type))
 
 
@@ -150,27 +179,44 @@ def list_types(query: PageQuery) -> Response:
 def get(path: TypePath) -> Response:
     """How its emails are treated."""
     with dependencies().units() as unit:
-        row = unit.email_types.get(caller().user_id, path.type_id)
+        row = unit.email_types.get(caller().library, path.type_id)
     return answer(_type(row))
 
 
 @blueprint.patch(
     _ONE, summary="Change an email type", responses={200: TypeOut, **problems(404, 413, 415, 422)}
 )
-@scoped(WRITE)
+@scoped(WRITE, _review)
 def change(path: TypePath, body: TypeChange) -> Response:
-    """What is left out stays. Its name stays always: emails and rules name it."""
+    """What is left out stays. Its name stays always: emails and rules name it. Another `at_budget` holds for what
+    waits, too.
+    """
     asker = caller()
     with dependencies().units() as unit:
         row = changeable(asker, unit.email_types.lock(asker.user_id, path.type_id))
         said = {
             name: row[name]
-            for name in ("category", "lane", "on_unknown", "policy", "urgent", "unsubscribe_scope")
+            for name in (
+                "category",
+                "lane",
+                "on_unknown",
+                "policy",
+                "urgent",
+                "unsubscribe_scope",
+                "deliver_at_least",
+                "at_budget",
+            )
         }
-        said |= body.model_dump(exclude_unset=True)
+        said |= body.model_dump(exclude_unset=True, exclude={"providers"})
+        named = (
+            body.providers if "providers" in body.model_fields_set else [p["id"] for p in row["providers"]]
+        )
+        said["providers"] = _carriers(unit, row["user_id"], named)
         unit.email_types.write(path.type_id, Declaration(row["user_id"], row["name"], **said))
         fresh = unit.email_types.get(asker.user_id, path.type_id)
         unit.commit()
+    if said["at_budget"] != row["at_budget"]:
+        wake(row["user_id"])
     return answer(_type(fresh))
 
 
@@ -188,6 +234,22 @@ def delete(path: TypePath) -> Response:
         unit.email_types.delete(path.type_id)
         unit.commit()
     return empty()
+
+
+def _carriers(unit: SqlUnitOfWork, owner: UUID | None, named: Sequence[str]) -> tuple[UUID, ...]:
+    """The providers that a type of this owner names. Raises Problem that tells of all that there are not."""
+    found = unit.rules.find_providers(owner, named)
+    if wrong := _unknown(named, found):
+        raise invalid(wrong)
+    return tuple({found[name]: None for name in named})
+
+
+def _unknown(named: Sequence[str], found: Mapping[str, UUID]) -> list[FieldError]:
+    return [
+        FieldError("pointer", pointer(("providers", n)), "unknown_provider", f"there is no provider {name!r}")
+        for n, name in enumerate(named)
+        if name not in found
+    ]
 
 
 def _type(row: RowMapping | None) -> TypeOut:

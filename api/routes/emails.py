@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 from flask import Response
@@ -43,12 +43,13 @@ from api.schemas.emails import (
 from api.schemas.posting import EmailCreate, EmailPath, SendHeaders, SendQuery
 from api.sending import hand_over, once, replayed
 from api.templating import fill
+from api.tracking import trackable
 from db.mapping import event_value
 from db.repositories.emails import EmailQuery, EmailRecord, NotCancellable, OutOfRange
 from domain.attempt import Outcome
 from domain.events import DeliveryEvent
 from domain.intake import Objection
-from domain.lifecycle import Status, fold
+from domain.lifecycle import Fate, Status, fold
 from routing.explanation import tell
 
 blueprint = APIBlueprint("emails", __name__, url_prefix="/v1/emails", abp_tags=[Tag(name="emails")])
@@ -59,7 +60,7 @@ _MOST_AT_ONCE = 10_000  # emails that one request takes back
 def _review(body: dict[str, Any], wrong: frozenset[str]) -> list[FieldError]:
     """What intake would object to in those fields of a wrong email that are right in themselves."""
     parts = ("template", "template_version", "variables", "attachments")
-    whole = ("email_type", "send_at", "expires_at", "routing", *parts)
+    whole = ("email_type", "send_at", "expires_at", "routing", "track", *parts)
     right = {
         name: body[name]
         for name in whole
@@ -71,10 +72,18 @@ def _review(body: dict[str, Any], wrong: frozenset[str]) -> list[FieldError]:
         right = {
             name: value for name, value in right.items() if name not in ("template_version", "variables")
         }
-    email = EmailCreate.model_validate({"from": "a@example.com", "to": ["b@example.com"], **content, **right})
-    drafts = attach(fill([email.draft()]), keep=False)
+    sender = (
+        body["from"]
+        if "from" in body and not any(f"{found}/".startswith("/from/") for found in wrong)
+        else None
+    )
+    email = EmailCreate.model_validate(
+        {"from": sender or "a@example.com", "to": ["b@example.com"], **content, **right}
+    )
+    drafts = attach(trackable(fill([email.draft()])), keep=False)
     with dependencies().units() as unit:
-        return _named(intake.review(unit, caller().sender, drafts, dependencies().gathering.public_url))
+        found = intake.review(unit, caller().sender, drafts, dependencies().gathering.rules)
+    return _named(o for o in found if sender or o.path != ("from",))
 
 
 def _named(objections: Iterable[Objection]) -> list[FieldError]:
@@ -96,7 +105,7 @@ def create(header: SendHeaders, query: SendQuery, body: EmailCreate) -> Response
     """
     if query.dry_run:
         return answer(_drawn(body))
-    receipt = hand_over(attach(fill([body.draft()])), once(CREATE, header), _named)
+    receipt = hand_over(attach(trackable(fill([body.draft()]))), once(CREATE, header), _named)
     (email,) = receipt.emails
     headers = {"Location": f"/v1/emails/{email.id}"} | replayed(receipt)
     return answer(EmailAccepted(id=email.id, status=email.status), 202, headers)
@@ -241,7 +250,11 @@ def resend_many(body: ResendMany) -> Response:
     """Up to 200 at once, oldest first; none of them twice, however often this is asked. Those whose fate is unknown
     are meant by `status: unknown` only, since they may have arrived.
     """
-    wanted = replace(_wanted(body), status=body.status or Status.FAILED, after=read_cursor(body.cursor))
+    wanted = replace(
+        _wanted(body),
+        status=body.status or Status.FAILED,
+        after=read_cursor(body.cursor, ("pointer", "/cursor")),
+    )
     if body.dry_run:
         with dependencies().units() as unit:
             count = unit.resends.count(caller().user_id, wanted)
@@ -289,20 +302,28 @@ def _email(record: EmailRecord) -> EmailOut:
 
 
 def _fates(record: EmailRecord, events: list[tuple[UUID, DeliveryEvent]]) -> list[RecipientFate]:
-    """What became of each recipient; where the ledger and the events do not say, it is what the email is."""
+    """What became of each recipient; where the ledger and the events do not say, it is what the email is.
+
+    Where they do not say it any more, only an email to one alone tells what became of whom.
+    """
     people = record.email["envelope"]["recipients"]
     attempts = {row["id"]: row["outcome"] and Outcome(row["outcome"]) for row in record.attempts}
     standing = fold([r["email"] for r in people], attempts, events)
     status = Status(record.email["status"])
     left_out = record.email["envelope"].get("left_out", ())
+    forgotten = standing.lacks(status)
+
+    def shown(fate: Fate) -> Status | Literal["unresolved"]:
+        if standing.status is None or (forgotten and len(people) == 1):
+            return status
+        if forgotten and fate.status is Status.SENT:
+            return "unresolved"
+        return fate.status or "unresolved"
+
     return [
         *(RecipientFate(**_person(r), status=Status.SUPPRESSED, bounce=None) for r in left_out),
         *(
-            RecipientFate(
-                **person,
-                status=status if standing.status is None else fate.status or "unresolved",
-                bounce=fate.bounce,
-            )
+            RecipientFate(**person, status=shown(fate), bounce=fate.bounce)
             for person, fate in zip(people, standing.recipients, strict=True)
         ),
     ]
@@ -315,7 +336,7 @@ def _person(left_out: dict[str, Any]) -> dict[str, Any]:
 
 def _event(row: RowMapping, event: DeliveryEvent) -> EventOut:
     told = ("type", "recipient", "occurred_at", "bounce", "reject_reason", "status_code", "description")
-    more = ("mta_response", "click_url", "user_agent")
+    more = ("mta_response", "click_url", "user_agent", "machine")
     return EventOut(
         **{name: row[name] for name in ("id", "provider", "attempt_id", "received_at")},
         **{name: getattr(event, name) for name in (*told, *more)},

@@ -14,6 +14,7 @@ from api.metrics import MEDIA_TYPE, render
 from api.requests import dependencies, public
 
 blueprint = APIBlueprint("metrics", __name__)
+_METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}  # others are any stranger's words
 _FORWARDED = ("Forwarded", "X-Forwarded-For", "X-Real-IP")
 
 
@@ -62,5 +63,6 @@ def measure(app: Flask, deps: Dependencies) -> None:
         if began is not None:
             route = request.url_rule.rule if request.url_rule is not None else "none"
             seconds = deps.clock.monotonic() - began
-            deps.watch.observe(request.method, route, str(response.status_code), seconds)
+            method = request.method if request.method in _METHODS else "other"
+            deps.watch.observe(method, route, str(response.status_code), seconds)
         return response

@@ -73,6 +73,7 @@ def create(body: ProviderCreate) -> Response:
     provider_id = deps.ids()
     sealed = deps.sealer.seal(body.credentials, owner=owner, kind=body.kind, row=provider_id)
     account = Account(owner, body.name, body.kind, sealed, body.config, body.base_cost, body.currency)
+    account = dataclasses.replace(account, region=body.region)
     with deps.units() as unit:
         _check_time_zone(unit, body.quota.time_zone)
         try:
@@ -129,10 +130,13 @@ def change(path: ProviderPath, body: ProviderChange) -> Response:
             sealed = deps.sealer.seal(body.credentials, owner=account.owner, kind=account.kind, row=row["id"])
             account = dataclasses.replace(account, sealed=sealed)
         plain: dict[str, Any] = {
-            name: getattr(body, name) for name in ("name", "base_cost", "currency") if name in given
+            name: getattr(body, name) for name in ("name", "base_cost", "currency", "region") if name in given
         }
         if "status" in given:
             plain["active"] = body.status
+        if "currency" in given and body.currency != account.currency and unit.prices.of_one(row["id"])[0]:
+            detail = f"its price lists are in {account.currency}: take them away first (PUT …/prices)"
+            raise invalid([FieldError("pointer", "/currency", "prices_in_another", detail)])
         if "quota" in given:
             _check_time_zone(unit, body.quota.time_zone)
             unit.providers.set_quota(deps.ids(), row["id"], body.quota.value())
@@ -149,18 +153,21 @@ def change(path: ProviderPath, body: ProviderChange) -> Response:
 )
 @scoped("providers:write")
 def delete(path: ProviderPath) -> Response:
-    """Takes it out of use for good; past attempts keep its name. Refused while a routing rule names it."""
+    """Takes it out of use for good; past attempts keep its name. Refused while a rule or an email type names it."""
     asker = caller()
     with dependencies().units() as unit:
         row = changeable(asker, unit.providers.lock(asker.user_id, path.provider_id))
-        naming = unit.providers.rules_naming(row["id"])
-        if naming:
-            mine = [str(r["id"]) for r in naming if r["user_id"] in (None, asker.user_id)]
-            raise Problem(
-                409,
-                f"{len(naming)} routing rules name this provider: change or delete them first",
-                extra={"routing_rules": mine},
-            )
+        for things, naming in (
+            ("routing rules", unit.providers.rules_naming(row["id"])),
+            ("email types", unit.providers.types_naming(row["id"])),
+        ):
+            if naming:
+                mine = [str(r["id"]) for r in naming if r["user_id"] in (None, asker.user_id)]
+                raise Problem(
+                    409,
+                    f"{len(naming)} {things} name this provider: change or delete them first",
+                    extra={things.replace(" ", "_"): mine},
+                )
         unit.providers.delete(row["id"])
         unit.commit()
     return empty()
@@ -271,6 +278,7 @@ def _account(row: RowMapping) -> Account:
         base_cost=row["base_cost"],
         currency=row["currency"],
         active=row["status"],
+        region=row["region"],
     )
 
 

@@ -51,7 +51,7 @@ def create(body: TemplateCreate) -> Response:
     Mistakes in the template are answered with 422 here, and not when emails need it.
     """
     _check(body)
-    deps, user_id = dependencies(), caller().user_id
+    deps, user_id = dependencies(), caller().library
     template_id = deps.ids()
     with deps.units() as unit:
         try:
@@ -72,7 +72,7 @@ def list_templates(query: PageQuery) -> Response:
     """The caller's own, newest first."""
     before = read_cursor(query.cursor)
     with dependencies().units() as unit:
-        rows = unit.templates.list(caller().user_id, before, query.limit + 1)
+        rows = unit.templates.list(caller().library, before, query.limit + 1)
     return answer(page(TemplatePage, rows, query.limit, _template))
 
 
@@ -81,7 +81,7 @@ def list_templates(query: PageQuery) -> Response:
 def get(path: TemplatePath) -> Response:
     """Which version of it is published, and which is the newest."""
     with dependencies().units() as unit:
-        row = unit.templates.get(caller().user_id, path.template_id)
+        row = unit.templates.get(caller().library, path.template_id)
     return answer(_template(row))
 
 
@@ -91,7 +91,7 @@ def get(path: TemplatePath) -> Response:
 @scoped(WRITE)
 def rename(path: TemplatePath, body: TemplateRename) -> Response:
     """Emails that name it by its id go on as before."""
-    user_id = caller().user_id
+    user_id = caller().library
     with dependencies().units() as unit:
         _held(unit, user_id, path.template_id)
         try:
@@ -108,7 +108,7 @@ def rename(path: TemplatePath, body: TemplateRename) -> Response:
 def delete(path: TemplatePath) -> Response:
     """With all its versions. Emails that were accepted are sent as they were rendered."""
     with dependencies().units() as unit:
-        if not unit.templates.delete(caller().user_id, path.template_id):
+        if not unit.templates.delete(caller().library, path.template_id):
             raise not_found()
         unit.commit()
     return empty()
@@ -124,7 +124,7 @@ def add_version(path: TemplatePath, body: TemplateParts) -> Response:
     """Published unless `publish` is false. Emails that were accepted keep what they were rendered with."""
     names = _check(body)
     with dependencies().units() as unit:
-        template = _held(unit, caller().user_id, path.template_id)
+        template = _held(unit, caller().library, path.template_id)
         version = (template["newest_version"] or 0) + 1
         unit.templates.add_version(path.template_id, version, body.source())
         if body.publish:
@@ -142,7 +142,7 @@ def add_version(path: TemplatePath, body: TemplateParts) -> Response:
 def list_versions(path: TemplatePath, query: VersionQuery) -> Response:
     """Newest first."""
     with dependencies().units() as unit:
-        if unit.templates.get(caller().user_id, path.template_id) is None:
+        if unit.templates.get(caller().library, path.template_id) is None:
             raise not_found()
         rows = unit.templates.versions(path.template_id, query.before, query.limit + 1)
     shown = [VersionOut(**row) for row in rows[: query.limit]]
@@ -170,7 +170,7 @@ def get_version(path: VersionPath) -> Response:
 @scoped(WRITE)
 def publish(path: TemplatePath, body: TemplatePublish) -> Response:
     """Emails use it from now on; publishing an older one takes the newer one back."""
-    user_id = caller().user_id
+    user_id = caller().library
     with dependencies().units() as unit:
         _held(unit, user_id, path.template_id)
         if not unit.templates.publish(path.template_id, body.version):
@@ -189,7 +189,7 @@ def publish(path: TemplatePath, body: TemplatePublish) -> Response:
 def preview(path: TemplatePath, body: TemplatePreview) -> Response:
     """Renders as sending does, and sends nothing. Missing variables are named, every one."""
     with dependencies().units() as unit:
-        template = unit.templates.get(caller().user_id, path.template_id)
+        template = unit.templates.get(caller().library, path.template_id)
         if template is None:
             raise not_found()
         version = body.version or template["newest_version"]
@@ -232,7 +232,7 @@ def _held(unit: SqlUnitOfWork, user_id: UUID, id: UUID) -> RowMapping:
 
 
 def _version(unit: SqlUnitOfWork, template_id: UUID, version: int) -> RowMapping:
-    mine = unit.templates.get(caller().user_id, template_id) is not None
+    mine = unit.templates.get(caller().library, template_id) is not None
     row = unit.templates.version(template_id, version) if mine and version < 2**31 else None
     if row is None:
         raise not_found()

@@ -14,7 +14,7 @@ from sqlalchemy import RowMapping
 from api.auth import caller
 from api.documents import problems
 from api.errors import FieldError, Problem, invalid, pointer
-from api.fields import Body, Out, Text
+from api.fields import Body, Out, Text, example
 from api.ownership import changeable
 from api.requests import answer, dependencies, empty, scoped
 from api.schemas.providers import ProviderPath
@@ -28,6 +28,8 @@ Secret = Annotated[dict[Text, Text], Field(max_length=20, json_schema_extra={"wr
 
 class WebhookChange(Body):
     """The secrets that prove this provider's calls. `GET /v1/provider-kinds` says what one holds."""
+
+    model_config = example({"secrets": [{"username": "mailmux", "password": "of your own choice"}]})
 
     secrets: list[Secret] = Field(
         min_length=1,

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_network
 from typing import Annotated, Literal
 from uuid import UUID
 
 from email_validator import EmailNotValidError, validate_email
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, StrictInt
 from pydantic_core import PydanticCustomError
 
-from api.fields import Body, Instant, Out, Page, Text, Timestamp
+from api.addresses import check_email
+from api.fields import Body, Instant, Out, Page, Text, Timestamp, example
 from api.keys import SCOPES
+from api.schemas.domains import domain_name
+from domain.keys import KeyLimits
 
 
 def _scope(name: str) -> str:
@@ -33,8 +37,33 @@ Scopes = Annotated[
 Role = Literal["member", "operator"]
 
 
+def _sender(text: str) -> str:
+    """An address, or a domain."""
+    return check_email(text.strip()) if "@" in text else domain_name(text.strip())
+
+
+def _network(text: str) -> str:
+    try:
+        return str(ip_network(text.strip()))
+    except ValueError:
+        raise PydanticCustomError(
+            "network", "a network is written as 203.0.113.0/24 or 2001:db8::/32"
+        ) from None
+
+
+Senders = Annotated[
+    list[Annotated[Text, Field(max_length=320), AfterValidator(_sender)]],
+    Field(max_length=100, description="Addresses, and domains, that it may send from. Empty: any."),
+]
+Networks = Annotated[
+    list[Annotated[Text, Field(max_length=50), AfterValidator(_network)]],
+    Field(max_length=100, description="Where it may be used, in CIDR form. Empty: anywhere."),
+]
+PerMinute = Annotated[StrictInt, Field(ge=1, le=1_000_000)]
+
+
 class KeyCreate(Body):
-    """A key for the caller. It may do no more than the key that makes it."""
+    """A key for the caller. It may do no more than the key that makes it, whose limits hold where it has none."""
 
     model_config = ConfigDict(
         json_schema_extra={"examples": [{"name": "checkout", "scopes": ["emails:send", "emails:read"]}]}
@@ -42,10 +71,24 @@ class KeyCreate(Body):
 
     name: Text = Field(default="", max_length=100, description="What it is for.")
     scopes: Scopes
+    test: StrictBool | None = Field(
+        default=None,
+        description="Whether it is a test key, whose emails go to nobody. Left out: as the key that makes it.",
+    )
     expires_at: Instant | None = Field(default=None, description="Left out: it stands until it is revoked.")
+    senders: Senders = Field(default=[])
+    networks: Networks = Field(default=[])
+    per_minute: PerMinute | None = Field(
+        default=None, description="Requests a minute; a batch is one. Null: any."
+    )
+
+    def limits(self) -> KeyLimits:
+        return KeyLimits(tuple(self.senders), tuple(self.networks), self.per_minute)
 
 
 class KeyRotate(Body):
+    model_config = example({"overlap_hours": 24})
+
     overlap_hours: float = Field(
         default=24, ge=0, le=720, description="So long the former key still stands; 0: it is revoked at once."
     )
@@ -61,10 +104,16 @@ class KeyOut(Out):
     id: UUID
     public_id: str
     name: str
+    test: bool = Field(
+        description="A test key: its emails go to nobody, and it sees the data of test keys only."
+    )
     scopes: list[str]
     created_at: Timestamp
     expires_at: Timestamp | None
     revoked_at: Timestamp | None
+    senders: list[str]
+    networks: list[str]
+    per_minute: int | None
 
 
 class KeyMade(KeyOut):
@@ -87,6 +136,8 @@ class UserCreate(Body):
 
 
 class UserChange(Body):
+    model_config = example({"role": "operator"})
+
     role: Role
 
 

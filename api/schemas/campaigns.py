@@ -8,7 +8,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, model_validator
 from pydantic_core import PydanticCustomError
 
-from api.fields import Body, Cost, Out, Page, Text, Timestamp
+from api.fields import Body, Cost, Out, Page, Text, Timestamp, example
 
 Name = Annotated[Text, Field(min_length=1, max_length=100)]
 PerMinute = Annotated[int, Field(ge=1, le=1_000_000, strict=True)]
@@ -36,7 +36,9 @@ class CampaignCreate(Body):
 
 
 class CampaignChange(Body):
-    """What is left out stays. Another `per_minute` holds for what is posted, or resumed, from then on."""
+    """What is left out stays. Another `per_minute` holds at once, for what waits too."""
+
+    model_config = example({"per_minute": 6000, "spend_cap": "25"})
 
     name: Name = Field(default_factory=str)
     per_minute: PerMinute | None = None
@@ -75,7 +77,7 @@ class ProgressOut(Out):
     statuses: dict[str, int]
     hard_bounces: int
     spent: Cost
-    per_minute_lately: float
+    per_minute_lately: float = Field(description="Of the last five minutes, or since it began.")
     seconds_left: float | None
 
 

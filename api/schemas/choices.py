@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated
+from typing import Annotated, Self
 from uuid import UUID
 
 from pydantic import (
@@ -11,12 +11,13 @@ from pydantic import (
     ConfigDict,
     Field,
     StrictBool,
-    ValidationInfo,
     field_validator,
+    model_validator,
 )
 from pydantic_core import PydanticCustomError
 
-from api.fields import Body, Instant, PageSize, Text
+from api.addresses import check_email
+from api.fields import Body, Instant, PageSize, Text, example
 from domain.lifecycle import Status
 from domain.message import (
     Lane,
@@ -36,7 +37,9 @@ class EmailChoice(Body):
     status: Status | None = None
     email_type: Text | None = Field(default=None, max_length=50)
     lane: Lane | None = None
-    recipient: Text | None = Field(default=None, max_length=320, description="One of to, cc and bcc.")
+    recipient: Annotated[Text, AfterValidator(check_email)] | None = Field(
+        default=None, description="One of to, cc and bcc."
+    )
     tag: Text | None = Field(default=None, max_length=128)
     campaign_id: UUID | None = None
     provider: Text | None = Field(
@@ -61,16 +64,13 @@ class EmailFilter(EmailChoice):
 class ManyEmails(EmailChoice):
     """Emails that something is done to. At least one filter is given."""
 
-    dry_run: StrictBool = Field(default=False, description="Only count them.", validate_default=True)
+    dry_run: StrictBool = Field(default=False, description="Only count them.")
 
-    @field_validator("dry_run")
-    @classmethod
-    def _some_filter(cls, dry_run: bool, info: ValidationInfo) -> bool:
-        if len(info.data) == len(EmailChoice.model_fields) and not any(
-            value is not None for value in info.data.values()
-        ):
+    @model_validator(mode="after")
+    def _some_filter(self) -> Self:
+        if all(getattr(self, name) is None for name in EmailChoice.model_fields):
             raise PydanticCustomError("missing", "give a filter: this is not done to all emails at once")
-        return dry_run
+        return self
 
 
 class CancelMany(ManyEmails):
@@ -109,4 +109,6 @@ class ResendMany(ManyEmails):
 
 
 class Reschedule(Body):
+    model_config = example({"send_at": "2030-01-31T09:30:00+01:00"})
+
     send_at: Instant = Field(description="When to send it, at most a year ahead.")

@@ -15,7 +15,7 @@ from api.fields import Body, Out, Page, Text, Timestamp
 _NAME = re.compile(r"(?=.{4,253}\Z)(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z][a-z0-9-]{0,61}[a-z0-9]\Z")
 
 
-def _name(text: str) -> str:
+def domain_name(text: str) -> str:
     """In lower case and, beyond ASCII, by IDNA 2008 with UTS 46, as the sender's address is written."""
     try:
         name = text.lower() if text.isascii() else idna.encode(text, uts46=True).decode("ascii").lower()
@@ -31,7 +31,7 @@ class DomainCreate(Body):
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"name": "news.example.com"}]})
 
-    name: Annotated[Text, AfterValidator(_name)] = Field(
+    name: Annotated[Text, AfterValidator(domain_name)] = Field(
         max_length=253, description="What stands behind the @."
     )
 
@@ -45,7 +45,7 @@ class FindingOut(Out):
 
 
 class RecordOut(Out):
-    """A record that the provider wants. `found`: what stands there; `ok` null: the DNS did not answer."""
+    """A record that is wanted. `found`: what stands there; `ok` null: the DNS did not answer."""
 
     kind: Literal["spf", "dkim", "dmarc", "return_path", "ownership", "tracking"]
     type: str
@@ -69,6 +69,15 @@ class AtProviderOut(Out):
     records: list[RecordOut]
 
 
+class OwnershipOut(Out):
+    """Whose the domain is. `proved_at`: since when the record has proved that it is yours, and that of everything
+    below it; null: it has not. One that is gone from the DNS is a proof for three more days.
+    """
+
+    proved_at: Timestamp | None
+    record: RecordOut
+
+
 class DomainOut(Out):
     """`status`: `pending` until it was checked; `verified` where an account has it verified; else `unverified` where
     one has not; `unknown` where none tells.
@@ -77,6 +86,7 @@ class DomainOut(Out):
     id: UUID
     name: str
     status: Literal["pending", "verified", "unverified", "unknown"]
+    ownership: OwnershipOut
     spf: FindingOut | None
     dmarc: FindingOut | None
     providers: list[AtProviderOut]

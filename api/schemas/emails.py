@@ -127,6 +127,10 @@ class EventOut(Out):
     mta_response: str | None = Field(description="What the mailbox host said.")
     click_url: str | None
     user_agent: str | None
+    machine: str | None = Field(
+        description="A sign that no person opened it or followed the link, but a program: `head`, `prefetch`, "
+        "`no_user_agent`, `user_agent`, `privacy_proxy`."
+    )
 
 
 class AttemptOut(Out):

@@ -9,7 +9,7 @@ from uuid import UUID
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
-from api.fields import Body, Instant, Out, Page, PageSize, Text, Timestamp
+from api.fields import Body, Instant, Out, Page, PageSize, Text, Timestamp, example
 from domain.webhooks import TYPES
 
 MOST_REPLAYED = 10_000
@@ -65,6 +65,8 @@ class EndpointCreate(Body):
 class EndpointChange(Body):
     """What is left out stays."""
 
+    model_config = example({"types": ["email.bounced", "email.complained"], "enabled": True})
+
     url: Url = ""
     types: Types = Field(default=[])
     description: Text = Field(default="", max_length=200)
@@ -72,6 +74,8 @@ class EndpointChange(Body):
 
 
 class EndpointRotate(Body):
+    model_config = example({"overlap_hours": 24})
+
     overlap_hours: float = Field(
         default=24, ge=0, le=168, description="So long the former secret signs as well."
     )

@@ -23,10 +23,10 @@ from pydantic_core import PydanticCustomError
 
 from api.addresses import Mailbox, SenderMailbox
 from api.deps import Limits
-from api.fields import Body, Cost, Instant, Text
+from api.fields import Body, Cost, Instant, Region, Text
 from api.schemas.attachments import AttachmentIn
 from domain.files import MOST_FILES
-from domain.headers import header_problem, value_problem
+from domain.headers import MAX_VALUE, header_problem, value_problem
 from domain.intake import Draft
 from domain.message import (
     Address,
@@ -44,6 +44,7 @@ MAX_HEADERS = 50
 MAX_TAGS = 10
 MAX_METADATA = 20
 
+Policy = Literal["cheapest", "balanced", "most_reliable"]
 ProviderName = Annotated[Text, Field(min_length=1, max_length=100)]
 
 
@@ -67,13 +68,21 @@ class Routing(Body):
     """Limits on the choice of the provider. All hold together."""
 
     pinned: list[ProviderName] = Field(
-        default=[], max_length=50, description="Names of the only providers that may be used."
+        default_factory=list, max_length=50, description="Names of the only providers that may be used."
     )
     excluded: list[ProviderName] = Field(
-        default=[], max_length=50, description="Names of providers that may not be used."
+        default_factory=list, max_length=50, description="Names of providers that may not be used."
     )
     max_cost: Cost | None = Field(
         default=None, description="The most that one recipient may cost, in the currency of the prices."
+    )
+
+    policy: Policy | None = Field(
+        default=None, description="What the choice weighs most, in place of what the email's type says."
+    )
+    residency: Region | None = Field(
+        default=None,
+        description="Only providers whose `region` is this one, whatever fails: there it waits, or ends.",
     )
 
     @field_validator("excluded")
@@ -85,11 +94,15 @@ class Routing(Body):
         return excluded
 
     def value(self) -> RoutingWishes:
-        return RoutingWishes(frozenset(self.pinned), frozenset(self.excluded), self.max_cost)
+        return RoutingWishes(
+            frozenset(self.pinned), frozenset(self.excluded), self.max_cost, self.policy, self.residency
+        )
 
 
 class Track(Body):
-    """Whether the provider may rewrite the email to notice opens and clicks. Left out: as its account is set."""
+    """Whether the email's html may be rewritten to notice opens and clicks: by this service where MAILMUX_PUBLIC_URL is
+    set, else by the provider. Left out: as the provider's account is set.
+    """
 
     opens: StrictBool | None = None
     clicks: StrictBool | None = None
@@ -137,7 +150,7 @@ class EmailCreate(Body):
         default=None,
         description="What the template is rendered with. Those it needs and misses are all named.",
     )
-    subject: Annotated[SingleLine, Field(min_length=1, max_length=998)] | None = Field(
+    subject: Annotated[SingleLine, Field(min_length=1, max_length=MAX_VALUE)] | None = Field(
         default=None, validate_default=True
     )
     text: Text | None = Field(default=None, min_length=1)

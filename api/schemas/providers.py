@@ -2,30 +2,20 @@
 
 from __future__ import annotations
 
-import functools
-import zoneinfo
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, StrictInt
-from pydantic_core import PydanticCustomError
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt
 
-from api.fields import Body, Cost, Out, Page, PageSize, Text, Timestamp
+from api.fields import Body, Cost, Out, Page, PageSize, Region, Text, Timestamp, TimeZone, example
 from api.schemas.posting import SingleLine
 from db.repositories.providers import QuotaLimits
 
 _INT4 = 2_147_483_647
-
-
-_time_zones = functools.cache(zoneinfo.available_timezones)
-
-
-def _time_zone(name: str) -> str:
-    # Only whole names of the database: a path or an abbreviation may mean something else elsewhere.
-    if name != "UTC" and name not in _time_zones():
-        raise PydanticCustomError("time_zone", "no time zone of the IANA database has this name")
-    return name
+_REGION = (
+    "Where it keeps emails, as you know it: emails with `routing.residency` go only where this is the same."
+)
 
 
 Name = Annotated[SingleLine, Field(min_length=1, max_length=100)]
@@ -43,7 +33,7 @@ class Quota(Body):
     rate_per_second: float | None = Field(
         default=None, ge=0.001, le=1_000_000, strict=True, allow_inf_nan=False
     )
-    time_zone: Annotated[Text, Field(max_length=64), AfterValidator(_time_zone)] = Field(
+    time_zone: TimeZone = Field(
         default="UTC", description="Where days and months begin: a name of the IANA database."
     )
 
@@ -75,6 +65,7 @@ class ProviderCreate(Body):
     credentials: Credentials = Field(default={}, description="Stored encrypted, never shown again.")
     base_cost: Cost = Field(description="What one recipient costs.")
     currency: Currency = "USD"
+    region: Region | None = Field(default=None, description=_REGION)
     quota: Quota = Quota()
     shared: StrictBool = Field(default=False, description="For all users; only operators may say so.")
 
@@ -82,12 +73,15 @@ class ProviderCreate(Body):
 class ProviderChange(Body):
     """What to change; what is left out stays. `config`, `credentials` and `quota` are replaced as a whole."""
 
+    model_config = example({"base_cost": "0.0008", "quota": {"daily": 50_000}})
+
     # The defaults only stand for "left out" and are never read: `model_fields_set` tells what was given.
     name: Name = Field(default_factory=str)
     config: Settings = Field(default_factory=dict)
     credentials: Credentials = Field(default_factory=dict)
     base_cost: Cost = Field(default_factory=Decimal)
     currency: Currency = Field(default_factory=str)
+    region: Region | None = Field(default=None, description=_REGION)
     quota: Quota = Field(default_factory=Quota)
     status: StrictBool = Field(default_factory=bool, description="Whether it is used; as pause and resume.")
 
@@ -127,6 +121,7 @@ class ProviderOut(Out):
     config: dict[str, Any]
     base_cost: Cost
     currency: str
+    region: str | None
     status: bool = Field(description="Whether it is used: false while paused.")
     reliability_score: float
     quota: QuotaOut
@@ -224,6 +219,8 @@ class RuleCreate(RuleReplace):
 
 class RuleChange(Body):
     """What to change; what is left out stays."""
+
+    model_config = example({"fallback_providers": ["ses"], "priority": 10})
 
     # As in ProviderChange, the defaults are never read.
     email_type: EmailType = Field(default_factory=str)

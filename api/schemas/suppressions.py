@@ -10,14 +10,14 @@ from email_validator import EmailNotValidError, validate_email
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
-from api.fields import Body, Instant, Out, Page, PageSize, Text, Timestamp
+from api.fields import Body, Instant, Out, Page, PageSize, Text, Timestamp, example
 from domain.suppression import ALL, MARKETING, OF_TYPE, Cause, normalized
 
 MOST = 1000  # entries of one request
 _TYPE = re.compile(r"type:[A-Za-z0-9][A-Za-z0-9._-]{0,49}\Z")
 
 
-def _address(text: str) -> str:
+def read_address(text: str) -> str:
     """In the form in which addresses are compared: lower case, the domain in ASCII."""
     try:
         found = validate_email(text.strip(), check_deliverability=False, allow_quoted_local=True)
@@ -32,7 +32,7 @@ def _scope(text: str) -> str:
     return text
 
 
-Address = Annotated[Text, Field(max_length=320), AfterValidator(_address)]
+Address = Annotated[Text, Field(max_length=320), AfterValidator(read_address)]
 Scope = Annotated[Text, AfterValidator(_scope)]
 CauseName = Literal[
     "hard_bounce", "soft_bounces", "complaint", "unsubscribed", "provider", "manual", "imported"
@@ -58,7 +58,30 @@ class SuppressionCreate(Body):
 class SuppressionsCreate(Body):
     """Many at once: all are added, or none."""
 
+    model_config = example(
+        {"entries": [{"address": "ada@example.org"}, {"address": "bob@example.org", "scope": "marketing"}]}
+    )
+
     entries: list[SuppressionCreate] = Field(min_length=1, max_length=MOST)
+
+
+class ImportAsked(Body):
+    """Which page of the account's lists."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{}, {"cursor": "bounces:500"}]})
+
+    cursor: Annotated[Text, Field(max_length=4000)] | None = Field(
+        default=None, description="The next_cursor of the answer before. Left out: the first page."
+    )
+
+
+class Imported(Out):
+    """`next_cursor`: ask again with it; null: the lists are at their end. `skipped`: what is no address."""
+
+    added: int
+    known: int
+    skipped: int
+    next_cursor: str | None
 
 
 class SuppressionPath(BaseModel):

@@ -9,7 +9,7 @@ from uuid import UUID
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
-from api.fields import Body, Out, Page, PageSize, Text, Timestamp
+from api.fields import Body, Out, Page, PageSize, Text, Timestamp, example
 from domain.templates import Source
 
 MOST_SOURCE = 500_000  # characters of one part
@@ -72,15 +72,21 @@ class TemplateCreate(TemplateParts):
 
 
 class TemplateRename(Body):
+    model_config = example({"name": "welcome"})
+
     name: Name
 
 
 class TemplatePublish(Body):
+    model_config = example({"version": 2})
+
     version: int = Field(ge=1, le=2**31 - 1, strict=True)
 
 
 class TemplatePreview(Body):
     """What to render. Left out: the newest version, without variables."""
+
+    model_config = example({"version": 2, "variables": {"name": "Ada"}})
 
     version: int | None = Field(default=None, ge=1, le=2**31 - 1, strict=True)
     variables: dict[str, Any] = Field(default={})

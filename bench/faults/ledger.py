@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 from typing import Any
+from uuid import UUID
 
 import psycopg2
 
@@ -31,6 +32,13 @@ class Ledger:
                 cursor.execute(sql, values or None)
                 return list(cursor.fetchall())
 
+    def execute(self, sql: str) -> None:
+        """As `query`, of what returns nothing."""
+        with contextlib.closing(psycopg2.connect(self.url, connect_timeout=5)) as connection:
+            connection.autocommit = True
+            with connection.cursor() as cursor:
+                cursor.execute(sql)
+
     def count(self, sql: str, *values: object) -> int:
         return int(self.query(sql, *values)[0][0])
 
@@ -51,8 +59,9 @@ class Ledger:
         return {str(i) for (i,) in self.query("SELECT id FROM email_jobs WHERE on_unknown = 'resend'")}
 
     def attempts(self) -> list[Attempt]:
-        sql = "SELECT id, job_id, outcome, extract(epoch FROM opened_at) FROM delivery_attempts"
-        return [Attempt(str(i), str(job), end, float(opened)) for i, job, end, opened in self.query(sql)]
+        """When each was opened stands in its id (UUIDv7), by this machine's clock: the database's may be wrong."""
+        found = self.query("SELECT id, job_id, outcome FROM delivery_attempts")
+        return [Attempt(str(i), str(job), end, (UUID(str(i)).int >> 80) / 1000) for i, job, end in found]
 
     def backlog(self) -> int:
         """Emails that still move: those held for evidence are at rest."""

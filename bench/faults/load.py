@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import http.client
 import json
 import os
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -31,6 +32,7 @@ class Client:
         self._log = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         self._lock, self._random = threading.Lock(), Random(seed)
         self._next, self._began, self._upto = 0, time.monotonic(), emails
+        self._asking: set[int] = set()  # the first numbers of what is being handed over
         self._stop = threading.Event()
         self.accepted: dict[str, list[str]] = defaultdict(list)
         self.answers: list[tuple[float, float, int]] = []
@@ -59,6 +61,17 @@ class Client:
         """The first `at_once` emails of all are due now, those up to `upto` by the rate, and the rest not yet."""
         with self._lock:
             self._began = min(self._began, time.monotonic() - at_once / self.rate)
+            self._upto = upto
+
+    @contextlib.contextmanager
+    def resting(self, seconds: float = _TIMEOUT) -> Iterator[None]:
+        """Nothing of the load is handed over meanwhile: what was begun has its answer. Raises RuntimeError."""
+        upto, self._upto = self._upto, 0
+        try:
+            if not until(lambda: not self._asking, seconds):
+                raise RuntimeError("requests were not answered")
+            yield
+        finally:
             self._upto = upto
 
     def finish(self, seconds: float) -> None:
@@ -109,7 +122,7 @@ class Client:
                 return
             if wait > 0:
                 self._stop.wait(wait)
-            while first >= self._upto and not self._stop.wait(0.02):
+            while not self._admitted(first) and not self._stop.wait(0.02):
                 pass
             numbers = [f"n{number}" for number in range(first, first + size)]
             if size == 1:
@@ -117,6 +130,14 @@ class Client:
             else:
                 batch = {"emails": [an_email(number) for number in numbers]}
                 self._deliver(connection, numbers, "/v1/emails/batch", batch)
+            with self._lock:
+                self._asking.discard(first)
+
+    def _admitted(self, first: int) -> bool:
+        with self._lock:
+            if first < self._upto:
+                self._asking.add(first)
+            return first in self._asking
 
     def _deliver(
         self, connection: http.client.HTTPConnection, numbers: list[str], path: str, body: dict[str, Any]

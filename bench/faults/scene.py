@@ -80,14 +80,15 @@ class Scene:
                 raise RuntimeError(f"{name} was not started again within {seconds:g} s")
 
     @contextlib.contextmanager
-    def stopped(self, processes: Sequence[psutil.Process]) -> Iterator[None]:
-        """SIGSTOP, and SIGCONT at the end."""
+    def stopped(self, processes: Sequence[psutil.Process], probe: bool = True) -> Iterator[None]:
+        """SIGSTOP, and SIGCONT at the end. `probe`: the cause is over then."""
         try:
             _signal(processes, signal.SIGSTOP)
             yield
         finally:
             _signal(processes, signal.SIGCONT)
-            self.relieve()
+            if probe:
+                self.relieve()
 
     # -- the sandbox and the providers -------------------------------------------------------------------------
 
@@ -117,7 +118,7 @@ class Scene:
             timeout=30,
         )
 
-    def _control(self, method: str, path: str, body: dict[str, Any] | None = None) -> None:
+    def _control(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         token = (self._sandbox / "control-token").read_text().strip()
         answer = requests.request(
             method,
@@ -128,6 +129,16 @@ class Scene:
         )
         if not answer.ok:
             raise RuntimeError(f"the sandbox refused {path}: {answer.status_code} {answer.text[:200]}")
+        return dict(answer.json()) if answer.content else {}
+
+    def tell_again(self, email_id: str, **how: Any) -> list[int]:
+        """Let its provider tell once more all that it told of an email; the statuses of our answers."""
+        found = requests.get(
+            f"{self._sandbox_url}/messages.json", params={"email_id": email_id}, timeout=10
+        ).json()["messages"]
+        if not found:
+            raise RuntimeError(f"the sandbox has not got {email_id}")
+        return list(self._control("POST", f"/control/messages/{found[0]['seq']}/events", how)["statuses"])
 
     # -- the books ---------------------------------------------------------------------------------------------
 

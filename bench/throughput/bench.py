@@ -15,7 +15,7 @@ import psycopg2
 import requests
 
 from bench.stack import Stack
-from bench.throughput.environments import django_python, node_modules
+from bench.throughput.environments import celery_python, django_python, node_modules
 from bench.throughput.measure import Cpu, Held, Measured, Processes, Receiver
 from wiring.embedded.processes import free_port
 
@@ -45,9 +45,9 @@ SELECT extract(epoch FROM sent_at - created_at) * 1000 AS ms FROM peer.emails WH
 ORDER BY created_at DESC LIMIT %s
 """
 _WAIT = 180.0
+_BULK = "bench-bulk"  # the lane of marketing without its links, which the peers' emails do not have either
 _PROGRAMS = Path(__file__).parent / "programs"
 _OURS = ("postgres", "valkey", "api", "transactional", "all-lanes", "all-lanes-2", "beat", "learner")
-_CELERY = [sys.executable, "-W", "ignore", "-m", "celery", "-q", "-A", "bench.throughput.programs.peer"]
 
 
 class Bench:
@@ -71,6 +71,7 @@ class Bench:
         self._provider("smtp", {"host": "127.0.0.1", "port": self.smtp.port, "tls": "none",
                                 "messages_per_connection": 10_000}, {})  # fmt: skip
         self._provider("sendgrid", {"base_url": f"http://127.0.0.1:{self.http.port}"}, {"api_key": "SG.any"})
+        self._add("/v1/email-types", {"name": _BULK, "lane": "bulk"})
         self._start_peers()
         time.sleep(6)  # Celery and granian take that long to be ready, and do not say so
 
@@ -86,7 +87,7 @@ class Bench:
 
     def batches(self, emails: int) -> Measured:
         """Batches of 100 from two clients, to the SMTP receiver."""
-        return self._ours(emails, self.smtp, "/v1/emails/batch", 100, 2, "smtp", "marketing")
+        return self._ours(emails, self.smtp, "/v1/emails/batch", 100, 2, "smtp", _BULK)
 
     def singles(self, emails: int) -> Measured:
         """One email per request from 32 clients, to the SMTP receiver."""
@@ -94,7 +95,7 @@ class Bench:
 
     def slow_provider(self, emails: int) -> Measured:
         """To the HTTP receiver that takes 50 ms, by the two workers of the bulk lane."""
-        return self._ours(emails, self.http, "/v1/emails/batch", 100, 1, "sendgrid", "marketing")
+        return self._ours(emails, self.http, "/v1/emails/batch", 100, 1, "sendgrid", _BULK)
 
     def _ours(
         self, emails: int, receiver: Receiver, path: str, size: int, clients: int, provider: str, kind: str
@@ -183,7 +184,7 @@ class Bench:
 
     def _enqueued(self, how: str, emails: int, receiver: Receiver, worker: str) -> Measured:
         queue = "slow" if how == "post" else "celery"
-        argv = [sys.executable, "-m", "bench.throughput.programs.enqueue", how, str(emails), queue]
+        argv = [self._python, "-m", "bench.throughput.programs.enqueue", how, str(emails), queue]
         return self._program(argv, emails, receiver, ("postgres", "valkey"), worker=worker)
 
     def _flask(self, path: str, emails: int, *, delivered: bool) -> Measured:
@@ -212,15 +213,18 @@ class Bench:
             "PEER_DATABASE": self._database,
             "PEER_SMTP": str(self.smtp.port),
             "PEER_HTTP": f"http://127.0.0.1:{self.http.port}",
+            "PYTHONPATH": str(Path(__file__).parents[2]),  # their environments know nothing of us
         }
+        self._python = str(celery_python())
+        celery = [self._python, "-W", "ignore", "-m", "celery", "-q", "-A", "bench.throughput.programs.peer"]
         common = ["--without-mingle", "--without-gossip", "-l", "warning"]
         for name, more in {
             "celery": ["-c", "2", "-Q", "celery"],
             "celery-threads": ["-P", "threads", "-c", "50", "-Q", "slow"],
         }.items():
-            argv = [*_CELERY, "worker", "-n", f"{name}@peer", *more, *common]
+            argv = [*celery, "worker", "-n", f"{name}@peer", *more, *common]
             self._processes.start(name, argv, self._environ)
-        granian = [sys.executable, "-m", "granian", "--interface", "wsgi", "--no-ws", "--log-level", "error"]
+        granian = [self._python, "-m", "granian", "--interface", "wsgi", "--no-ws", "--log-level", "error"]
         granian += ["--host", "127.0.0.1", "--port", str(self._flask_port), "--workers", "2"]
         granian += ["--blocking-threads", "32", "bench.throughput.programs.peer:web"]
         self._processes.start("flask", granian, self._environ)
@@ -236,14 +240,13 @@ class Bench:
         return Held([sys.executable, "-m", "bench.throughput.programs.load"], spec)
 
     def _provider(self, kind: str, config: dict[str, Any], credentials: dict[str, str]) -> None:
-        answer = requests.post(
-            self._ready["api_url"] + "/v1/providers",
-            json={"name": f"bench-{kind}", "kind": kind, "config": config, "credentials": credentials,
-                  "base_cost": "0.0001"},
-            headers=self._headers, timeout=30,
-        )  # fmt: skip
+        self._add("/v1/providers", {"name": f"bench-{kind}", "kind": kind, "config": config,
+                                    "credentials": credentials, "base_cost": "0.0001"})  # fmt: skip
+
+    def _add(self, path: str, body: dict[str, Any]) -> None:
+        answer = requests.post(self._ready["api_url"] + path, json=body, headers=self._headers, timeout=30)
         if not answer.ok:
-            raise RuntimeError(f"the provider was refused: {answer.text[:300]}")
+            raise RuntimeError(f"POST {path} was refused: {answer.text[:300]}")
 
     def _one(self, sql: str) -> int:
         return int(self._row(sql)[0])

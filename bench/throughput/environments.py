@@ -1,4 +1,4 @@
-"""The peers that need packages of their own get environments of their own, made once and kept in a cache."""
+"""The peers have environments of their own, made once and kept in a cache."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ import os
 import shutil
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 DJANGO = ("django==5.2.8", "django-post-office==3.12.0", "psycopg2-binary==2.9.13")
 NODEMAILER = "nodemailer@10.6.0"
+_SHARED = ("celery", "kombu", "redis", "flask", "granian", "psycopg2-binary", "requests")
 
 
 def cache() -> Path:
@@ -19,15 +21,24 @@ def cache() -> Path:
 
 def django_python() -> Path:
     """The interpreter of an environment with django-post-office. Raises CalledProcessError where it cannot be made."""
-    folder = cache() / "post-office"
-    python = folder / "bin" / "python"
-    done = folder / "made-of"
-    if not done.is_file() or done.read_text() != " ".join(DJANGO):
+    return _python("post-office", DJANGO)
+
+
+def celery_python() -> Path:
+    """The interpreter of an environment with Celery and Flask and nothing of ours, in the versions that we use."""
+    return _python("celery", tuple(f"{name}=={version(name)}" for name in _SHARED))
+
+
+def _python(name: str, packages: tuple[str, ...]) -> Path:
+    folder = cache() / name
+    python, done = folder / "bin" / "python", folder / "made-of"
+    made_of = " ".join((sys.version, *packages))
+    if not done.is_file() or done.read_text() != made_of:
         shutil.rmtree(folder, ignore_errors=True)
         subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True, capture_output=True)
-        install = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *DJANGO]
+        install = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *packages]
         subprocess.run(install, check=True, capture_output=True)
-        done.write_text(" ".join(DJANGO))
+        done.write_text(made_of)
     return python
 
 

@@ -40,6 +40,9 @@ GOALS = (
     Goal(
         "batch-cpu", "µs of CPU per email of a batch, all processes, receiver included", 400, 190, lower=True
     ),
+    # The same beside what teams write, which holds on a machine of any speed. 400 and 190 µs were set where that
+    # takes 4,744 µs.
+    Goal("batch-cpu-share", "CPU per email of a batch, against Celery + PostgreSQL", 0.084, 0.04, lower=True),
     Goal(
         "single-vs-flask", "single requests accepted and delivered, against Flask + INSERT + send_task", 1, 2
     ),

@@ -21,7 +21,6 @@ from bench.throughput.measure import Measured
 from wiring.settings import Delivery
 
 WINDOW: int = Delivery.model_fields["bulk_window"].default
-IN_FLIGHT: int = Delivery.model_fields["in_flight"].default  # of one worker process, at most
 _PROCESSES = 2  # that serve the bulk lane
 
 # Each system with the share of --emails that is enough to measure it: the slow ones get fewer.
@@ -107,6 +106,8 @@ def figures(found: Mapping[str, Sequence[Measured]], window: int = WINDOW) -> di
     measured: dict[str, float] = {}
     if {"batches", "celery_postgres"} <= found.keys():
         measured["batch-vs-celery-postgres"] = middle_ratio(rates("batches"), rates("celery_postgres"))
+        ours, theirs = ([m.cpu_per_email for m in found[name]] for name in ("batches", "celery_postgres"))
+        measured["batch-cpu-share"] = middle_ratio(ours, theirs)
     if {"batches", "post_office"} <= found.keys():
         measured["batch-vs-post-office"] = middle_ratio(rates("batches"), rates("post_office"))
     if {"batches", "nodemailer"} <= found.keys():
@@ -119,7 +120,7 @@ def figures(found: Mapping[str, Sequence[Measured]], window: int = WINDOW) -> di
         ours, theirs = ([m.p99_ms or 0.0 for m in found[name]] for name in ("singles", "flask_row"))
         measured["accept-p99"] = middle_ratio(ours, theirs)
     if "slow_provider" in found:
-        bound = _PROCESSES * min(window, IN_FLIGHT) / (LATENCY_MS / 1000)
+        bound = _PROCESSES * window / (LATENCY_MS / 1000)
         measured["http-share"] = median(rates("slow_provider")) / bound
     if {"slow_provider", "celery_threads"} <= found.keys():
         measured["http-vs-celery-threads"] = middle_ratio(rates("slow_provider"), rates("celery_threads"))

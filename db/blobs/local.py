@@ -12,6 +12,7 @@ from domain.files import FileMissing, FilesUnavailable
 
 _KEY = re.compile(r"[a-z0-9-]+(/[a-z0-9-]+)*\Z")
 _IDENTITY = "store-id"
+_TRIES = 50  # to write into a folder that others take away, once they have taken the last file out of it
 
 
 class LocalStore:
@@ -24,18 +25,25 @@ class LocalStore:
     def put(self, key: str, content: bytes) -> None:
         path = self._path(key)
         try:
-            if _size(path) == len(content):
-                return
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            scratch = path.with_name(f"{path.name}.{secrets.token_hex(8)}.new")
-            try:
-                _write_through(scratch, content)
-                scratch.replace(path)  # whoever reads sees all of it, or nothing
-            finally:
-                scratch.unlink(missing_ok=True)
-            self._settle(path.parent)
+            for _ in range(_TRIES - 1):
+                with suppress(FileNotFoundError, FileExistsError):
+                    return self._put(path, content)
+            self._put(path, content)
         except OSError as error:
             raise FilesUnavailable(_words(error)) from error
+
+    def _put(self, path: Path, content: bytes) -> None:
+        """Raises FileNotFoundError or FileExistsError also where somebody takes the folder away meanwhile."""
+        if _size(path) == len(content):
+            return
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        scratch = path.with_name(f"{path.name}.{secrets.token_hex(8)}.new")
+        try:
+            _write_through(scratch, content)
+            scratch.replace(path)  # whoever reads sees all of it, or nothing
+        finally:
+            scratch.unlink(missing_ok=True)
+        self._settle(path.parent)
 
     def read(self, key: str) -> bytes:
         try:

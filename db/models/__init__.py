@@ -3,13 +3,22 @@
 `docs/reference/schema.md` says what each table is for, and why it differs from the usual textbook shape.
 """
 
-from db.models.accounts import ApiKey, IdempotencyKey, User
+from db.models.accounts import ApiKey, IdempotencyKey, SignInTries, User
 from db.models.attachments import Attachment, AttachmentUpload, Blob, EmailAttachment
 from db.models.base import Base
+from db.models.budgets import Budget
 from db.models.campaigns import Campaign, Halt
-from db.models.content import EmailContent, EmailTemplate, EmailTemplateVersion, EmailType, SenderDomain
+from db.models.content import (
+    EmailContent,
+    EmailTemplate,
+    EmailTemplateVersion,
+    EmailType,
+    EmailTypeProvider,
+    SenderDomain,
+)
 from db.models.emails import DeliveryAttempt, EmailJob, EmailQueue, EmailStatus, ProviderCall, claim_tokens
-from db.models.house import InboundEvent, InboundNonce, UpkeepDuty, WorkerRun
+from db.models.erasures import ErasedContent, Erasure
+from db.models.house import InboundEvent, InboundNonce, Lookup, Recovery, UpkeepDuty, WorkerRun
 from db.models.providers import (
     Learner,
     Provider,
@@ -22,6 +31,7 @@ from db.models.providers import (
     RoutingRuleFallback,
 )
 from db.models.resends import Resend
+from db.models.stats import EmailStats, StatsDue
 from db.models.suppressions import SoftBounce, Suppression
 from db.models.webhooks import WebhookEndpoint, WebhookMessage
 
@@ -31,21 +41,27 @@ __all__ = [
     "AttachmentUpload",
     "Base",
     "Blob",
+    "Budget",
     "Campaign",
     "DeliveryAttempt",
     "EmailAttachment",
     "EmailContent",
     "EmailJob",
     "EmailQueue",
+    "EmailStats",
     "EmailStatus",
     "EmailTemplate",
     "EmailTemplateVersion",
     "EmailType",
+    "EmailTypeProvider",
+    "ErasedContent",
+    "Erasure",
     "Halt",
     "IdempotencyKey",
     "InboundEvent",
     "InboundNonce",
     "Learner",
+    "Lookup",
     "Provider",
     "ProviderCall",
     "ProviderPerformance",
@@ -53,11 +69,14 @@ __all__ = [
     "ProviderPrice",
     "ProviderQuota",
     "QuotaSlot",
+    "Recovery",
     "Resend",
     "RoutingRule",
     "RoutingRuleFallback",
     "SenderDomain",
+    "SignInTries",
     "SoftBounce",
+    "StatsDue",
     "Suppression",
     "UpkeepDuty",
     "User",

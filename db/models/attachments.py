@@ -49,7 +49,7 @@ class Attachment(Base):
 
 
 class AttachmentUpload(Base):
-    """An upload that was announced, to an address of its own, and is not complete."""
+    """An upload that was announced, to an address of its own; `attachment_id` is the file that it became."""
 
     __tablename__ = "attachment_uploads"
 
@@ -59,6 +59,7 @@ class AttachmentUpload(Base):
     content_type: Mapped[str | None] = mapped_column(String(255))
     size: Mapped[int] = mapped_column(BigInteger)
     hash: Mapped[bytes | None] = mapped_column(LargeBinary)
+    attachment_id: Mapped[UUID | None]
     created_at: Mapped[Stamp]
     expires_at: Mapped[Instant]
 

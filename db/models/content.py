@@ -6,6 +6,7 @@ from uuid import UUID
 
 from sqlalchemy import (
     CheckConstraint,
+    Double,
     ForeignKey,
     Index,
     LargeBinary,
@@ -20,13 +21,20 @@ from db.models.base import Base, Id, Instant, Json, Name, ProviderRef, Stamp, Us
 
 
 class Domain(Base):
-    """A domain that a user sends from. `report`: what the last check found (domain.sender_domains)."""
+    """A domain that a user sends from. `report`: what the last check found (domain.sender_domains). `token` stands in
+    the DNS where it is theirs: `proved_at` since when, `missing_since` since when it does not any more.
+    """
 
     __tablename__ = "domains"
 
     id: Mapped[Id]
     user_id: Mapped[UserRef]
     name: Mapped[str] = mapped_column(String(253))
+    token: Mapped[str] = mapped_column(
+        String(32), server_default=text("replace((gen_random_uuid())::text, '-'::text, ''::text)")
+    )
+    proved_at: Mapped[Instant | None]
+    missing_since: Mapped[Instant | None]
     report: Mapped[Json | None]
     checked_at: Mapped[Instant | None]
     due_at: Mapped[Stamp]
@@ -36,6 +44,7 @@ class Domain(Base):
         UniqueConstraint("user_id", "name", name="uq_domains_user"),
         Index("ix_domains_due", "due_at"),
         Index("ix_domains_name", "name"),
+        Index("ix_domains_proved", "name", postgresql_where=text("proved_at IS NOT NULL")),
     )
 
 
@@ -68,6 +77,8 @@ class EmailType(Base):
     policy: Mapped[str] = mapped_column(String(20), server_default="balanced")
     urgent: Mapped[bool] = mapped_column(server_default=text("false"))
     unsubscribe_scope: Mapped[str] = mapped_column(String(10), server_default="marketing")
+    deliver_at_least: Mapped[float | None] = mapped_column(Double)
+    at_budget: Mapped[str] = mapped_column(String(10), server_default="defer")
     created_at: Mapped[Stamp]
 
     __table_args__ = (
@@ -79,8 +90,19 @@ class EmailType(Base):
         ),
         Index("uq_email_types_user", "user_id", "name", unique=True),
         CheckConstraint("policy IN ('cheapest', 'balanced', 'most_reliable')", name="policy"),
+        CheckConstraint("deliver_at_least BETWEEN 0.5 AND 0.9999", name="deliver_at_least"),
+        CheckConstraint("at_budget IN ('defer', 'fail', 'ignore')", name="at_budget"),
         CheckConstraint("unsubscribe_scope IN ('marketing', 'type')", name="unsubscribe_scope"),
     )
+
+
+class EmailTypeProvider(Base):
+    """A provider that emails of a type may go by. A type that has none of these goes by any."""
+
+    __tablename__ = "email_type_providers"
+
+    type_id: Mapped[UUID] = mapped_column(ForeignKey("email_types.id", ondelete="CASCADE"), primary_key=True)
+    provider_id: Mapped[ProviderRef] = mapped_column(primary_key=True, index=True)
 
 
 class EmailTemplate(Base):

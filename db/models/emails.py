@@ -15,6 +15,7 @@ from sqlalchemy import (
     String,
     Text,
     Uuid,
+    literal_column,
     text,
 )
 from sqlalchemy.dialects.postgresql import JSONB
@@ -58,6 +59,20 @@ class EmailJob(Base):
         Index(
             "ix_email_jobs_campaign", "campaign_id", "id", postgresql_where=text("campaign_id IS NOT NULL")
         ),
+        Index(
+            "ix_email_jobs_recipients",
+            literal_column("(envelope -> 'recipients')").label("recipients"),
+            postgresql_using="gin",
+            postgresql_ops={"recipients": "jsonb_path_ops"},
+        ),
+        Index("ix_email_jobs_tags", "tags", postgresql_using="gin", postgresql_where=text("tags <> '{}'")),
+        Index(
+            "ix_email_jobs_metadata",
+            "metadata",
+            postgresql_using="gin",
+            postgresql_ops={"metadata": "jsonb_path_ops"},
+            postgresql_where=text("metadata <> '{}'"),
+        ),
         {"postgresql_with": {"fillfactor": "60"}},  # its status changes in place
     )
 
@@ -67,7 +82,7 @@ class EmailQueue(Base):
 
     `run` and `token` name the claim; `claims` counts claims that have not ended in order; `round` counts
     the passes over all providers; `held`: the outcome of an attempt is unknown, and `due_at` is when waiting
-    for evidence ends.
+    for evidence ends; not `placed`: it belongs to a campaign, in whose pace it is to get its place when it is due.
     """
 
     __tablename__ = "email_queue"
@@ -81,6 +96,7 @@ class EmailQueue(Base):
     claims: Mapped[int] = mapped_column(SmallInteger, server_default=text("0"))
     round: Mapped[int] = mapped_column(SmallInteger, server_default=text("0"))
     held: Mapped[bool] = mapped_column(server_default=text("false"))
+    placed: Mapped[bool] = mapped_column(server_default=text("true"))
 
     __table_args__ = (
         Index("ix_email_queue_due", "lane", "due_at", postgresql_where=text("run IS NULL")),

@@ -14,6 +14,7 @@ from sqlalchemy import (
     Text,
     text,
 )
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column
 
 from db.models.base import Base, Id, Instant, Json, ProviderRef, Stamp
@@ -38,6 +39,28 @@ class UpkeepDuty(Base):
 
     name: Mapped[str] = mapped_column(String(40), primary_key=True)
     done_at: Mapped[Instant]
+
+
+class Recovery(Base):
+    """That the database was restored from a backup of `since`: attempts that were made until `at` may be missing."""
+
+    __tablename__ = "recoveries"
+
+    at: Mapped[Stamp] = mapped_column(primary_key=True)
+    since: Mapped[Instant]
+
+
+class Lookup(Base):
+    """How often something was looked for at a provider: an attempt in doubt, or any attempt of an email (`about`)."""
+
+    __tablename__ = "lookups"
+
+    about: Mapped[UUID] = mapped_column(primary_key=True)
+    provider_id: Mapped[UUID] = mapped_column(primary_key=True)
+    looks: Mapped[int] = mapped_column(SmallInteger)
+    looked_at: Mapped[Instant]
+
+    __table_args__ = (Index("ix_lookups_looked_at", "looked_at"),)
 
 
 class InboundEvent(Base):
@@ -82,3 +105,24 @@ class InboundNonce(Base):
     nonce: Mapped[str] = mapped_column(String(200), primary_key=True)
     body_hash: Mapped[bytes] = mapped_column(LargeBinary)
     received_at: Mapped[Stamp]
+
+
+class AuditLine(Base):
+    """Who changed what: `by` the API or the command line; `fields`: the names of what was given, never the values."""
+
+    __tablename__ = "audit_log"
+
+    id: Mapped[Id]
+    at: Mapped[Stamp]
+    user_id: Mapped[UUID | None]
+    api_key_id: Mapped[UUID | None]
+    by: Mapped[str] = mapped_column(String(20))
+    action: Mapped[str] = mapped_column(String(150))
+    target: Mapped[UUID | None]
+    fields: Mapped[list[str]] = mapped_column(ARRAY(Text), server_default=text("'{}'"))
+    request_id: Mapped[str | None] = mapped_column(String(64))
+
+    __table_args__ = (
+        Index("ix_audit_log_user", "user_id", "id"),
+        Index("ix_audit_log_target", "target", "id"),
+    )

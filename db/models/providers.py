@@ -9,12 +9,13 @@ from sqlalchemy import (
     CheckConstraint,
     ForeignKey,
     Index,
+    Integer,
     SmallInteger,
     String,
     Text,
     text,
 )
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from db.models.base import Base, Id, Instant, Json, Money, Name, ProviderRef, Stamp
@@ -22,7 +23,8 @@ from db.models.base import Base, Id, Instant, Json, Money, Name, ProviderRef, St
 
 class Provider(Base):
     """An account at a provider. `user_id` null: shared by all. `api_key` holds all its credentials, sealed;
-    `webhook` the token and the secrets of its events, sealed too; null: it has none.
+    `webhook` the token and the secrets of its events, sealed too; null: it has none. `test`: a test account's.
+    `region`: where it keeps emails.
     """
 
     __tablename__ = "providers"
@@ -38,12 +40,15 @@ class Provider(Base):
     currency: Mapped[str] = mapped_column(String(3), server_default="USD")
     reliability_score: Mapped[float] = mapped_column(server_default=text("1"))
     status: Mapped[bool] = mapped_column(server_default=text("true"))
+    region: Mapped[str | None] = mapped_column(String(20))
     version: Mapped[int] = mapped_column(server_default=text("1"))
     created_at: Mapped[Stamp]
     updated_at: Mapped[Stamp]
     deleted_at: Mapped[Instant | None]
+    test: Mapped[bool] = mapped_column(server_default=text("false"))
 
     __table_args__ = (
+        Index("ix_providers_test", "id", postgresql_where=text("test")),
         Index("uq_providers_shared_name", "name", unique=True,
               postgresql_where=text("user_id IS NULL AND deleted_at IS NULL")),
         Index("uq_providers_user_name", "user_id", "name", unique=True,
@@ -119,6 +124,7 @@ class ProviderPerformanceHistory(Base):
     provider_id: Mapped[ProviderRef] = mapped_column(primary_key=True)
     slot: Mapped[Instant] = mapped_column(primary_key=True)
     emails_sent: Mapped[int]
+    recipients_sent: Mapped[int] = mapped_column(server_default=text("0"))
     emails_failed: Mapped[int]
     emails_rejected: Mapped[int]
     emails_unknown: Mapped[int]
@@ -182,3 +188,42 @@ class RoutingRuleFallback(Base):
     )
     position: Mapped[int] = mapped_column(SmallInteger, primary_key=True)
     provider_id: Mapped[ProviderRef]
+
+
+class Home(Base):
+    """Where the steady emails of a sender domain to a group of mailboxes go (routing.stickiness)."""
+
+    __tablename__ = "homes"
+
+    user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id"), primary_key=True)
+    sender_domain: Mapped[str] = mapped_column(String(255), primary_key=True)
+    mailbox_group: Mapped[str] = mapped_column(String(30), primary_key=True)
+    provider_id: Mapped[UUID] = mapped_column(ForeignKey("providers.id"))
+    since: Mapped[Stamp]
+
+
+class MailboxHost(Base):
+    """Who runs the mailboxes of a domain (routing.mailbox_groups), as its mail exchangers told."""
+
+    __tablename__ = "mailbox_hosts"
+
+    domain: Mapped[str] = mapped_column(String(255), primary_key=True)
+    mailbox_group: Mapped[str] = mapped_column(String(30))
+    checked_at: Mapped[Stamp]
+
+    __table_args__ = (Index("ix_mailbox_hosts_checked_at", "checked_at"),)
+
+
+class WarmUp(Base):
+    """A sender domain that warms up at a provider: `daily` recipients on each day since `started_at`, of which `used`
+    are gone on day `used_day` (from 0). After the last day it is warm.
+    """
+
+    __tablename__ = "warm_ups"
+
+    provider_id: Mapped[UUID] = mapped_column(ForeignKey("providers.id"), primary_key=True)
+    sender_domain: Mapped[str] = mapped_column(String(255), primary_key=True)
+    daily: Mapped[list[int]] = mapped_column(ARRAY(Integer))
+    started_at: Mapped[Stamp]
+    used_day: Mapped[int] = mapped_column(server_default=text("0"))
+    used: Mapped[int] = mapped_column(server_default=text("0"))

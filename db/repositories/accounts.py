@@ -11,25 +11,29 @@ from uuid import UUID
 from sqlalchemy import Connection, Row, RowMapping, text
 from sqlalchemy.exc import IntegrityError
 
+from domain.keys import NO_LIMITS, KeyLimits
+
 _FIRST_USER_LOCK = 0x6D6D_0001  # advisory lock: one process at a time looks for a first user
 
 _KEY = text("""
     SELECT k.id, k.key, k.user_id, u.role, k.scopes, k.revoked_at IS NOT NULL AS revoked,
-        coalesce(k.expires_at <= mm_now(), false) AS expired
+        coalesce(k.expires_at <= mm_now(), false) AS expired, k.senders, k.networks, k.per_minute,
+        CASE WHEN u.test_of IS NULL THEN k.kind ELSE 'test' END AS kind, u.test_of
     FROM api_keys k JOIN users u ON u.id = k.user_id WHERE k.public_id = :public_id
 """)
 
 _KEYS = text("""
-    SELECT k.public_id, k.name, u.email, k.scopes, k.created_at, k.expires_at, k.revoked_at
-    FROM api_keys k JOIN users u ON u.id = k.user_id
-    WHERE CAST(:email AS text) IS NULL OR u.email = :email
+    SELECT k.public_id, k.name, u.email, k.scopes, k.created_at, k.expires_at, k.revoked_at,
+        a.test_of IS NOT NULL AS test
+    FROM api_keys k JOIN users a ON a.id = k.user_id JOIN users u ON u.id = coalesce(a.test_of, a.id)
+    WHERE k.kind = 'key' AND (CAST(:email AS text) IS NULL OR u.email = :email)
     ORDER BY k.created_at, k.id
 """)
 
 _ADD_KEY = text("""
-    INSERT INTO api_keys (id, user_id, key, public_id, name, scopes, expires_at)
+    INSERT INTO api_keys (id, user_id, key, public_id, name, scopes, expires_at, senders, networks, per_minute)
     VALUES (:id, :user_id, :hash, :public_id, :name, CAST(:scopes AS text[]),
-        mm_now() + make_interval(secs => :lifetime))
+        mm_now() + make_interval(secs => :lifetime), CAST(:senders AS text[]), CAST(:networks AS text[]), :per_minute)
     RETURNING expires_at
 """)
 
@@ -39,26 +43,40 @@ _REVOKE = text("""
 """)
 
 
+# The user's, and those of the user's test account.
 _OWN = """
-    SELECT id, public_id, name, scopes, created_at, expires_at, revoked_at,
-        coalesce(expires_at <= mm_now(), false) AS ended
-    FROM api_keys WHERE user_id = :user_id
+    SELECT id, user_id, public_id, name, scopes, created_at, expires_at, revoked_at,
+        coalesce(expires_at <= mm_now(), false) AS ended, senders, networks, per_minute,
+        EXISTS (SELECT FROM users u WHERE u.id = k.user_id AND u.test_of IS NOT NULL) AS test
+    FROM api_keys k
+    WHERE kind = 'key' AND user_id IN (:user_id, (SELECT u.id FROM users u WHERE u.test_of = :user_id))
 """
 _OWN_KEYS = text(f"{_OWN} AND (CAST(:before AS uuid) IS NULL OR id < :before) ORDER BY id DESC LIMIT :limit")
 _OWN_KEY = text(f"{_OWN} AND id = :id")
-_LOCK_KEY = text(f"{_OWN} AND id = :id FOR UPDATE")
+_LOCK_KEY = text(f"{_OWN} AND id = :id FOR UPDATE OF k")
 _END_KEY = text("UPDATE api_keys SET expires_at = :at WHERE id = :id")
 # Never later than it would end anyway.
 _END_KEY_IN = text("""
     UPDATE api_keys SET expires_at = least(expires_at, mm_now() + :hours * interval '1 hour') WHERE id = :id
 """)
-_USER = text("SELECT id, email, role, created_at FROM users WHERE id = :id")
+_USER = text("SELECT id, email, role, created_at FROM users WHERE id = :id AND test_of IS NULL")
 _USERS = text("""
     SELECT id, email, role, created_at FROM users
-    WHERE CAST(:before AS uuid) IS NULL OR id < :before ORDER BY id DESC LIMIT :limit
+    WHERE test_of IS NULL AND (CAST(:before AS uuid) IS NULL OR id < :before) ORDER BY id DESC LIMIT :limit
+""")
+_TEST_ACCOUNT = text("SELECT id FROM users WHERE test_of = :user_id")
+_ADD_TEST_ACCOUNT = text("""
+    INSERT INTO users (id, email, password_hash, role, test_of)
+    VALUES (:id, 'test account of ' || CAST(:user_id AS uuid), '', 'member', :user_id)
+    ON CONFLICT (test_of) DO NOTHING
+    RETURNING id
+""")
+_ADD_TEST_PROVIDER = text("""
+    INSERT INTO providers (id, user_id, name, kind, api_key, config, base_cost, test)
+    VALUES (:id, :owner, 'test', 'memory', :sealed, '{"magic": true}', 0, true)
 """)
 _OPERATORS = text("SELECT id FROM users WHERE role = 'operator' ORDER BY id FOR UPDATE")
-_SET_ROLE = text("UPDATE users SET role = :role WHERE id = :id")
+_SET_ROLE = text("UPDATE users SET role = :role WHERE id = :id AND test_of IS NULL")
 _ADD_USER = text("""
     INSERT INTO users (id, email, password_hash, role) VALUES (:id, :email, :password_hash, :role)
 """)
@@ -75,7 +93,7 @@ class LastOperator(Exception):
 
 @dataclass(frozen=True, slots=True)
 class StoredKey:
-    """A key as it is known to us. `hash` is the SHA-256 of its secret."""
+    """A key, or a session, as it is known to us. `hash` is the SHA-256 of its secret."""
 
     id: UUID
     hash: str = field(repr=False)
@@ -84,6 +102,13 @@ class StoredKey:
     scopes: frozenset[str]
     revoked: bool
     expired: bool
+    limits: KeyLimits = NO_LIMITS
+    kind: str = "key"
+    test_of: UUID | None = None
+
+
+def limits_of(row: RowMapping) -> KeyLimits:
+    return KeyLimits(tuple(row["senders"]), tuple(row["networks"]), row["per_minute"])
 
 
 class Accounts:
@@ -99,8 +124,9 @@ class Accounts:
         if row is None:
             return None
         return StoredKey(
-            row.id, row.key, row.user_id, row.role, frozenset(row.scopes), row.revoked, row.expired
-        )
+            row.id, row.key, row.user_id, row.role, frozenset(row.scopes), row.revoked, row.expired,
+            limits_of(row._mapping), row.kind, row.test_of,
+        )  # fmt: skip
 
     def list_keys(self, email: str | None = None) -> Sequence[Row[Any]]:
         """All keys, or those of one user, oldest first; nothing of their secrets."""
@@ -116,6 +142,7 @@ class Accounts:
         *,
         name: str = "",
         lifetime: float | None = None,
+        limits: KeyLimits = NO_LIMITS,
     ) -> datetime | None:
         """Store a key that lives `lifetime` seconds (None: until it is revoked). Returns when it ends."""
         row = self._connection.execute(
@@ -128,6 +155,9 @@ class Accounts:
                 "scopes": list(scopes),
                 "name": name,
                 "lifetime": lifetime,
+                "senders": list(limits.senders),
+                "networks": list(limits.networks),
+                "per_minute": limits.per_minute,
             },
         ).one()
         ends: datetime | None = row.expires_at
@@ -139,7 +169,7 @@ class Accounts:
         return revoked_at
 
     def own_keys(self, user_id: UUID, before: UUID | None, limit: int) -> Sequence[RowMapping]:
-        """Up to `limit` of a user's keys, newest first, below the id `before`."""
+        """Up to `limit` of a user's keys, those of the test account among them, newest first, below the id `before`."""
         values = {"user_id": user_id, "before": before, "limit": limit}
         return self._connection.execute(_OWN_KEYS, values).mappings().all()
 
@@ -167,6 +197,20 @@ class Accounts:
         """Up to `limit` users, newest first, below the id `before`."""
         return self._connection.execute(_USERS, {"before": before, "limit": limit}).mappings().all()
 
+    def test_account(self, user_id: UUID) -> UUID | None:
+        """The account that the user's test keys belong to; None: there is none yet."""
+        found: UUID | None = self._connection.execute(_TEST_ACCOUNT, {"user_id": user_id}).scalar()
+        return found
+
+    def add_test_account(self, id: UUID, user_id: UUID) -> bool:
+        """False: there is one already, perhaps since a moment ago."""
+        values = {"id": id, "user_id": user_id}
+        return self._connection.execute(_ADD_TEST_ACCOUNT, values).scalar() is not None
+
+    def add_test_provider(self, id: UUID, owner: UUID, sealed: str) -> None:
+        """The one provider that emails of a test account go to."""
+        self._connection.execute(_ADD_TEST_PROVIDER, {"id": id, "owner": owner, "sealed": sealed})
+
     def set_role(self, id: UUID, role: str) -> None:
         """Raises LastOperator."""
         operators = self._connection.execute(_OPERATORS).scalars().all()
@@ -183,7 +227,8 @@ class Accounts:
 
     def find_user(self, email: str) -> UUID | None:
         found: UUID | None = self._connection.execute(
-            text("SELECT id FROM users WHERE lower(email) = lower(:email)"), {"email": email}
+            text("SELECT id FROM users WHERE lower(email) = lower(:email) AND test_of IS NULL"),
+            {"email": email},
         ).scalar()
         return found
 

@@ -65,6 +65,10 @@ _UPLOAD = text("""
     SELECT *, mm_now() >= expires_at AS expired FROM attachment_uploads
     WHERE id = :id AND (CAST(:user_id AS uuid) IS NULL OR user_id = :user_id)
 """)
+_COMPLETE_UPLOAD = text("""
+    UPDATE attachment_uploads SET attachment_id = coalesce(attachment_id, :attachment_id) WHERE id = :id
+    RETURNING attachment_id
+""")
 _CLOSE_UPLOAD = text("DELETE FROM attachment_uploads WHERE id = :id")
 # A day after its end, so that an upload under way at the end can still be completed or is told why not.
 _OLD_UPLOADS = text("""
@@ -147,8 +151,15 @@ class Attachments:
         return self._connection.execute(_OPEN_UPLOAD, whose | given).mappings().one()
 
     def upload(self, id: UUID, user_id: UUID | None = None) -> RowMapping | None:
-        """An upload that is not complete; of a user's, where one is named."""
+        """An upload, complete where it has an `attachment_id`; of a user's, where one is named."""
         return self._connection.execute(_UPLOAD, {"id": id, "user_id": user_id}).mappings().one_or_none()
+
+    def complete_upload(self, id: UUID, attachment_id: UUID) -> UUID:
+        """Say what file it became, and return what holds: whoever comes first says it, and all are told the same."""
+        found: UUID = self._connection.execute(
+            _COMPLETE_UPLOAD, {"id": id, "attachment_id": attachment_id}
+        ).scalar_one()
+        return found
 
     def close_upload(self, id: UUID) -> None:
         self._connection.execute(_CLOSE_UPLOAD, {"id": id})

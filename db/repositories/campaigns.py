@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -10,6 +10,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, RowMapping, text
 
+from db.repositories.claims import HELD, IS_HELD
 from db.statements import Prepared
 
 _COLUMNS = """
@@ -21,7 +22,13 @@ _LIST = text(f"""
     WHERE user_id = :user_id AND (CAST(:before AS uuid) IS NULL OR id < :before) ORDER BY id DESC LIMIT :limit
 """)  # noqa: S608  # constants of this module only
 _GET = text(f"SELECT {_COLUMNS} FROM campaigns WHERE user_id = :user_id AND id = :id")  # noqa: S608
-_LOCK = text(f"SELECT {_COLUMNS} FROM campaigns WHERE user_id = :user_id AND id = :id FOR UPDATE")  # noqa: S608
+_LOCK = text(f"SELECT {_COLUMNS} FROM campaigns WHERE user_id = :user_id AND id = :id FOR NO KEY UPDATE")  # noqa: S608
+# Requests that are accepting emails of it keep it until they have ended (db.repositories.intake), and are waited for.
+_CLOSE = text("SELECT id FROM campaigns WHERE user_id = :user_id AND id = :id FOR UPDATE")
+_WAITING = text("""
+    SELECT count(*) FROM email_queue q JOIN email_jobs j ON j.id = q.job_id WHERE j.campaign_id = :id
+""")
+_DELETE = text("DELETE FROM campaigns WHERE id = :id")
 _WRITE = text("""
     INSERT INTO campaigns (id, user_id, name, per_minute, spend_cap, max_complaints, max_bounces, min_sent)
     VALUES (:id, :user_id, :name, :per_minute, :spend_cap, :max_complaints, :max_bounces, :min_sent)
@@ -41,6 +48,8 @@ _PROGRESS = text("""
     SELECT (SELECT jsonb_object_agg(status, emails) FROM (
             SELECT status, count(*) AS emails FROM mails GROUP BY status) s) AS statuses,
         (SELECT count(*) FROM mails WHERE sent_at > mm_now() - interval '5 minutes') AS lately,
+        (SELECT CAST(coalesce(EXTRACT(epoch FROM mm_now() - min(sent_at)), 0) AS float) FROM mails
+            WHERE sent_at > mm_now() - interval '5 minutes') AS span,
         (SELECT count(DISTINCT l.email_job_id) FROM mails m JOIN email_status l ON l.email_job_id = m.id
             WHERE m.status = 'bounced' AND l.detail->>'bounce' = 'hard') AS hard_bounces,
         (SELECT coalesce(sum(a.estimated_cost), 0) FROM mails m JOIN delivery_attempts a ON a.job_id = m.id
@@ -59,60 +68,106 @@ _BOOK = Prepared(
     emails="int",
 )
 
-_HALTED = Prepared(
-    "halted",
-    """
-    SELECT j.id FROM email_jobs j JOIN halts h
+# Gives the `picked` (job_id, campaign_id) their places, one after the other; at once where there is no pace. Two who
+# book for several campaigns lock them in one order.
+_PLACING = """
+    locked AS (
+        SELECT id FROM campaigns WHERE id IN (SELECT campaign_id FROM picked) AND per_minute IS NOT NULL
+        ORDER BY id FOR NO KEY UPDATE
+    ), booked AS (
+        UPDATE campaigns c SET next_slot = greatest(coalesce(c.next_slot, mm_now()), mm_now())
+            + n.emails * interval '1 minute' / c.per_minute
+        FROM locked JOIN (SELECT campaign_id, count(*) AS emails FROM picked GROUP BY 1) n ON n.campaign_id = locked.id
+        WHERE c.id = locked.id
+        RETURNING c.id, c.next_slot - n.emails * interval '1 minute' / c.per_minute AS first, c.per_minute
+    )
+    UPDATE email_queue q
+    SET placed = true, due_at = coalesce(b.first + p.place * interval '1 minute' / b.per_minute, mm_now())
+    FROM (
+        SELECT job_id, campaign_id, row_number() OVER (PARTITION BY campaign_id ORDER BY job_id) - 1 AS place
+        FROM picked
+    ) p LEFT JOIN booked b ON b.id = p.campaign_id
+    WHERE q.job_id = p.job_id
+    RETURNING q.job_id, EXTRACT(epoch FROM q.due_at - mm_now()) AS seconds
+"""
+_PLACE = Prepared(
+    "place",
+    f"""
+    WITH picked AS (
+        SELECT q.job_id, j.campaign_id FROM email_queue q JOIN email_jobs j ON j.id = q.job_id
+        WHERE q.job_id = ANY(:jobs) AND {IS_HELD} AND NOT q.placed FOR UPDATE OF q
+    ), {_PLACING}
+    """,  # noqa: S608  # constants of this module only
+    **HELD,
+    jobs="uuid[]",
+)
+
+_HALT_CLAIMED = Prepared(
+    "halt_claimed",
+    f"""
+    WITH halted AS (
+    SELECT j.id, j.campaign_id FROM email_jobs j JOIN halts h
         ON (h.user_id IS NULL OR h.user_id = j.user_id) AND CASE h.kind
             WHEN 'campaign' THEN h.value = CAST(j.campaign_id AS text)
             WHEN 'user' THEN h.user_id = j.user_id
             WHEN 'type' THEN h.value = j.email_type
             ELSE h.value = j.lane END
     WHERE j.id = ANY(:jobs)
-    """,
+    ), unplaced AS (
+        UPDATE email_queue q SET placed = false FROM halted
+        WHERE q.job_id = halted.id AND halted.campaign_id IS NOT NULL AND {IS_HELD}
+    )
+    SELECT id FROM halted
+    """,  # noqa: S608  # constants of these modules only
+    **HELD,
     jobs="uuid[]",
 )
-_HALTS = text("""
+# Of a user; or of anybody, but what test keys try out.
+_HALTED_BY = """
+    (user_id = :user_id OR CAST(:user_id AS uuid) IS NULL AND NOT EXISTS (
+        SELECT FROM users u WHERE u.id = halts.user_id AND u.test_of IS NOT NULL))
+"""
+_HALTS = text(f"""
     SELECT id, user_id, kind, value, reason, created_at FROM halts
-    WHERE kind <> 'campaign' AND (CAST(:user_id AS uuid) IS NULL OR user_id = :user_id)
+    WHERE kind <> 'campaign' AND {_HALTED_BY}
     ORDER BY id DESC
-""")
+""")  # noqa: S608  # constants of this module only
 _HALT = text("""
     INSERT INTO halts (id, user_id, kind, value, reason) VALUES (:id, :user_id, :kind, :value, :reason)
 """)
 _LIFT_CAMPAIGN = text("DELETE FROM halts WHERE kind = 'campaign' AND value = CAST(:campaign AS text)")
-_LIFT = text("""
-    DELETE FROM halts WHERE id = :id AND kind <> 'campaign'
-        AND (CAST(:user_id AS uuid) IS NULL OR user_id = :user_id)
-""")
+_LIFT = text(f"DELETE FROM halts WHERE id = :id AND kind <> 'campaign' AND {_HALTED_BY}")  # noqa: S608  # as above
 
-# What was put off is due again: never what is planned for later, nor what waits for evidence.
+# What was put off is due again: never what is planned for later, nor what waits for evidence, nor for its place.
 _PUT_OFF = """
     q.run IS NULL AND NOT q.held AND q.due_at > mm_now() AND (j.send_at IS NULL OR j.send_at <= mm_now())
 """
 _WAKE = text(f"""
     UPDATE email_queue SET due_at = mm_now() WHERE job_id IN (
         SELECT q.job_id FROM email_queue q JOIN email_jobs j ON j.id = q.job_id
-        WHERE {_PUT_OFF} AND j.id > :after ORDER BY j.id LIMIT :rows FOR UPDATE OF q SKIP LOCKED)
+        WHERE {_PUT_OFF} AND (j.campaign_id IS NULL OR NOT q.placed) AND j.id > :after
+            AND (CAST(:user_id AS uuid) IS NULL OR q.user_id = :user_id)
+        ORDER BY j.id LIMIT :rows FOR UPDATE OF q SKIP LOCKED)
     RETURNING job_id
 """)  # noqa: S608  # constants of this module only
 _WAKE_CAMPAIGN = text(f"""
-    WITH next AS (
-        SELECT q.job_id, row_number() OVER (ORDER BY j.id) - 1 AS place
-        FROM (SELECT q.job_id FROM email_queue q JOIN email_jobs j ON j.id = q.job_id
-            WHERE j.campaign_id = :campaign AND {_PUT_OFF} AND j.id > :after
-            ORDER BY j.id LIMIT :rows FOR UPDATE OF q SKIP LOCKED) q
-        JOIN email_jobs j ON j.id = q.job_id
-    )
-    UPDATE email_queue q SET due_at = mm_now()
-        + coalesce((:begun + n.place) * interval '1 minute' / CAST(:per_minute AS int), interval '0')
-    FROM next n WHERE q.job_id = n.job_id
-    RETURNING q.job_id
+    WITH picked AS (
+        SELECT q.job_id, j.campaign_id FROM email_queue q JOIN email_jobs j ON j.id = q.job_id
+        WHERE j.campaign_id = :campaign AND {_PUT_OFF} AND j.id > :after
+        ORDER BY j.id LIMIT :rows FOR UPDATE OF q SKIP LOCKED
+    ), {_PLACING}
 """)  # noqa: S608  # as above
+_REBEGIN = text("UPDATE campaigns SET next_slot = NULL WHERE id = :id")
 
+# Of what nothing waits any more, too: emails may come singly, and go before anybody looks; bounces come after them.
 _TO_WATCH = text(f"""
     SELECT {_COLUMNS} FROM campaigns c WHERE status <> 'paused' AND EXISTS (
         SELECT FROM email_jobs j JOIN email_queue q ON q.job_id = j.id WHERE j.campaign_id = c.id)
+    OR status = 'active' AND id IN (
+        SELECT j.campaign_id FROM delivery_attempts a JOIN email_jobs j ON j.id = a.job_id
+        WHERE a.opened_at > mm_now() - interval '1 minute'
+        UNION SELECT j.campaign_id FROM inbound_events e JOIN email_jobs j ON j.id = e.job_id
+        WHERE e.received_at > mm_now() - interval '1 minute')
     ORDER BY id
 """)  # noqa: S608  # as above
 
@@ -151,6 +206,19 @@ class Campaigns:
         """Make a campaign, or change its plan."""
         self._connection.execute(_WRITE, {"id": id, "user_id": user_id, **asdict(plan)})
 
+    def delete(self, user_id: UUID, id: UUID) -> int | None:
+        """Delete it, unless some of its emails are not at their end: returns how many. None: there is none.
+
+        Its emails stay.
+        """
+        if self._connection.execute(_CLOSE, {"user_id": user_id, "id": id}).one_or_none() is None:
+            return None
+        waiting = int(self._connection.execute(_WAITING, {"id": id}).scalar_one())
+        if not waiting:
+            self._connection.execute(_LIFT_CAMPAIGN, {"campaign": id})
+            self._connection.execute(_DELETE, {"id": id})
+        return waiting
+
     def set_status(self, id: UUID, status: str, reason: str | None, halt_id: UUID) -> None:
         """What is not active is not sent, from the next claim on."""
         self._connection.execute(_SET_STATUS, {"id": id, "status": status, "reason": reason})
@@ -159,7 +227,9 @@ class Campaigns:
             self.halt(halt_id, None, "campaign", str(id), reason or "")
 
     def progress(self, id: UUID) -> RowMapping:
-        """Emails by status, what was sent in the last five minutes, hard bounces, and what was spent."""
+        """Emails by status, what was sent in the last five minutes and how long ago the first of it, hard bounces, and
+        what was spent.
+        """
         return self._connection.execute(_PROGRESS, {"id": id}).mappings().one()
 
     def book(self, campaign_id: UUID, emails: int) -> datetime:
@@ -168,12 +238,17 @@ class Campaigns:
         return at
 
     def to_watch(self) -> Sequence[RowMapping]:
-        """Campaigns with emails that still move, except those that are paused."""
+        """Campaigns with emails that still move, or did within the last minute, except those that are paused."""
         return self._connection.execute(_TO_WATCH).mappings().all()
 
-    def halted(self, job_ids: Sequence[UUID]) -> Collection[UUID]:
-        """domain.ports.DeliveryStore.halted."""
-        return frozenset(_HALTED(self._connection, jobs=job_ids).scalars())
+    def place(self, run: UUID, token: int, job_ids: Collection[UUID]) -> Mapping[UUID, float]:
+        """domain.ports.DeliveryStore.place."""
+        rows = _PLACE(self._connection, run=str(run), token=token, jobs=job_ids)
+        return {row.job_id: float(row.seconds) for row in rows}
+
+    def halt_claimed(self, run: UUID, token: int, job_ids: Collection[UUID]) -> Collection[UUID]:
+        """domain.ports.DeliveryStore.halt."""
+        return frozenset(_HALT_CLAIMED(self._connection, run=str(run), token=token, jobs=job_ids).scalars())
 
     def halts(self, user_id: UUID | None) -> Sequence[RowMapping]:
         """Those of a user; None: all. Newest first, without those of campaigns."""
@@ -187,20 +262,18 @@ class Campaigns:
         """`user_id`: whose it must be; None: anybody's. False: there is none."""
         return self._connection.execute(_LIFT, {"id": id, "user_id": user_id}).rowcount > 0
 
-    def wake(self, after: UUID, rows: int) -> Sequence[UUID]:
-        """Have what was put off looked at again; returns the emails, at most so many, above the id `after`."""
-        found = self._connection.execute(_WAKE, {"after": after, "rows": rows})
+    def wake(self, user_id: UUID | None, after: UUID, rows: int) -> Sequence[UUID]:
+        """Have what was put off of a user (None: of everybody) looked at again; returns the emails, at most so many,
+        above the id `after`. Those of campaigns that have their place in time keep it.
+        """
+        found = self._connection.execute(_WAKE, {"user_id": user_id, "after": after, "rows": rows})
         return sorted(row.job_id for row in found)
 
-    def wake_campaign(
-        self, campaign: UUID, per_minute: int | None, begun: int, after: UUID, rows: int
-    ) -> Sequence[UUID]:
-        """As `wake`, of a campaign; `begun`: how many went before them, where it is throttled."""
-        values = {
-            "campaign": campaign,
-            "per_minute": per_minute,
-            "begun": begun,
-            "after": after,
-            "rows": rows,
-        }
+    def rebegin(self, id: UUID) -> None:
+        """Forget which places in time are taken: all are given anew (`wake_campaign`)."""
+        self._connection.execute(_REBEGIN, {"id": id})
+
+    def wake_campaign(self, campaign: UUID, after: UUID, rows: int) -> Sequence[UUID]:
+        """As `wake`, of a campaign; where it is throttled each gets a place in time."""
+        values = {"campaign": campaign, "after": after, "rows": rows}
         return sorted(row.job_id for row in self._connection.execute(_WAKE_CAMPAIGN, values))

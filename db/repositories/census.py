@@ -45,6 +45,13 @@ _RUNS = text("""
 
 _OPEN = text("SELECT count(*) FROM delivery_attempts WHERE outcome IS NULL")
 
+_EVENTS = text(f"""
+    SELECT (SELECT count(*) FROM (
+            SELECT 1 FROM inbound_events WHERE state = 'waiting' LIMIT {COUNTED_UP_TO}) counted) AS waiting,
+        COALESCE((SELECT EXTRACT(epoch FROM mm_now() - min(due_at)) FROM inbound_events
+            WHERE state = 'waiting' AND due_at <= mm_now()), 0) AS late
+""")  # noqa: S608  # constants only
+
 _DUTIES = text(
     "SELECT name, EXTRACT(epoch FROM mm_now() - done_at) AS seconds FROM upkeep_duties ORDER BY name"
 )
@@ -60,7 +67,7 @@ _PROVIDERS = text("""
     FROM providers p
     LEFT JOIN provider_quota q ON q.provider_id = p.id
     LEFT JOIN provider_performance f ON f.provider_id = p.id
-    WHERE p.deleted_at IS NULL ORDER BY p.id LIMIT 1000
+    WHERE p.deleted_at IS NULL AND NOT p.test ORDER BY p.id LIMIT 1000
 """)
 
 
@@ -78,12 +85,17 @@ class ProviderState:
 
 @dataclass(frozen=True, slots=True)
 class Census:
-    """`queue` by (lane, state), each counted up to `COUNTED_UP_TO`; ages and times since duties in seconds."""
+    """`queue` by (lane, state), each counted up to `COUNTED_UP_TO`; ages and times since duties in seconds.
+
+    `events`: of providers, stored and not applied yet, counted likewise; the longest is due for `events_late` seconds.
+    """
 
     queue: Mapping[tuple[str, str], int]
     ages: Mapping[str, float]
     runs: Mapping[str, int]
     open_attempts: int
+    events: int
+    events_late: float
     duties: Mapping[str, float]
     providers: Sequence[ProviderState]
 
@@ -92,12 +104,14 @@ def take_census(connection: Connection) -> Census:
     """Ask for all of it; at most two seconds for each question."""
     connection.exec_driver_sql("SET LOCAL statement_timeout = '2s'")
     lanes = {"lanes": [lane.value for lane in Lane]}
-    runs = connection.execute(_RUNS).one()
+    runs, events = connection.execute(_RUNS).one(), connection.execute(_EVENTS).one()
     return Census(
         queue={(r.lane, r.state): r.emails for r in connection.execute(_QUEUE, lanes)},
         ages={r.lane: float(r.seconds) for r in connection.execute(_AGES, lanes)},
         runs={"alive": runs.alive, "dead": runs.dead},
         open_attempts=connection.execute(_OPEN).scalar_one(),
+        events=events.waiting,
+        events_late=float(events.late),
         duties={r.name: float(r.seconds) for r in connection.execute(_DUTIES)},
         providers=[_provider(r) for r in connection.execute(_PROVIDERS)],
     )

@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import timedelta
 from uuid import UUID
 
+import structlog
 from sqlalchemy import Connection
 
 from db.mapping import left_out_row, stored_files, submission
@@ -16,9 +17,12 @@ from domain.attempt import Attempt, Outcome
 from domain.delivery import Claim, ClaimedJob, LoadedEmail
 from domain.files import total_size
 from domain.lifecycle import Status
-from domain.message import Lane
+from domain.message import Lane, Submission
 from domain.suppression import Cause, LeftOut, normalized
+from domain.tracking import tracked
 from domain.unsubscribe import with_link
+
+log = structlog.get_logger(__name__)
 
 SUSPECT = (
     2  # claims that did not end in order, after which a row is claimed alone (as the partial index has it)
@@ -29,27 +33,30 @@ IS_HELD = "q.run IS NOT DISTINCT FROM :run AND q.token = :token"
 HELD = {"run": "uuid", "token": "bigint"}  # the parameters that name a claim
 _USERS_IN_TURN = 1000  # users that one claim looks at
 
+# All that a claim has to know before it takes any, in one look: an empty lane costs one statement. The users are found
+# by a loose index scan: each step jumps to the next user's earliest row, however many rows the user has.
 _CLAIM_HEAD = Prepared(
     "claim_head",
-    "SELECT nextval('claim_tokens') AS token, mm_now() AS now, EXISTS (SELECT FROM halts) AS halts",
-)
-
-# A loose index scan: each step jumps to the next user's earliest row, however many rows the user has.
-_USERS = Prepared(
-    "claim_users",
-    """
-    WITH RECURSIVE head AS (
-        (SELECT user_id, due_at FROM email_queue WHERE lane = :lane AND run IS NULL
-         ORDER BY user_id, due_at LIMIT 1)
-        UNION ALL
-        SELECT later.user_id, later.due_at FROM head CROSS JOIN LATERAL (
-            SELECT user_id, due_at FROM email_queue
-            WHERE lane = :lane AND run IS NULL AND user_id > head.user_id
-            ORDER BY user_id, due_at LIMIT 1
-        ) later
-    )
-    SELECT user_id FROM head WHERE due_at <= mm_now() LIMIT :users
-    """,
+    f"""
+    SELECT nextval('claim_tokens') AS token, mm_now() AS now, EXISTS (SELECT FROM halts) AS halts,
+        EXISTS (SELECT FROM email_queue
+            WHERE lane = :lane AND run IS NULL AND due_at <= mm_now() AND claims >= {SUSPECT}) AS suspects,
+        ARRAY(
+            WITH RECURSIVE head AS (
+                (SELECT user_id, due_at FROM email_queue WHERE lane = :lane AND run IS NULL
+                 ORDER BY user_id, due_at LIMIT 1)
+                UNION ALL
+                SELECT later.user_id, later.due_at FROM head CROSS JOIN LATERAL (
+                    SELECT user_id, due_at FROM email_queue
+                    WHERE lane = :lane AND run IS NULL AND user_id > head.user_id
+                    ORDER BY user_id, due_at LIMIT 1
+                ) later
+            )
+            SELECT user_id FROM head WHERE due_at <= mm_now() LIMIT :users
+        ) AS users,
+        (SELECT EXTRACT(epoch FROM min(due_at) - mm_now()) FROM email_queue
+            WHERE lane = :lane AND run IS NULL) AS next_due
+    """,  # noqa: S608  # constants of this module only
     lane="text",
     users="int",
 )
@@ -58,7 +65,7 @@ _TAKE = """
     UPDATE email_queue q SET run = :run, token = :token, claims = q.claims + 1
     FROM picked JOIN email_jobs j ON j.id = picked.job_id
     WHERE q.job_id = picked.job_id
-    RETURNING q.job_id, q.claims, q.round, q.held, j.status
+    RETURNING q.job_id, q.claims, q.round, q.held, q.placed, j.status
 """
 
 # The two claims differ in what they pick; both take it in one way.
@@ -98,8 +105,8 @@ _CLAIM_SUSPECT = Prepared(
 _JOBS = Prepared(
     "load",
     """
-    SELECT id, user_id, subject, content_hash, envelope, email_type, lane, on_unknown, options, tags,
-           metadata, send_at, expires_at, created_at
+    SELECT id, user_id, subject, content_hash, envelope, email_type, lane, on_unknown, options::text AS options, tags,
+           NULLIF(metadata, '{}') AS metadata, send_at, expires_at, created_at
     FROM email_jobs WHERE id = ANY(:jobs)
     """,
     jobs="uuid[]",
@@ -139,14 +146,15 @@ _LISTED_SINCE = Prepared(
 _STOPPED = Prepared(
     "stopped",
     """
-    SELECT j.id, s.address, s.cause
-    FROM email_jobs j
+    SELECT j.id, lower(r->>'email') AS address, s.cause
+    FROM email_jobs j JOIN users u ON u.id = j.user_id
     CROSS JOIN LATERAL jsonb_array_elements(j.envelope->'recipients') r
-    JOIN suppressions s ON s.user_id = j.user_id AND s.address = lower(r->>'email')
+    JOIN suppressions s ON s.user_id = j.user_id AND s.address = ANY(ARRAY[lower(r->>'email'),
+        CASE WHEN EXISTS (SELECT FROM erasures) THEN mm_erased(u.link_secret, lower(r->>'email')) END])
     WHERE j.id = ANY(:jobs) AND (s.expires_at IS NULL OR s.expires_at > mm_now())
         AND (s.scope IN ('all', 'type:' || j.email_type) OR (s.scope = 'marketing' AND (
             SELECT t.category = 'marketing' FROM email_types t
-            WHERE t.name = j.email_type AND (t.user_id = j.user_id OR t.user_id IS NULL)
+            WHERE t.name = j.email_type AND (t.user_id IN (j.user_id, u.test_of) OR t.user_id IS NULL)
             ORDER BY t.user_id NULLS LAST LIMIT 1)))
     """,
     jobs="uuid[]",
@@ -193,17 +201,17 @@ def claim(
     connection: Connection, lane: Lane, run: UUID, limit: int, shuffle: Callable[[list[UUID]], None]
 ) -> Claim:
     """domain.ports.DeliveryStore.claim."""
-    head = _CLAIM_HEAD(connection).one()
+    head = _CLAIM_HEAD(connection, lane=lane.value, users=_USERS_IN_TURN).one()
     claim = {"run": str(run), "token": head.token, "lane": lane.value}
-    rows = _CLAIM_SUSPECT(connection, **claim).all()
-    if not rows:
-        users = list(_USERS(connection, lane=lane.value, users=_USERS_IN_TURN).scalars())
+    rows = _CLAIM_SUSPECT(connection, **claim).all() if head.suspects else []
+    if not rows and head.users:
+        users = list(head.users)
         shuffle(users)
-        if users:
-            share = -(-limit // len(users))
-            rows = _CLAIM(connection, **claim, users=users, share=share, limit=limit).all()
-    jobs = [ClaimedJob(r.job_id, r.claims, r.round, r.held, Status(r.status)) for r in rows]
-    return Claim(head.token, head.now, jobs, head.halts)
+        share = -(-limit // len(users))
+        rows = _CLAIM(connection, **claim, users=users, share=share, limit=limit).all()
+    jobs = [ClaimedJob(r.job_id, r.claims, r.round, r.held, Status(r.status), r.placed) for r in rows]
+    next_due = None if head.next_due is None else float(head.next_due)
+    return Claim(head.token, head.now, jobs, head.halts, next_due)
 
 
 def doubted(connection: Connection, job_ids: Sequence[UUID]) -> Collection[UUID]:
@@ -226,10 +234,14 @@ def load(connection: Connection, job_ids: Sequence[UUID], most_bytes: int) -> Ma
     found: dict[UUID, LoadedEmail] = {}
     left: int | None = None  # bytes for files
     for row in _JOBS(connection, jobs=ids):
-        content = contents[row.user_id, bytes(row.content_hash)]
+        content = contents.get((row.user_id, bytes(row.content_hash)))
+        if content is None:
+            tries = tuple(history.get(row.id, ()))
+            found[row.id] = LoadedEmail(submission(row, None, None), row.created_at, tries, bodiless=True)
+            continue
         if not content.fits:
             continue
-        email = with_link(submission(row._asdict(), content.text, content.html))
+        email = with_link(_tracked(submission(row, content.text, content.html)))
         files = stored_files(row.envelope)
         if files:
             if left is None:
@@ -241,6 +253,16 @@ def load(connection: Connection, job_ids: Sequence[UUID], most_bytes: int) -> Ma
                 continue
         found[email.id] = LoadedEmail(email, row.created_at, tuple(history.get(email.id, ())), files)
     return _with_stops(connection, found)
+
+
+def _tracked(submission: Submission) -> Submission:
+    try:
+        return tracked(submission)
+    # Of whatever markup: one email must not hold up those that were claimed with it.
+    except Exception as error:  # noqa: BLE001
+        # Without its words, which may be the email's.
+        log.warning("links_left_alone", email=str(submission.id), error=type(error).__name__)
+        return submission
 
 
 def _with_stops(connection: Connection, found: dict[UUID, LoadedEmail]) -> Mapping[UUID, LoadedEmail]:

@@ -1,7 +1,7 @@
 """The queue and the ledger: claiming, opening attempts, recording how they ended.
 
 Every statement works on a set; arrays travel through `unnest`. Locks are taken in one order everywhere:
-the run, the queue rows, the quotas, the jobs.
+the run, the queue rows, the quotas, the budgets, the jobs.
 """
 
 from __future__ import annotations
@@ -11,13 +11,19 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-import uuid_utils.compat as uuid_utils
+import uuid_utils
 from sqlalchemy import Connection, text
 
 from db.repositories import calls, claims
+from db.repositories.budgets import Budgets
 from db.repositories.campaigns import Campaigns
-from db.repositories.quotas import Quotas
+from db.repositories.inbound import keep_events
+from db.repositories.quotas import LIMITED, Quotas
+from db.repositories.routes import Routes
+from db.repositories.suppressions import Suppressions
+from db.repositories.warm_ups import WarmUps
 from db.statements import Prepared
+from domain.budgets import BudgetNotice, Till
 from domain.delivery import (
     MOST_BYTES,
     CallLine,
@@ -25,6 +31,7 @@ from domain.delivery import (
     Close,
     DoubtfulCall,
     Ending,
+    HomeMove,
     LeaseLost,
     LoadedEmail,
     Move,
@@ -35,8 +42,14 @@ from domain.delivery import (
 from domain.message import Lane
 from domain.suppression import LeftOut
 
+# With it comes whether anything is limited at all: most houses have nothing to lock.
 _FENCE = Prepared(
-    "fence", "SELECT 1 FROM worker_runs WHERE id = :run AND lease_until > mm_now() FOR KEY SHARE", run="uuid"
+    "fence",
+    f"""
+    SELECT EXISTS (SELECT FROM provider_quota WHERE {LIMITED}) AS quotas, EXISTS (SELECT FROM budgets) AS budgeted
+    FROM worker_runs WHERE id = :run AND lease_until > mm_now() FOR KEY SHARE
+    """,  # noqa: S608  # a constant of the quotas' module
+    run="uuid",
 )
 
 _SETTLE = Prepared(
@@ -50,6 +63,9 @@ _SETTLE = Prepared(
              AS e(id, outcome, error, detail, message_id, latency_ms)
         WHERE a.id = e.id AND a.run IS NOT DISTINCT FROM :run AND coalesce(a.outcome, '') = ''
         RETURNING a.id, a.outcome
+    ), counted AS (
+        INSERT INTO stats_due (measure, change, attempts)
+        SELECT outcome, 1, array_agg(id) FROM settled GROUP BY outcome
     )
     SELECT id FROM settled WHERE outcome = 'not_sent'
     """,
@@ -175,9 +191,10 @@ _NEXT_DUE = Prepared(
 class Delivery:
     """domain.ports.DeliveryStore on PostgreSQL."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, budgets: Budgets) -> None:
         self._connection = connection
-        self._quotas = Quotas(connection)
+        self._quotas, self._warm_ups, self._budgets = Quotas(connection), WarmUps(connection), budgets
+        self._has_quotas = self._budgeted = True  # until the fence has looked whether there are any
 
     def claim(self, lane: Lane, run: UUID, limit: int, shuffle: Callable[[list[UUID]], None]) -> Claim:
         return claims.claim(self._connection, lane, run, limit, shuffle)
@@ -186,8 +203,10 @@ class Delivery:
         return claims.load(self._connection, job_ids, most_bytes)
 
     def fence(self, run: UUID) -> None:
-        if _FENCE(self._connection, run=str(run)).first() is None:
+        row = _FENCE(self._connection, run=str(run)).first()
+        if row is None:
             raise LeaseLost(f"the lease of run {run} has passed")
+        self._has_quotas, self._budgeted = row.quotas, row.budgeted
 
     def settle(self, run: UUID, token: int, endings: Sequence[Ending], moves: Sequence[Move]) -> None:
         claim = {"run": str(run), "token": token}
@@ -209,7 +228,15 @@ class Delivery:
             message_ids=[e.provider_message_id for e in endings],
             latencies=[e.latency_ms for e in endings],
         ).scalars()
-        self._quotas.refund(sorted(not_sent))
+        refunded = sorted(not_sent)
+        if refunded:
+            self._hold_limits()
+        self._quotas.refund(refunded)
+        self._warm_ups.refund(refunded)
+        if self._budgeted:
+            self._budgets.refund(refunded)
+        Suppressions(self._connection).report([report for e in endings for report in e.reports])
+        keep_events(self._connection, [event for e in endings for event in e.events])
         if refused := {e.refused_sender for e in endings if e.refused_sender is not None}:
             providers, domains = zip(*sorted(refused), strict=True)
             self._connection.execute(
@@ -221,27 +248,52 @@ class Delivery:
                 },
             )
 
+    def _hold_limits(self) -> None:
+        """Lock whatever limits emails. Who gives back here and opens attempts after that would else take locks in
+        another order than those who only open some.
+        """
+        if self._has_quotas:
+            self._quotas.hold_all()
+        self._warm_ups.hold_all()
+        if self._budgeted:
+            self._budgets.hold_all()
+
     def open(self, run: UUID, token: int, openings: Sequence[Opening]) -> Opened:
         if not openings:
             return Opened(frozenset(), frozenset())
-        room = self._quotas.lock({o.provider_id for o in openings})
+        room = self._quotas.lock({o.provider_id for o in openings}) if self._has_quotas else {}
+        warming = self._warm_ups.lock({(o.provider_id, o.warming) for o in openings if o.warming is not None})
+        till = self._budgets.lock(openings) if self._budgeted else None
         fitting: list[Opening] = []
         spent: set[UUID] = set()
         for opening in openings:
-            left = room.get(opening.provider_id)
-            if left is not None and left < opening.recipients:
+            pair = opening.provider_id, opening.warming or ""
+            limits = (room.get(opening.provider_id), warming.get(pair))
+            if any(left is not None and left < opening.recipients for left in limits):
                 spent.add(opening.provider_id)
                 continue
-            if left is not None:
-                room[opening.provider_id] = left - opening.recipients
+            if till is not None and not _charge(till, opening):
+                spent.add(opening.provider_id)
+                continue
+            if opening.provider_id in room:
+                room[opening.provider_id] -= opening.recipients
+            if pair in warming:
+                warming[pair] -= opening.recipients
             fitting.append(opening)
         opened = self._insert(run, token, fitting)
         used: dict[UUID, int] = defaultdict(int)
+        warmed: dict[tuple[UUID, str], int] = defaultdict(int)
         for opening in fitting:
-            if opening.provider_id in room and opening.attempt_id in opened:
+            if opening.attempt_id in opened:
                 used[opening.provider_id] += opening.recipients
-        self._quotas.add(used)
-        return Opened(opened, frozenset(spent))
+                warmed[opening.provider_id, opening.warming or ""] += opening.recipients
+        self._quotas.add({p: n for p, n in used.items() if p in room})
+        self._warm_ups.add({pair: n for pair, n in warmed.items() if pair in warming})
+        notices = () if till is None else self._budgets.count(till, opened)
+        return Opened(opened, frozenset(spent), notices)
+
+    def stop(self, budgets: Collection[UUID]) -> Sequence[BudgetNotice]:
+        return self._budgets.stop(budgets)
 
     def _insert(self, run: UUID, token: int, openings: Sequence[Opening]) -> frozenset[UUID]:
         """Write those whose email is held by this claim. Returns their ids."""
@@ -265,8 +317,11 @@ class Delivery:
             return frozenset(ids)
         return frozenset(_IN_LEDGER(self._connection, ids=ids).scalars())
 
-    def halted(self, job_ids: Sequence[UUID]) -> Collection[UUID]:
-        return Campaigns(self._connection).halted(job_ids)
+    def halt(self, run: UUID, token: int, job_ids: Collection[UUID]) -> Collection[UUID]:
+        return Campaigns(self._connection).halt_claimed(run, token, job_ids)
+
+    def place(self, run: UUID, token: int, job_ids: Collection[UUID]) -> Mapping[UUID, float]:
+        return Campaigns(self._connection).place(run, token, job_ids)
 
     def doubted(self, job_ids: Sequence[UUID]) -> Collection[UUID]:
         return claims.doubted(self._connection, job_ids)
@@ -277,6 +332,9 @@ class Delivery:
     def note_calls(self, lines: Sequence[CallLine]) -> None:
         calls.note(self._connection, lines)
 
+    def move_homes(self, moves: Sequence[HomeMove]) -> None:
+        Routes(self._connection).move(moves)
+
     def doubtful_calls(self, limit: int) -> Sequence[DoubtfulCall]:
         return calls.take_doubtful(self._connection, limit)
 
@@ -285,10 +343,20 @@ class Delivery:
         return None if seconds is None else float(seconds)
 
 
+def _charge(till: Till, opening: Opening) -> bool:
+    """Whether the budgets that an attempt comes under have room for it; then it is counted in them."""
+    if opening.user_id is None:
+        return True
+    cost = opening.cost, opening.currency
+    return till.take(
+        opening.attempt_id, opening.user_id, opening.provider_id, cost, heeds=opening.heeds_budgets
+    )
+
+
 def release_arrays(releases: Sequence[Release]) -> dict[str, Any]:
     """The parameters of a set of releases, one array per column."""
     return {
-        "ids": [uuid_utils.uuid7() for _ in releases],
+        "ids": [uuid_utils.uuid7().hex for _ in releases],
         "jobs": [m.job_id for m in releases],
         "delays": [m.delay for m in releases],
         "rounds": [m.round for m in releases],
@@ -301,7 +369,7 @@ def release_arrays(releases: Sequence[Release]) -> dict[str, Any]:
 
 def _close_arrays(closes: Sequence[Close]) -> dict[str, Any]:
     return {
-        "ids": [uuid_utils.uuid7() for _ in closes],
+        "ids": [uuid_utils.uuid7().hex for _ in closes],
         "jobs": [m.job_id for m in closes],
         "statuses": [m.status.value for m in closes],
         "reasons": [m.reason for m in closes],

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from sqlalchemy import Connection, RowMapping, text
 from sqlalchemy.exc import IntegrityError
 
 from db.statements import json_text
-from domain.sender_domains import DomainReport, State
+from domain.sender_domains import CheckedRecord, DomainReport, State
 
-_SEEN = "SELECT id, user_id, name, report, checked_at, created_at FROM domains WHERE user_id = :user_id"
+PROOF_DAYS: Final = 3  # that a proof holds which is not in the DNS any more
+
+_SEEN = """
+    SELECT id, user_id, name, token, proved_at, report, checked_at, created_at FROM domains WHERE user_id = :user_id
+"""
 _LIST = text(f"{_SEEN} AND (CAST(:before AS uuid) IS NULL OR id < :before) ORDER BY id DESC LIMIT :limit")
 _GET = text(f"{_SEEN} AND id = :id")
 _COUNT = text("SELECT count(*) FROM domains WHERE user_id = :user_id")
@@ -31,15 +35,21 @@ _DELETE = text("""
 _TAKE = text("""
     UPDATE domains d SET due_at = mm_now() + interval '10 minutes'
     FROM (SELECT id FROM domains WHERE due_at <= mm_now() ORDER BY due_at LIMIT :limit FOR UPDATE SKIP LOCKED) due
-    WHERE d.id = due.id RETURNING d.id, d.user_id, d.name
+    WHERE d.id = due.id RETURNING d.id, d.user_id, d.name, d.token
 """)
-# Daily; a young one that waits for its records every quarter of an hour.
-_KEEP = text("""
+# Daily; a young one that waits for its records every quarter of an hour. A proof that is gone from the DNS still holds
+# for some days: records are lost in a move from one DNS to another.
+_KEEP = text(f"""
     UPDATE domains SET report = CAST(:report AS jsonb), checked_at = mm_now(),
+        proved_at = CASE WHEN CAST(:proved AS boolean) THEN coalesce(proved_at, mm_now())
+            WHEN NOT :proved AND missing_since < mm_now() - interval '{PROOF_DAYS} days' THEN NULL
+            ELSE proved_at END,
+        missing_since = CASE WHEN :proved THEN NULL WHEN NOT :proved THEN coalesce(missing_since, mm_now())
+            ELSE missing_since END,
         due_at = mm_now() + CASE WHEN :settled OR created_at < mm_now() - interval '3 days'
             THEN interval '1 day' ELSE interval '15 minutes' END
     WHERE id = :id
-""")
+""")  # noqa: S608  # a constant of this module only
 # Longer than until the next check, and not for ever: should nobody check any more, a refusal is the provider's to say.
 _MARK = text("""
     INSERT INTO sender_domains (provider_id, domain, verified, detail, retry_at)
@@ -82,16 +92,18 @@ class Domains:
         self._connection.execute(_DELETE, {"id": id})
 
     def take_due(self, limit: int) -> Sequence[RowMapping]:
-        """Domains that are due to be checked: id, user_id, name. They are this process's for ten minutes."""
+        """Domains that are due to be checked: id, user_id, name, token. They are this process's for ten minutes."""
         return self._connection.execute(_TAKE, {"limit": limit}).mappings().all()
 
     def keep(self, id: UUID, name: str, report: DomainReport) -> None:
-        """Write down what a check found, and keep emails from accounts where the domain is not verified."""
+        """Write down what a check found: whose the domain is, and from which accounts emails are kept since it is not
+        verified there.
+        """
         told = [p.told for p in report.providers if p.told.state in (State.VERIFIED, State.UNVERIFIED)]
-        settled = bool(told) and all(t.state is State.VERIFIED for t in told)
-        self._connection.execute(
-            _KEEP, {"id": id, "report": json_text(report_row(report)), "settled": settled}
-        )
+        proved = report.ownership.ok
+        settled = proved is not False and bool(told) and all(t.state is State.VERIFIED for t in told)
+        found = {"report": json_text(report_row(report)), "settled": settled, "proved": proved}
+        self._connection.execute(_KEEP, {"id": id, **found})
         if told:
             marks = {
                 "providers": [str(t.provider_id) for t in told],
@@ -103,6 +115,7 @@ class Domains:
 def report_row(report: DomainReport) -> dict[str, Any]:
     """A report as JSON, in the form in which the API shows it."""
     return {
+        "ownership": _record_row(report.ownership),
         "spf": asdict(report.spf),
         "dmarc": asdict(report.dmarc),
         "providers": [
@@ -112,11 +125,12 @@ def report_row(report: DomainReport) -> dict[str, Any]:
                 "state": one.told.state.value,
                 "detail": one.told.failure or "",
                 "return_path": one.told.domain and one.told.domain.return_path,
-                "records": [
-                    {**asdict(checked.record), "found": checked.found, "ok": checked.ok}
-                    for checked in one.records
-                ],
+                "records": [_record_row(checked) for checked in one.records],
             }
             for one in report.providers
         ],
     }
+
+
+def _record_row(checked: CheckedRecord) -> dict[str, Any]:
+    return {**asdict(checked.record), "found": checked.found, "ok": checked.ok}

@@ -12,24 +12,37 @@ from sqlalchemy.exc import IntegrityError
 _UNIQUE_VIOLATION = "23505"
 
 _SEEN = """
-    SELECT id, user_id, name, category, lane, on_unknown, policy, urgent, unsubscribe_scope, created_at FROM email_types
+    SELECT id, user_id, name, category, lane, on_unknown, policy, urgent, unsubscribe_scope,
+        deliver_at_least, at_budget, created_at,
+        (SELECT coalesce(jsonb_agg(jsonb_build_object('id', p.id, 'name', p.name) ORDER BY p.name, p.id), '[]')
+            FROM email_type_providers n JOIN providers p ON p.id = n.provider_id
+            WHERE n.type_id = email_types.id) AS providers
+    FROM email_types
     WHERE (user_id = :user_id OR user_id IS NULL)
 """
 _LIST = text(f"{_SEEN} AND (CAST(:before AS uuid) IS NULL OR id < :before) ORDER BY id DESC LIMIT :limit")
 _GET = text(f"{_SEEN} AND id = :id")
 _LOCK = text(f"{_SEEN} AND id = :id FOR UPDATE")
 _WRITE = text("""
-    INSERT INTO email_types (id, user_id, name, category, lane, on_unknown, policy, urgent, unsubscribe_scope)
-    VALUES (:id, :owner, :name, :category, :lane, :on_unknown, :policy, :urgent, :unsubscribe_scope)
+    INSERT INTO email_types (id, user_id, name, category, lane, on_unknown, policy, urgent, unsubscribe_scope,
+        deliver_at_least, at_budget)
+    VALUES (:id, :owner, :name, :category, :lane, :on_unknown, :policy, :urgent, :unsubscribe_scope,
+        :deliver_at_least, :at_budget)
     ON CONFLICT (id) DO UPDATE SET category = excluded.category, lane = excluded.lane,
         on_unknown = excluded.on_unknown, policy = excluded.policy, urgent = excluded.urgent,
-        unsubscribe_scope = excluded.unsubscribe_scope
+        unsubscribe_scope = excluded.unsubscribe_scope, deliver_at_least = excluded.deliver_at_least,
+        at_budget = excluded.at_budget
 """)
 # A rule goes with the type that its owner sees by that name.
 _IN_RULES = text("""
     SELECT EXISTS (
         SELECT FROM routing_rules r JOIN email_types t ON t.id = :id AND t.name = r.email_type
         WHERE t.user_id IS NULL OR r.user_id = t.user_id)
+""")
+_DROP_PROVIDERS = text("DELETE FROM email_type_providers WHERE type_id = :id")
+_ADD_PROVIDERS = text("""
+    INSERT INTO email_type_providers (type_id, provider_id)
+    SELECT :id, provider_id FROM unnest(CAST(:providers AS uuid[])) AS p(provider_id)
 """)
 _DELETE = text("DELETE FROM email_types WHERE id = :id")
 
@@ -40,7 +53,7 @@ class TypeDeclared(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Declaration:
-    """What an owner says of a type. `owner` None: for all users."""
+    """What an owner says of a type. `owner` None: for all users. `providers`: those that may carry it; none: any."""
 
     owner: UUID | None
     name: str
@@ -50,6 +63,9 @@ class Declaration:
     policy: str
     urgent: bool
     unsubscribe_scope: str = "marketing"
+    deliver_at_least: float | None = None
+    at_budget: str = "defer"
+    providers: tuple[UUID, ...] = ()
 
 
 class EmailTypes:
@@ -74,11 +90,16 @@ class EmailTypes:
         Raises TypeDeclared; then nothing more can be done in this transaction.
         """
         try:
-            self._connection.execute(_WRITE, {"id": id, **asdict(declaration)})
+            values = asdict(declaration)
+            providers = [str(p) for p in values.pop("providers")]
+            self._connection.execute(_WRITE, {"id": id, **values})
         except IntegrityError as error:
             if getattr(error.orig, "pgcode", None) == _UNIQUE_VIOLATION:
                 raise TypeDeclared from error
             raise
+        self._connection.execute(_DROP_PROVIDERS, {"id": id})
+        if providers:
+            self._connection.execute(_ADD_PROVIDERS, {"id": id, "providers": providers})
 
     def in_rules(self, id: UUID) -> bool:
         return bool(self._connection.execute(_IN_RULES, {"id": id}).scalar())

@@ -16,6 +16,7 @@ import uuid_utils.compat as uuid_utils
 from sqlalchemy import Connection, RowMapping, text
 
 from db.mapping import event_row, event_value
+from db.repositories.budgets import Budgets
 from db.repositories.quotas import Quotas
 from db.repositories.suppressions import Suppressions
 from db.statements import Prepared
@@ -24,6 +25,7 @@ from domain.events import DeliveryEvent, InboundEvent
 from domain.inbound import Change, Dossier, Match, Note, Waiting
 from domain.lifecycle import Status
 from domain.message import Lane
+from domain.recovery import HELD_BECAUSE, RELEASED_BECAUSE
 from domain.suppression import Report
 
 _RECEIVER = text("""
@@ -106,6 +108,31 @@ _MATCH = Prepared(
     events="uuid[]",
 )
 
+# Attempts that were made between a backup and its restore, by the time in their ids (UUIDv7; RFC 9562, 5.7): who
+# minted them may have had a clock that was wrong. Told by an account of the email's owner, or by one of everybody's.
+_ADOPT = Prepared(
+    "adopt_attempts",
+    """
+    INSERT INTO delivery_attempts (id, job_id, provider_id, run, token, round, recipients, estimated_cost, currency,
+        decision, opened_at, settled_at, outcome, error, detail)
+    SELECT DISTINCT ON (e.attempt_id) e.attempt_id, j.id, told.id, e.attempt_id, 0, 0,
+        jsonb_array_length(j.envelope->'recipients'), 0, told.currency,
+        '{"explanation": "made before the database was restored; its provider knew of it"}',
+        mm_now(), mm_now(), 'unknown', 'worker_lost', 'it was lost when the database was restored'
+    FROM inbound_events e JOIN providers told ON told.id = e.provider_id
+    JOIN email_jobs j ON j.id = CAST(e.event->>'email_id' AS uuid)
+    WHERE e.id = ANY(:events) AND e.attempt_id IS NOT NULL AND (told.user_id IS NULL OR told.user_id = j.user_id)
+        AND EXISTS (
+            SELECT FROM recoveries r WHERE j.created_at <= r.at
+            AND e.attempt_id >= CAST(lpad(to_hex(CAST(EXTRACT(epoch FROM r.since - interval '1 day') * 1000
+                AS bigint)), 12, '0') || '70000000000000000000' AS uuid)
+            AND e.attempt_id <= CAST(lpad(to_hex(CAST(EXTRACT(epoch FROM r.at + interval '1 day') * 1000
+                AS bigint)), 12, '0') || '7fffbfffffffffffffff' AS uuid))
+    ON CONFLICT (id) DO NOTHING
+    """,
+    events="uuid[]",
+)
+
 _WITH_ROW = Prepared(
     "inbound_queued", "SELECT job_id FROM email_queue WHERE job_id = ANY(:jobs)", jobs="uuid[]"
 )
@@ -122,7 +149,7 @@ _HOLD_ROWS = Prepared(
 _HOLD_JOBS = Prepared(
     "inbound_hold_jobs",
     """
-    SELECT id, status, lane, envelope FROM email_jobs WHERE id = ANY(:jobs)
+    SELECT id, status, status_reason, lane, envelope FROM email_jobs WHERE id = ANY(:jobs)
     ORDER BY id FOR NO KEY UPDATE SKIP LOCKED
     """,
     jobs="uuid[]",
@@ -144,12 +171,19 @@ _APPLIED = Prepared(
 _SETTLE = Prepared(
     "inbound_settle",
     """
-    UPDATE delivery_attempts a SET outcome = s.outcome, detail = 'as the provider told later',
-        error = CASE WHEN s.outcome = 'accepted' THEN NULL ELSE 'rejected' END, settled_at = mm_now(),
-        provider_message_id = COALESCE(a.provider_message_id, s.message_id)
-    FROM unnest(:ids, :outcomes, :messages) AS s(id, outcome, message_id)
-    WHERE a.id = s.id AND coalesce(a.outcome, '') = 'unknown'
-    RETURNING a.id, a.outcome
+    WITH settled AS (
+        UPDATE delivery_attempts a SET outcome = s.outcome, detail = 'as the provider told later',
+            error = CASE WHEN s.outcome = 'accepted' THEN NULL ELSE 'rejected' END, settled_at = mm_now(),
+            provider_message_id = COALESCE(a.provider_message_id, s.message_id)
+        FROM unnest(:ids, :outcomes, :messages) AS s(id, outcome, message_id)
+        WHERE a.id = s.id AND coalesce(a.outcome, '') = 'unknown'
+        RETURNING a.id, a.outcome
+    ), counted AS (
+        INSERT INTO stats_due (measure, change, attempts)
+        SELECT outcome, 1, array_agg(id) FROM settled GROUP BY outcome
+        UNION ALL SELECT 'unknown', -1, array_agg(id) FROM settled HAVING count(*) > 0
+    )
+    SELECT id, outcome FROM settled
     """,
     ids="uuid[]",
     outcomes="text[]",
@@ -198,12 +232,20 @@ _NOTE = Prepared(
 _DONE = Prepared(
     "inbound_done",
     """
+    WITH counted AS (
+        INSERT INTO stats_due (measure, change, attempts)
+        SELECT t.measure, t.change, array_agg(t.attempt_id)
+        FROM unnest(:counted, :measures, :changes) AS t(attempt_id, measure, change) GROUP BY 1, 2
+    )
     UPDATE inbound_events e SET state = 'applied', job_id = d.job_id, attempt_id = d.attempt_id
     FROM unnest(:ids, :jobs, :attempts) AS d(id, job_id, attempt_id) WHERE e.id = d.id
     """,
     ids="uuid[]",
     jobs="uuid[]",
     attempts="uuid[]",
+    counted="uuid[]",
+    measures="text[]",
+    changes="int[]",
 )
 
 _POSTPONE = Prepared(
@@ -230,12 +272,28 @@ class NonceReused(Exception):
     """A value that a provider uses once came again with another body."""
 
 
+def keep_events(connection: Connection, events: Sequence[tuple[UUID, InboundEvent]]) -> int:
+    """As `Inbound.keep`, in anybody's transaction."""
+    if not events:
+        return 0
+    return _KEEP(
+        connection,
+        ids=[uuid_utils.uuid7() for _ in events],
+        providers=[provider_id for provider_id, _ in events],
+        keys=[e.key for _, e in events],
+        raws=[e.raw for _, e in events],
+        events=[json.dumps(event_row(e.event)) for _, e in events],
+        attempts=[e.event.attempt_id for _, e in events],
+        messages=[e.event.provider_message_id for _, e in events],
+    ).count
+
+
 class Inbound:
     """domain.ports.InboundStore on PostgreSQL, and what the webhooks themselves need."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, budgets: Budgets) -> None:
         self._connection = connection
-        self._quotas = Quotas(connection)
+        self._quotas, self._budgets = Quotas(connection), budgets
 
     def receiver(self, kind: str, id: UUID) -> RowMapping | None:
         """The account whose webhook this is, with the time; None: there is none."""
@@ -251,18 +309,7 @@ class Inbound:
 
     def keep(self, events: Sequence[tuple[UUID, InboundEvent]]) -> int:
         """Store events of provider accounts; what is there already stays as it is. Returns how many are new."""
-        if not events:
-            return 0
-        return _KEEP(
-            self._connection,
-            ids=[uuid_utils.uuid7() for _ in events],
-            providers=[provider_id for provider_id, _ in events],
-            keys=[e.key for _, e in events],
-            raws=[e.raw for _, e in events],
-            events=[json.dumps(event_row(e.event)) for _, e in events],
-            attempts=[e.event.attempt_id for _, e in events],
-            messages=[e.event.provider_message_id for _, e in events],
-        ).count
+        return keep_events(self._connection, events)
 
     def use_nonce(self, provider_id: UUID, nonce: str, body_hash: bytes) -> None:
         """Raises NonceReused where it came before with another body."""
@@ -286,6 +333,9 @@ class Inbound:
             r.id: Match(r.attempt_id, r.job_id, r.open, r.provider_id, r.settled_at, r.received_at)
             for r in rows
         }
+
+    def adopt(self, events: Sequence[UUID]) -> Mapping[UUID, Match]:
+        return self.match(events) if _ADOPT(self._connection, events=events).count else {}
 
     def hold(self, job_ids: Sequence[UUID]) -> Mapping[UUID, Dossier]:
         if not job_ids:
@@ -313,6 +363,7 @@ class Inbound:
                 events=events[job_id],
                 queued=job_id in mine,
                 held=mine.get(job_id, False),
+                restored=row.status_reason in (HELD_BECAUSE, RELEASED_BECAUSE),
             )
             for job_id, row in jobs.items()
         }
@@ -343,11 +394,15 @@ class Inbound:
             attempts=[n.attempt_id for n in notes],
             details=[json.dumps(_detail(n.event)) for n in notes],
         )
+        counted = [tick for change in changes for tick in change.ticks]
         _DONE(
             self._connection,
             ids=[n.event_id for n in notes],
             jobs=[n.job_id for n in notes],
             attempts=[n.attempt_id for n in notes],
+            counted=[tick.attempt_id for tick in counted],
+            measures=[tick.measure.value for tick in counted],
+            changes=[tick.by for tick in counted],
         )
 
     def report(self, reports: Sequence[Report]) -> None:
@@ -361,7 +416,9 @@ class Inbound:
             outcomes=list(outcomes.values()),
             messages=[messages.get(attempt) for attempt in outcomes],
         ).all()
-        self._quotas.refund(sorted(row.id for row in settled if row.outcome == Outcome.NOT_SENT.value))
+        not_sent = sorted(row.id for row in settled if row.outcome == Outcome.NOT_SENT.value)
+        self._quotas.refund(not_sent)
+        self._budgets.refund(not_sent)
 
     def postpone(self, delays: Mapping[UUID, float]) -> None:
         if delays:
@@ -379,5 +436,7 @@ class Inbound:
 def _detail(event: DeliveryEvent) -> dict[str, Any]:
     """What the timeline says of an event, beside the provider's words."""
     row = event_row(event)
-    kept = ("occurred_at", "recipient", "bounce", "reject_reason", "status_code")
+    kept = (
+        "occurred_at", "recipient", "bounce", "reject_reason", "status_code", "click_url", "user_agent", "machine",
+    )  # fmt: skip
     return {"event": row["type"], **{name: row[name] for name in kept if name in row}}

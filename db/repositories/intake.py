@@ -30,23 +30,31 @@ _SURVEY = Prepared(
     """
     SELECT mm_now() AS now,
         ARRAY(SELECT jsonb_build_array(user_id, name, lane, on_unknown, category) FROM email_types
-            WHERE name = ANY(:types) AND (user_id = ANY(:users) OR user_id IS NULL)) AS types,
+            WHERE name = ANY(:types) AND (user_id = ANY(:libraries) OR user_id IS NULL)) AS types,
         ARRAY(SELECT jsonb_build_array(user_id, name) FROM providers
-            WHERE name = ANY(:providers) AND (user_id = ANY(:users) OR user_id IS NULL)
+            WHERE name = ANY(:providers) AND (user_id = ANY(:libraries) OR user_id IS NULL)
             AND deleted_at IS NULL) AS providers,
+        ARRAY(SELECT DISTINCT jsonb_build_array(user_id, region) FROM providers
+            WHERE region = ANY(:regions) AND (user_id = ANY(:libraries) OR user_id IS NULL)
+            AND deleted_at IS NULL) AS regions,
         ARRAY(SELECT id FROM api_keys
             WHERE id = ANY(:keys) AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > mm_now())) AS keys,
         ARRAY(SELECT u.id FROM unnest(:users) AS u(id)
             WHERE EXISTS (SELECT FROM suppressions s WHERE s.user_id = u.id)) AS with_lists,
         ARRAY(SELECT jsonb_build_array(id, user_id, per_minute) FROM campaigns
-            WHERE id = ANY(:campaigns) AND status <> 'cancelled') AS campaigns,
+            WHERE id = ANY(:campaigns) AND status <> 'cancelled' FOR KEY SHARE) AS campaigns,
+        ARRAY(SELECT jsonb_build_array(name, user_id) FROM domains
+            WHERE name = ANY(:domains) AND proved_at IS NOT NULL) AS proved,
         ARRAY(SELECT jsonb_build_array(id, encode(link_secret, 'hex')) FROM users WHERE id = ANY(:users)) AS secrets
     """,
     users="uuid[]",
+    libraries="uuid[]",
     types="text[]",
     providers="text[]",
     keys="uuid[]",
     campaigns="uuid[]",
+    domains="text[]",
+    regions="text[]",
 )
 
 # In the order of the keys, so that two groups that share some wait for each other in one direction only.
@@ -70,16 +78,23 @@ _REMEMBER = Prepared(
     keeps="float[]",
 )
 
+# A key's time was reckoned when its emails were accepted. They may have been put off since, or halted: the caller may
+# ask again as long as one of them waits, and for as long after it was sent as any key is kept.
+FORGOTTEN = """
+    expires_at <= mm_now() AND NOT EXISTS (
+        SELECT FROM jsonb_array_elements(response->'emails') e JOIN email_jobs j ON j.id = CAST(e->>'id' AS uuid)
+        WHERE j.sent_at > mm_now() - interval '72 hours' OR EXISTS (SELECT FROM email_queue q WHERE q.job_id = j.id))
+"""
 _KEY = "user_id = :user_id AND route = :route AND key = :key"
 _ONE_KEY = {"user_id": "uuid", "route": "text", "key": "text"}
 _RECALL = Prepared(
     "recall",
-    f"SELECT request_hash, response, expires_at <= mm_now() AS expired FROM idempotency_keys WHERE {_KEY}",  # noqa: S608
+    f"SELECT request_hash, response, {FORGOTTEN} AS expired FROM idempotency_keys WHERE {_KEY}",  # noqa: S608
     **_ONE_KEY,
 )
 _DROP_EXPIRED = Prepared(
     "drop_expired_key",
-    f"DELETE FROM idempotency_keys WHERE {_KEY} AND expires_at <= mm_now()",  # noqa: S608
+    f"DELETE FROM idempotency_keys WHERE {_KEY} AND {FORGOTTEN}",  # noqa: S608
     **_ONE_KEY,
 )
 _FORGET = Prepared("forget_key", f"DELETE FROM idempotency_keys WHERE {_KEY}", **_ONE_KEY)  # noqa: S608
@@ -133,8 +148,9 @@ _ADD = Prepared(
             send_at, expires_at, campaign_id
         FROM e
     )
-    INSERT INTO email_queue (job_id, user_id, lane, due_at)
-    SELECT id, user_id, lane, coalesce(due_at, send_at, mm_now()) FROM e WHERE status <> 'suppressed'
+    INSERT INTO email_queue (job_id, user_id, lane, due_at, placed)
+    SELECT id, user_id, lane, coalesce(due_at, send_at, mm_now()), campaign_id IS NULL OR status <> 'scheduled'
+    FROM e WHERE status <> 'suppressed'
     """,  # noqa: S608  # constants of this module only
     **_COLUMNS,
 )
@@ -177,15 +193,23 @@ class Intake:
         types: Collection[str],
         providers: Collection[str],
         campaigns: Collection[UUID] = (),
+        domains: Collection[str] = (),
+        regions: Collection[str] = (),
     ) -> Surroundings:
         row = _SURVEY(
             self._connection,
             users={s.user_id for s in senders},
+            libraries={s.library for s in senders},
             types=types,
             providers=providers,
             keys={s.api_key_id for s in senders if s.api_key_id is not None},
             campaigns=campaigns,
+            domains=domains,
+            regions=regions,
         ).one()
+        proved: dict[str, set[UUID]] = {}
+        for name, user in row.proved:
+            proved.setdefault(name, set()).add(UUID(user))
         return Surroundings(
             now=row.now,
             types={
@@ -193,9 +217,11 @@ class Intake:
                 for owner, name, lane, unknown, category in row.types
             },
             providers=frozenset((_owner(owner), name) for owner, name in row.providers),
+            regions=frozenset((_owner(owner), name) for owner, name in row.regions),
             keys=frozenset(row.keys),
             with_lists=frozenset(row.with_lists),
             campaigns={UUID(one): (UUID(user), rate) for one, user, rate in row.campaigns},
+            proved={name: frozenset(users) for name, users in proved.items()},
             link_secrets={UUID(user): bytes.fromhex(secret) for user, secret in row.secrets},
         )
 
@@ -235,7 +261,7 @@ class Intake:
         )
         rows = [_row(entry) for entry in entries]
         _ADD(self._connection, **{name: [row[name] for row in rows] for name in _COLUMNS})
-        if successors := {e.resend_of: e.submission.id for e in entries if e.resend_of is not None}:
+        if successors := [(e.resend_of, e.submission.id) for e in entries if e.resend_of is not None]:
             Resends(self._connection).keep(successors)
         files = [(e.submission, file) for e in entries for file in e.files]
         if files:

@@ -10,7 +10,8 @@ from uuid import UUID
 
 from sqlalchemy import Connection, text
 
-from routing.pricing import UNLIMITED, PriceList, Tier
+from db.repositories.prices import PriceLists
+from routing.pricing import PriceList
 
 _LEASE = text("""
     INSERT INTO learner AS l (id, holder, fence, lease_until)
@@ -39,22 +40,9 @@ _KEEP_LEARNED = text("""
 """)
 
 _TYPES = text(
-    "SELECT user_id, name, category, policy, urgent FROM email_types ORDER BY user_id NULLS FIRST, name"
+    "SELECT user_id, name, category, policy, urgent, deliver_at_least FROM email_types "
+    "ORDER BY user_id NULLS FIRST, name"
 )
-
-_PRICES = text("""
-    SELECT DISTINCT ON (provider_id) * FROM provider_prices WHERE valid_from <= mm_now()
-    ORDER BY provider_id, valid_from DESC
-""")
-
-# Recipients of this calendar month, from the slots' history: what tiers have come to.
-_VOLUMES = text("""
-    SELECT h.provider_id, sum(h.emails_sent) AS volume
-    FROM provider_performance_history h LEFT JOIN provider_quota q ON q.provider_id = h.provider_id
-    WHERE h.slot >= date_trunc('month', mm_now() AT TIME ZONE COALESCE(q.time_zone, 'UTC'))
-                        AT TIME ZONE COALESCE(q.time_zone, 'UTC')
-    GROUP BY 1
-""")
 
 # Emails per second by the hour that lies ahead: of the same hours one day ago and one week ago, as far as known.
 _AHEAD = text("""
@@ -68,13 +56,14 @@ _AHEAD = text("""
 
 @dataclass(frozen=True, slots=True)
 class TypeRow:
-    """An email type as it was declared. `owner` None: everybody's."""
+    """An email type as it was declared. `owner` None: everybody's. `target`: the share that is to be delivered."""
 
     owner: UUID | None
     name: str
     marketing: bool
     policy: str
     urgent: bool
+    target: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,32 +109,18 @@ class Learning:
 
     def types(self) -> Sequence[TypeRow]:
         return [
-            TypeRow(r.user_id, r.name, r.category == "marketing", r.policy, r.urgent)
+            TypeRow(r.user_id, r.name, r.category == "marketing", r.policy, r.urgent, r.deliver_at_least)
             for r in self._connection.execute(_TYPES)
         ]
 
     def prices(self) -> Mapping[UUID, PriceList]:
         """The price lists that hold now."""
-        return {r.provider_id: _price_list(r) for r in self._connection.execute(_PRICES)}
+        return PriceLists(self._connection).in_force()
 
     def volumes(self) -> Mapping[UUID, float]:
-        """Emails that each provider took in this calendar month, in its own time zone."""
-        return {r.provider_id: float(r.volume) for r in self._connection.execute(_VOLUMES)}
+        """Recipients that each provider took in this calendar month, in its own time zone."""
+        return PriceLists(self._connection).volumes()
 
     def rates_by_hour(self) -> Sequence[tuple[float, float]]:
         """(the hour's beginning, emails per second) of the last eight days."""
         return [(r.at, float(r.rate)) for r in self._connection.execute(_AHEAD)]
-
-
-def _price_list(row: Any) -> PriceList:
-    tiers = tuple(
-        Tier(UNLIMITED if up_to is None else float(up_to), float(price)) for up_to, price in row.tiers
-    )
-    return PriceList(
-        tiers,
-        float(row.monthly_fee),
-        float(row.included),
-        float(row.per_gigabyte),
-        row.currency,
-        row.valid_from,
-    )

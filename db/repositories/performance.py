@@ -19,11 +19,12 @@ _FOLD = text("""
             date_bin('10 minutes', mm_now() - interval '2 minutes', timestamptz 'epoch')) AS start
     ), seen AS (
         SELECT a.provider_id, date_bin('10 minutes', a.opened_at, timestamptz 'epoch') AS slot,
-               a.outcome, a.error, a.latency_ms,
+               a.outcome, a.error, a.latency_ms, a.recipients,
                CASE WHEN a.outcome = 'accepted' AND a.latency_ms IS NOT NULL
                    THEN GREATEST(0, CAST(ln(GREATEST(a.latency_ms, 0.1) / 0.1) / ln(1.1) AS int)) END AS step
         FROM delivery_attempts a, since
         WHERE a.opened_at >= since.start AND a.opened_at <= mm_now()
+            AND a.provider_id NOT IN (SELECT id FROM providers WHERE test)
     ), steps AS (
         SELECT provider_id, slot, step, count(*) AS emails FROM seen WHERE step IS NOT NULL GROUP BY 1, 2, 3
     ), scales AS (
@@ -31,22 +32,25 @@ _FOLD = text("""
     ), counts AS (
         SELECT provider_id, slot,
                count(*) FILTER (WHERE outcome = 'accepted') AS sent,
+               COALESCE(sum(recipients) FILTER (WHERE outcome = 'accepted'), 0) AS recipients,
                -- A rejection is the email's fault, the death of a worker ours: neither says anything of the provider.
                count(*) FILTER (WHERE outcome = 'unknown' AND error IS DISTINCT FROM 'worker_lost'
                    OR outcome = 'not_sent' AND error IN ('provider_unavailable', 'misconfigured')) AS failed,
-               count(*) FILTER (WHERE outcome = 'not_sent' AND error = 'rejected') AS rejected,
+               count(*) FILTER (WHERE outcome = 'not_sent'
+                   AND error IN ('rejected', 'recipient_suppressed')) AS rejected,
                count(*) FILTER (WHERE outcome = 'unknown') AS unknown,
                COALESCE(sum(latency_ms) FILTER (WHERE outcome = 'accepted'), 0) AS latency_sum
         FROM seen GROUP BY 1, 2
     )
-    INSERT INTO provider_performance_history (provider_id, slot, emails_sent, emails_failed, emails_rejected,
-        emails_unknown, latency_sum, latencies)
-    SELECT c.provider_id, c.slot, c.sent, c.failed, c.rejected, c.unknown, c.latency_sum,
+    INSERT INTO provider_performance_history (provider_id, slot, emails_sent, recipients_sent, emails_failed,
+        emails_rejected, emails_unknown, latency_sum, latencies)
+    SELECT c.provider_id, c.slot, c.sent, c.recipients, c.failed, c.rejected, c.unknown, c.latency_sum,
            COALESCE(s.latencies, '{}')
     FROM counts c LEFT JOIN scales s ON s.provider_id = c.provider_id AND s.slot = c.slot
     ORDER BY c.provider_id, c.slot
     ON CONFLICT (provider_id, slot) DO UPDATE SET
-        emails_sent = excluded.emails_sent, emails_failed = excluded.emails_failed,
+        emails_sent = excluded.emails_sent, recipients_sent = excluded.recipients_sent,
+        emails_failed = excluded.emails_failed,
         emails_rejected = excluded.emails_rejected, emails_unknown = excluded.emails_unknown,
         latency_sum = excluded.latency_sum, latencies = excluded.latencies
 """)
@@ -79,7 +83,7 @@ _DAY = text("""
     FROM providers p
     LEFT JOIN counts c ON c.provider_id = p.id
     LEFT JOIN percentiles s ON s.provider_id = p.id
-    WHERE p.deleted_at IS NULL
+    WHERE p.deleted_at IS NULL AND NOT p.test
     ORDER BY p.id
     ON CONFLICT (provider_id) DO UPDATE SET
         emails_sent = excluded.emails_sent, emails_failed = excluded.emails_failed,

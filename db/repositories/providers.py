@@ -16,7 +16,7 @@ from db.repositories.quotas import Quotas
 
 # What is used of a quota whose window has ended, and which nobody has opened anew, is nothing.
 _SEEN = """
-    SELECT p.id, p.user_id, p.name, p.kind, p.config, p.api_key AS sealed, p.base_cost, p.currency, p.status,
+    SELECT p.id, p.user_id, p.name, p.kind, p.config, p.api_key AS sealed, p.base_cost, p.currency, p.region, p.status,
         p.reliability_score, p.version, p.created_at, p.updated_at,
         q.daily_quota, q.monthly_quota, q.rolling_quota, q.rate_per_second, q.reset_at,
         COALESCE(q.used_rolling - COALESCE((SELECT sum(s.recipients) FROM quota_slots s WHERE s.provider_id = p.id
@@ -27,7 +27,8 @@ _SEEN = """
                 >= date_trunc('month', mm_now() AT TIME ZONE q.time_zone) THEN q.used_this_month
             ELSE 0 END AS used_this_month
     FROM providers p LEFT JOIN provider_quota q ON q.provider_id = p.id
-    WHERE p.deleted_at IS NULL AND (p.user_id = :user_id OR p.user_id IS NULL)
+    WHERE p.deleted_at IS NULL AND (p.user_id = :user_id OR p.user_id IS NULL) AND p.test = EXISTS (
+        SELECT FROM users u WHERE u.id = :user_id AND u.test_of IS NOT NULL)
 """
 
 _LIST = text(f"{_SEEN} AND (CAST(:before AS uuid) IS NULL OR p.id < :before) ORDER BY p.id DESC LIMIT :limit")
@@ -35,13 +36,13 @@ _GET = text(f"{_SEEN} AND p.id = :id")
 _LOCK = text(f"{_SEEN} AND p.id = :id FOR NO KEY UPDATE OF p")
 
 _ADD = text("""
-    INSERT INTO providers (id, user_id, name, kind, api_key, config, base_cost, currency)
-    VALUES (:id, :owner, :name, :kind, :sealed, CAST(:config AS jsonb), :base_cost, :currency)
+    INSERT INTO providers (id, user_id, name, kind, api_key, config, base_cost, currency, region)
+    VALUES (:id, :owner, :name, :kind, :sealed, CAST(:config AS jsonb), :base_cost, :currency, :region)
 """)
 
 _CHANGE = text("""
     UPDATE providers SET name = :name, api_key = :sealed, config = CAST(:config AS jsonb),
-        base_cost = :base_cost, currency = :currency, status = :active,
+        base_cost = :base_cost, currency = :currency, region = :region, status = :active,
         version = version + 1, updated_at = mm_now()
     WHERE id = :id
 """)
@@ -73,17 +74,22 @@ _RULES_NAMING = text("""
     ORDER BY r.id
 """)
 
+_TYPES_NAMING = text("""
+    SELECT t.id, t.user_id FROM email_types t JOIN email_type_providers n ON n.type_id = t.id
+    WHERE n.provider_id = :id ORDER BY t.id
+""")
+
 _LOCK_SHARED = text("""
-    SELECT id, kind, config, api_key AS sealed, base_cost, currency, status FROM providers
+    SELECT id, kind, config, api_key AS sealed, base_cost, currency, region, status FROM providers
     WHERE user_id IS NULL AND deleted_at IS NULL AND name = :name FOR UPDATE
 """)
 
 
 _EVERY = text("""
-    SELECT p.id, p.user_id, p.name, p.kind, p.config, p.api_key AS sealed, p.webhook, p.status,
+    SELECT p.id, p.user_id, p.base_cost, p.currency, p.name, p.kind, p.config, p.api_key AS sealed, p.webhook, p.status,
         u.email AS owner_email, u.id IS NULL OR u.role = 'operator' AS trusted
     FROM providers p LEFT JOIN users u ON u.id = p.user_id
-    WHERE p.deleted_at IS NULL ORDER BY p.name, p.id
+    WHERE p.deleted_at IS NULL AND NOT p.test ORDER BY p.name, p.id
 """)
 
 
@@ -114,6 +120,7 @@ class Account:
     base_cost: Decimal
     currency: str = "USD"
     active: bool = True
+    region: str | None = None
 
 
 class Providers:
@@ -174,6 +181,10 @@ class Providers:
         """`id` and `user_id` of every rule that names the provider, whoever owns it."""
         return self._connection.execute(_RULES_NAMING, {"id": id}).mappings().all()
 
+    def types_naming(self, id: UUID) -> Sequence[RowMapping]:
+        """`id` and `user_id` of every email type that names the provider, whoever owns it."""
+        return self._connection.execute(_TYPES_NAMING, {"id": id}).mappings().all()
+
     def delete(self, id: UUID) -> None:
         """Take it out of use for good. The row stays, since the ledger names it."""
         self._connection.execute(_DELETE, {"id": id})
@@ -192,4 +203,5 @@ def _values(account: Account) -> dict[str, Any]:
         "base_cost": account.base_cost,
         "currency": account.currency,
         "active": account.active,
+        "region": account.region,
     }

@@ -42,18 +42,23 @@ _ROLL_SLOTS = text(f"""
     WHERE q.provider_id = g.provider_id
 """)  # noqa: S608  # a constant of this module only
 
+LIMITED = "(daily_quota IS NOT NULL OR monthly_quota IS NOT NULL OR rolling_quota IS NOT NULL)"
 _LOCK = Prepared(
     "lock_quotas",
-    """
+    f"""
     SELECT provider_id,
            LEAST(daily_quota - used_today, monthly_quota - used_this_month, rolling_quota - used_rolling) AS room
     FROM provider_quota
-    WHERE provider_id = ANY(:providers)
-        AND (daily_quota IS NOT NULL OR monthly_quota IS NOT NULL OR rolling_quota IS NOT NULL)
+    WHERE provider_id = ANY(:providers) AND {LIMITED}
     ORDER BY provider_id
     FOR UPDATE
-    """,
+    """,  # noqa: S608  # a constant of this module only
     providers="uuid[]",
+)
+
+_HOLD = Prepared(
+    "hold_quotas",
+    f"SELECT 1 FROM provider_quota WHERE {LIMITED} ORDER BY provider_id FOR UPDATE",  # noqa: S608  # as above
 )
 
 _ADD = text(f"""
@@ -156,6 +161,10 @@ class Quotas:
         if recipients:
             values = {"providers": [str(p) for p in recipients], "recipients": list(recipients.values())}
             self._connection.execute(_ADD, values)
+
+    def hold_all(self) -> None:
+        """Lock all of them to the end of the transaction."""
+        _HOLD(self._connection)
 
     def refund(self, attempts: Sequence[UUID]) -> None:
         """Give back what these attempts had reserved."""

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from uuid import UUID
 
 from sqlalchemy import Connection, text
 
 from db.repositories.delivery import release_arrays, release_statement
 from domain.delivery import Release
 from domain.lifecycle import Status
-from domain.recovery import Outlook, Suspect
+from domain.recovery import HELD_BECAUSE, Outlook, Suspect, WorkersAlive
 
-_SUSPECT = "NOT q.held AND j.created_at <= :since AND (q.run IS NOT NULL OR q.due_at <= mm_now())"
+_HELD_BY_IT = "q.held AND j.status_reason IS NOT DISTINCT FROM :reason"
+_SUSPECT = f"""j.created_at <= :since AND (q.held OR q.run IS NOT NULL OR q.due_at <= mm_now())
+    AND NOT ({_HELD_BY_IT})"""
 
 _OUTLOOK = text(f"""
     SELECT mm_now() AS now,
         count(*) FILTER (WHERE {_SUSPECT}) AS suspects,
-        count(*) FILTER (WHERE q.held AND j.status_reason = :reason) AS held,
+        count(*) FILTER (WHERE {_HELD_BY_IT}) AS held,
         count(*) FILTER (WHERE NOT q.held AND q.run IS NULL AND q.due_at > mm_now() AND j.created_at <= :since)
             AS later,
         count(*) FILTER (WHERE j.created_at > :since) AS accepted_since,
@@ -32,9 +35,22 @@ _SUSPECTS = text(f"""
     WHERE {_SUSPECT} ORDER BY q.job_id LIMIT :limit FOR UPDATE OF q
 """)  # noqa: S608  # as above
 
-_HELD = text("""
+_HELD = text(f"""
     SELECT q.job_id, j.status, q.round FROM email_queue q JOIN email_jobs j ON j.id = q.job_id
-    WHERE q.held AND j.status_reason = :reason ORDER BY q.job_id LIMIT :limit FOR UPDATE OF q
+    WHERE {_HELD_BY_IT} ORDER BY q.job_id LIMIT :limit FOR UPDATE OF q
+""")  # noqa: S608  # as above
+
+_ALIVE = text("SELECT count(*) FROM worker_runs WHERE lease_until > mm_now()")
+
+_NEVER_RESEND = text("""
+    UPDATE email_jobs SET on_unknown = 'hold' WHERE id = ANY(CAST(:jobs AS uuid[])) AND on_unknown <> 'hold'
+""")
+
+_NOTE = text("INSERT INTO recoveries (since, at) VALUES (:since, mm_now()) ON CONFLICT (at) DO NOTHING")
+
+_LOOK_AGAIN = text("""
+    UPDATE inbound_events SET state = 'waiting', due_at = mm_now(), tries = 0
+    WHERE state = 'unmatched' AND attempt_id IS NOT NULL AND received_at >= :since
 """)
 
 _PUT = release_statement("recover", "NOT EXISTS (SELECT 1 FROM worker_runs r WHERE r.id = q.run)")
@@ -46,20 +62,30 @@ class Recovery:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    def outlook(self, since: datetime, reason: str) -> Outlook:
+    def outlook(self, since: datetime) -> Outlook:
         self._read_much()
-        row = self._connection.execute(_OUTLOOK, {"since": since, "reason": reason}).one()
+        row = self._connection.execute(_OUTLOOK, {"since": since, "reason": HELD_BECAUSE}).one()
         return Outlook(**row._mapping)
 
     def suspects(self, since: datetime, limit: int) -> Sequence[Suspect]:
-        return self._found(_SUSPECTS, {"since": since, "limit": limit})
+        return self._found(_SUSPECTS, {"since": since, "reason": HELD_BECAUSE, "limit": limit})
 
-    def held(self, reason: str, limit: int) -> Sequence[Suspect]:
-        return self._found(_HELD, {"reason": reason, "limit": limit})
+    def held(self, limit: int) -> Sequence[Suspect]:
+        return self._found(_HELD, {"reason": HELD_BECAUSE, "limit": limit})
 
     def put(self, moves: Sequence[Release]) -> None:
+        if self._connection.execute(_ALIVE).scalar_one():
+            raise WorkersAlive
         if moves:
             _PUT(self._connection, **release_arrays(moves))
+
+    def never_resend(self, emails: Sequence[UUID]) -> None:
+        self._connection.execute(_NEVER_RESEND, {"jobs": [str(email) for email in emails]})
+
+    def note(self, since: datetime) -> None:
+        self._read_much()
+        self._connection.execute(_NOTE, {"since": since})
+        self._connection.execute(_LOOK_AGAIN, {"since": since})
 
     def _found(self, statement: object, values: dict[str, object]) -> Sequence[Suspect]:
         self._read_much()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Sequence
+from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
 
@@ -10,7 +12,7 @@ from sqlalchemy import Connection, text
 
 from db.mapping import stored_files, submission
 from db.repositories.emails import EmailQuery, conditions_of
-from db.statements import Prepared
+from db.statements import Prepared, json_text
 from domain.intake import AlreadyResent
 from domain.resending import Resendable
 
@@ -78,16 +80,23 @@ class Resends:
         rows = self._connection.execute(finding, {**values, "user_id": user_id, "most": most})
         return [_resendable(dict(row)) for row in rows.mappings()]
 
-    def keep(self, successors: Mapping[UUID, UUID]) -> None:
-        """Note which email takes whose place. Raises domain.intake.AlreadyResent."""
-        kept = _KEEP(self._connection, olds=list(successors), news=list(successors.values()))
-        if missing := set(successors) - {row.resend_of for row in kept}:
-            raise AlreadyResent(frozenset(missing))
+    def keep(self, successors: Sequence[tuple[UUID, UUID]]) -> None:
+        """Note of each email which one takes its place. Raises domain.intake.AlreadyResent, also where two would:
+        requests that ask for the same share a transaction.
+        """
+        olds = [old for old, _ in successors]
+        kept = {
+            row.resend_of for row in _KEEP(self._connection, olds=olds, news=[new for _, new in successors])
+        }
+        if twice := {old for old, times in Counter(olds).items() if times > 1 or old not in kept}:
+            raise AlreadyResent(frozenset(twice))
 
 
-def _resendable(row: Mapping[str, Any]) -> Resendable:
+def _resendable(row: dict[str, Any]) -> Resendable:
     return Resendable(
-        email=submission(row, row["text"], row["html"]),
+        email=submission(
+            SimpleNamespace(**row | {"options": json_text(row["options"])}), row["text"], row["html"]
+        ),
         status=row["status"],
         kept=row["kept"],
         expired=row["expired"],

@@ -59,10 +59,22 @@ _CALLS = """
             AND (repeatable_until IS NULL OR repeatable_until < mm_now()) LIMIT :rows)
 """
 
+# Nothing is looked for longer than a day.
+_LOOKUPS = """
+    DELETE FROM lookups WHERE (about, provider_id) IN (
+        SELECT about, provider_id FROM lookups
+        WHERE looked_at < mm_now() - :days * interval '1 day' LIMIT :rows)
+"""
+
 _PERFORMANCE = """
     DELETE FROM provider_performance_history WHERE (provider_id, slot) IN (
         SELECT provider_id, slot FROM provider_performance_history
         WHERE slot < mm_now() - :days * interval '1 day' LIMIT :rows)
+"""
+
+_STATS = """
+    DELETE FROM email_stats WHERE ctid = ANY(ARRAY(
+        SELECT ctid FROM email_stats WHERE slot < mm_now() - :days * interval '1 day' LIMIT :rows))
 """
 
 # Nothing in the database ties the ledger to the emails, so that a line costs no look-up when it is written.
@@ -106,6 +118,19 @@ _WEBHOOKS = f"""
     DELETE FROM webhook_messages WHERE id IN (
         SELECT m.id FROM webhook_messages m WHERE m.id < {_BOUND} ORDER BY m.id LIMIT :rows FOR UPDATE SKIP LOCKED)
 """  # noqa: S608  # constants of this module only
+_AUDIT = f"""
+    DELETE FROM audit_log WHERE id IN (
+        SELECT a.id FROM audit_log a WHERE a.id < {_BOUND} ORDER BY a.id LIMIT :rows FOR UPDATE SKIP LOCKED)
+"""  # noqa: S608  # constants of this module only
+_SESSIONS = """
+    DELETE FROM api_keys WHERE id IN (
+        SELECT k.id FROM api_keys k
+        WHERE k.kind = 'session' AND k.expires_at < mm_now() - :days * interval '1 day' LIMIT :rows)
+"""
+_TRIES = """
+    DELETE FROM sign_in_tries WHERE subject IN (
+        SELECT subject FROM sign_in_tries WHERE since < mm_now() - :days * interval '1 day' LIMIT :rows)
+"""
 _NONCE_DAYS: Final = 25 / 24
 
 _PURGES: Final[Mapping[str, tuple[Callable[[Retention], float | None], str]]] = {
@@ -117,11 +142,16 @@ _PURGES: Final[Mapping[str, tuple[Callable[[Retention], float | None], str]]] = 
     ),
     "calls": (lambda r: r.attempts, _CALLS),
     "events": (lambda r: r.events, _EVENTS),
+    "lookups": (lambda _: 2, _LOOKUPS),
     "nonces": (lambda _: _NONCE_DAYS, _NONCES),
     "webhooks": (lambda r: r.events, _WEBHOOKS),
     "performance": (lambda r: r.performance, _PERFORMANCE),
+    "stats": (lambda r: r.stats, _STATS),
     "files": (lambda r: r.files, _FILES),
     "emails": (lambda r: r.emails, _EMAILS),
+    "audit": (lambda r: r.audit, _AUDIT),
+    "sessions": (lambda _: 1, _SESSIONS),
+    "tries": (lambda _: 1, _TRIES),
 }
 
 

@@ -18,7 +18,8 @@ _COLUMNS = "id, address, scope, cause, source, detail, email_id, expires_at, cre
 _LIST = text(f"""
     SELECT {_COLUMNS} FROM suppressions
     WHERE user_id = :user_id AND (CAST(:before AS uuid) IS NULL OR id < :before)
-        AND (CAST(:address AS text) IS NULL OR address = :address)
+        AND (CAST(:address AS text) IS NULL OR address IN (
+            :address, (SELECT mm_erased(u.link_secret, :address) FROM users u WHERE u.id = :user_id)))
         AND (CAST(:scope AS text) IS NULL OR scope = :scope)
         AND (CAST(:cause AS text) IS NULL OR cause = :cause)
     ORDER BY id DESC LIMIT :limit
@@ -62,9 +63,9 @@ _OF_EMAILS = Prepared(
     """
     SELECT j.id, j.user_id, j.email_type, mm_now() AS now, coalesce((
         SELECT t.category = 'marketing' FROM email_types t
-        WHERE t.name = j.email_type AND (t.user_id = j.user_id OR t.user_id IS NULL)
+        WHERE t.name = j.email_type AND (t.user_id IN (j.user_id, u.test_of) OR t.user_id IS NULL)
         ORDER BY t.user_id NULLS LAST LIMIT 1), false) AS marketing
-    FROM email_jobs j WHERE j.id = ANY(:jobs)
+    FROM email_jobs j JOIN users u ON u.id = j.user_id WHERE j.id = ANY(:jobs)
     """,
     jobs="uuid[]",
 )
@@ -98,7 +99,7 @@ _PARDON = Prepared(
 _LEAVERS = text("""
     SELECT j.user_id, j.email_type, r->>'email' AS address, u.link_secret AS secret, (
         SELECT t.unsubscribe_scope = 'type' FROM email_types t
-        WHERE t.name = j.email_type AND (t.user_id = j.user_id OR t.user_id IS NULL)
+        WHERE t.name = j.email_type AND (t.user_id IN (j.user_id, u.test_of) OR t.user_id IS NULL)
         ORDER BY t.user_id NULLS LAST LIMIT 1) AS only_type
     FROM email_jobs j JOIN users u ON u.id = j.user_id
     CROSS JOIN LATERAL jsonb_array_elements(
@@ -106,12 +107,20 @@ _LEAVERS = text("""
     WHERE j.id = :id
 """)
 
+# Who was erased is on the list by a keyed hash (db.repositories.erasures); only where anybody was, it is made.
 _LISTED = Prepared(
     "suppressed",
     """
+    WITH a AS MATERIALIZED (
+        SELECT DISTINCT * FROM unnest(:users, :addresses) AS a(user_id, address)
+    )
     SELECT s.user_id, s.address, s.scope, s.cause, s.expires_at
-    FROM (SELECT DISTINCT * FROM unnest(:users, :addresses)) AS a(user_id, address)
-    JOIN suppressions s ON s.user_id = a.user_id AND s.address = a.address
+    FROM a JOIN suppressions s ON s.user_id = a.user_id AND s.address = a.address
+    UNION ALL
+    SELECT s.user_id, a.address, s.scope, s.cause, s.expires_at
+    FROM a JOIN users u ON u.id = a.user_id
+    JOIN suppressions s ON s.user_id = a.user_id AND s.address = mm_erased(u.link_secret, a.address)
+    WHERE EXISTS (SELECT FROM erasures)
     """,
     users="uuid[]",
     addresses="text[]",

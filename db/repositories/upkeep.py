@@ -7,8 +7,9 @@ from uuid import UUID
 
 from sqlalchemy import Connection, text
 
-from db.repositories import performance
+from db.repositories import performance, rollups
 from db.repositories.delivery import release_arrays, release_statement
+from db.repositories.intake import FORGOTTEN
 from db.repositories.retention import is_all, purge
 from domain.delivery import Doubt, Release
 from domain.lifecycle import Status
@@ -25,6 +26,9 @@ _DOUBTS = text("""
             detail = 'the worker died between opening this attempt and recording its end'
         WHERE a.outcome IS NULL AND NOT EXISTS (SELECT 1 FROM worker_runs r WHERE r.id = a.run)
         RETURNING a.id, a.job_id
+    ), counted AS (
+        INSERT INTO stats_due (measure, change, attempts)
+        SELECT 'unknown', 1, array_agg(id) FROM lost HAVING count(*) > 0
     )
     SELECT lost.id, lost.job_id, j.status, j.on_unknown, q.round,
            1 + (SELECT count(*) FROM delivery_attempts e WHERE e.job_id = lost.job_id AND e.outcome = 'unknown')
@@ -60,7 +64,7 @@ _NOTE_DONE = text("""
     ON CONFLICT (name) DO UPDATE SET done_at = excluded.done_at
 """)
 
-_FORGET_KEYS = text("DELETE FROM idempotency_keys WHERE expires_at <= mm_now()")
+_FORGET_KEYS = text(f"DELETE FROM idempotency_keys WHERE {FORGOTTEN}")  # noqa: S608  # a constant of ours
 
 
 class Upkeep:
@@ -103,12 +107,15 @@ class Upkeep:
     def measure_providers(self) -> None:
         performance.measure_providers(self._connection)
 
+    def add_up_stats(self) -> bool:
+        return rollups.add_up(self._connection)
+
     def purge(self, retention: Retention) -> bool:
         """Take a part away; returns whether that was all."""
         return is_all(purge(self._connection, retention))
 
     def forget_idempotency_keys(self) -> int:
-        """Delete the keys whose time has passed; returns how many."""
+        """Delete the keys whose time has passed, and whose emails do not wait any more; returns how many."""
         return self._connection.execute(_FORGET_KEYS).rowcount
 
 

@@ -108,7 +108,8 @@ _TAKE = Prepared(
     )
     SELECT t.id, t.type, t.tries, t.payload, t.created_at, mm_now() AS now, s.id AS line, s.status, s.timestamp,
         s.reason, s.attempt_id, s.detail, j.id AS email_id, j.email_type, j.tags, j.metadata,
-        (SELECT e.old_secret_until > mm_now() FROM webhook_endpoints e WHERE e.id = t.endpoint_id) AS old_too
+        (SELECT e.old_secret_until > mm_now() FROM webhook_endpoints e WHERE e.id = t.endpoint_id) AS old_too,
+        coalesce((j.options->>'test')::boolean, false) AS test
     FROM taken t
     LEFT JOIN email_status s ON s.email_job_id = t.job_id AND s.id = t.status_id
     LEFT JOIN email_jobs j ON j.id = t.job_id
@@ -319,6 +320,7 @@ def _said(row: Any) -> Mapping[str, Any] | None:
         "email_type": row.email_type,
         "tags": row.tags,
         "metadata": row.metadata,
+        "test": row.test,
         **(row.detail or {}),
     }
     return payload(row.type, row.timestamp, data)

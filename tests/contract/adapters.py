@@ -13,10 +13,17 @@ from providers.base import HTTPProvider
 from providers.exchange import Request, Response
 from tests.contract.emails import a_world, new_id
 
-CREDENTIALS = {
+CREDENTIALS: dict[str, dict[str, str]] = {
+    "brevo": {"api_key": "k"},
+    "mailersend": {"api_token": "k"},
     "mailgun": {"api_key": "k"},
+    "mailjet": {"api_key": "k", "secret_key": "s"},
+    "mailtrap": {"api_token": "k"},
+    "postmark": {"server_token": "k"},
     "resend": {"api_key": "k"},
+    "sendgrid": {"api_key": "k"},
     "ses": {"access_key_id": "AKIA", "secret_access_key": "secret"},
+    "sparkpost": {"api_key": "k"},
 }
 
 

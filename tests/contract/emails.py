@@ -28,8 +28,9 @@ from providers.world import Timeouts, World
 
 PNG = bytes(range(256)) * 9
 PDF = b"%PDF-1.7\n\r\n\x00\xff" + b"\r.\n.\r\n..\n" * 41
-PATIENT = Timeouts(connect=5.0, read=5.0, total=10.0)  # a busy machine is no silent provider
+PATIENT = Timeouts(connect=15.0, read=15.0, total=30.0)  # a busy machine is no silent provider
 QUICK = Timeouts(connect=1.0, read=0.4, total=0.7)  # for servers that say nothing
+ENDLESS = 60.0  # seconds; what nothing bounds takes longer, and what is bounded less, also on a busy machine
 
 
 class RealClock:

@@ -31,7 +31,7 @@ class ResendServer(HTTPServer):
         key = headers.get("authorization", "")
         if key != f"Bearer {self.api_key}" or self.does is Does.REFUSE_CREDENTIALS:
             return self._error(403, "invalid_api_key", f"API key is invalid: {key}")
-        if (method, path) == ("GET", "/domains"):
+        if (method, path) == ("GET", "/domains?limit=100"):
             domains = [{"id": "d1", "name": "sender.example", "status": "verified", "region": "eu-west-1"}]
             return as_json(200, {"object": "list", "data": domains})
         if (method, path) != ("POST", "/emails"):

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import mimetypes
 import os
 from base64 import b64decode
 from collections.abc import Mapping
 from datetime import datetime
+from email import message_from_string
 from email.utils import getaddresses
 from pathlib import Path
 from typing import Any
@@ -131,7 +133,9 @@ def _attachment(recorded: Mapping[str, Any]) -> Attachment:
         content = b64decode(recorded["payload_base64"])
         content_id = (recorded["content_id"] or "").strip("<>") or None
         disposition = Disposition.INLINE if inline else Disposition.ATTACHMENT
-        return Attachment(recorded["filename"], recorded["content_type"], content, disposition, content_id)
-    content = recorded["content"]
+        charset = message_from_string(recorded["mime_part"]).get_content_charset()
+        kind = f"{recorded['content_type']}; charset={charset}" if charset else recorded["content_type"]
+        return Attachment(recorded["filename"], kind, content, disposition, content_id)
+    content, kind = recorded["content"], recorded["mimetype"] or mimetypes.guess_type(recorded["filename"])[0]
     raw = content.encode() if isinstance(content, str) else b64decode(content["$bytes_base64"])
-    return Attachment(recorded["filename"], recorded["mimetype"], raw)
+    return Attachment(recorded["filename"], kind or "application/octet-stream", raw)

@@ -145,6 +145,7 @@ class HTTPServer(Listener):
     def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         super().__init__(tls)
         self.requests: list[tuple[str, str, Headers, bytes]] = []
+        self.together: threading.Barrier | None = None  # so many requests wait for each other
 
     def answer(self, method: str, path: str, headers: Headers, body: bytes) -> tuple[int, Headers, bytes]:
         raise NotImplementedError
@@ -162,6 +163,8 @@ class HTTPServer(Listener):
                 body = stream.read(int(headers.get("content-length", "0")))
                 with self.lock:
                     self.requests.append((method, path, headers, body))
+                if self.together is not None:
+                    self.together.wait(5)
                 if not self._treat(connection, method, path, headers, body):
                     return
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import string
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any, cast
 
@@ -15,10 +15,11 @@ from hypothesis import strategies as st
 from domain.errors import Unsupported
 from domain.headers import RESERVED, value_problem
 from domain.message import Address, Attachment, Disposition, Recipient, RecipientKind, Submission, Tracking
+from domain.ports import Provider
 from providers import registry
 from providers.base import HTTPProvider
 from routing.eligibility import unsupported
-from tests.contract.driver import HTTPDriver, Received
+from tests.contract.driver import HTTPDriver, Received, read_mime
 from tests.contract.drivers import SendGridDriver
 from tests.contract.emails import a_world, an_email, new_id
 from tests.contract.http_drivers import MailgunDriver, ResendDriver, SESDriver
@@ -29,6 +30,8 @@ from tests.contract.json_drivers import (
     MailtrapDriver,
     SparkPostDriver,
 )
+from tests.contract.postmark_driver import PostmarkDriver
+from tests.contract.smtp_server import SMTPServer
 
 SES_KEYS = {"access_key_id": "AKIA", "secret_access_key": "secret"}
 PROVIDERS: dict[str, tuple[type[HTTPDriver], dict[str, Any], dict[str, str]]] = {
@@ -37,6 +40,7 @@ PROVIDERS: dict[str, tuple[type[HTTPDriver], dict[str, Any], dict[str, str]]] = 
     "mailgun": (MailgunDriver, {"domain": "sender.example"}, {"api_key": "k"}),
     "mailjet": (MailjetDriver, {}, {"api_key": "k", "secret_key": "s"}),
     "mailtrap": (MailtrapDriver, {}, {"api_token": "k"}),
+    "postmark": (PostmarkDriver, {}, {"server_token": "k"}),
     "resend": (ResendDriver, {}, {"api_key": "k"}),
     "sendgrid": (SendGridDriver, {}, {"api_key": "k"}),
     "ses": (SESDriver, {}, SES_KEYS),
@@ -229,6 +233,7 @@ def driver_of(name: str) -> type[HTTPDriver]:
 
 
 @pytest.mark.parametrize("name", PROVIDERS)
+@pytest.mark.timeout(600)
 @settings(
     deadline=None, max_examples=80, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much]
 )
@@ -248,6 +253,35 @@ def test_a_request_reads_back_as_the_same_email(name: str, submission: Submissio
     received = driver.read(request.path, headers, request.body)
     assert received.attempt == str(attempt)
     check(submission, received, driver)
+
+
+@pytest.fixture(scope="module")
+def relay() -> Iterator[tuple[SMTPServer, Provider]]:
+    server = SMTPServer(None, "none")
+    valid = registry.validate("smtp", {"host": "127.0.0.1", "port": server.port, "tls": "none"}, {})
+    adapter = registry.build("smtp", "the-relay", *valid, a_world())
+    yield server, adapter
+    adapter.close()
+    server.stop()
+
+
+@pytest.mark.timeout(600)
+@settings(
+    deadline=None, max_examples=80, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much]
+)
+@given(submission=submissions())
+def test_what_goes_over_smtp_reads_back_as_the_same_email(
+    relay: tuple[SMTPServer, Provider], submission: Submission
+) -> None:
+    server, adapter = relay
+    attempt = new_id()
+    submission = replace(submission, tracking=Tracking())  # it has none to switch
+    adapter.send(submission, attempt)
+    _, recipients, data = server.messages[-1]
+    assert data.isascii()
+    received = read_mime(list(recipients), data)
+    assert received.attempt == str(attempt)
+    check(submission, received, SESDriver)  # both are MIME
 
 
 def cannot_be_carried(name: str, submission: Submission) -> bool:

@@ -13,6 +13,7 @@ from domain.errors import (
     ProviderError,
     ProviderUnavailable,
     RateLimited,
+    RecipientSuppressed,
     Rejected,
     SenderNotVerified,
     Unsupported,
@@ -146,7 +147,7 @@ ANSWERS: list[tuple[str, int, Any, type[ProviderError] | None]] = [
     # MailerSend: its statuses, and the codes in its messages
     ("mailersend", 202, "", None),
     ("mailersend", 200, "", OutcomeUnknown),
-    ("mailersend", 202, {"warnings": [{"type": "ALL_SUPPRESSED", "recipients": []}]}, Rejected),
+    ("mailersend", 202, {"warnings": [{"type": "ALL_SUPPRESSED", "recipients": []}]}, RecipientSuppressed),
     ("mailersend", 202, {"warnings": [{"type": "SOME_SUPPRESSED", "recipients": []}]}, OutcomeUnknown),
     ("mailersend", 202, {"warnings": [{"type": "SOMETHING"}]}, OutcomeUnknown),
     ("mailersend", 202, "<html>", OutcomeUnknown),

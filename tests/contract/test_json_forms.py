@@ -46,6 +46,7 @@ CANNOT: list[tuple[str, str, Submission]] = [
     ("brevo", "parameters", an_email(attachments=(Attachment("a.txt", "text/plain; charset=latin-1", b"x"),))),
     ("brevo", "name of more", an_email(sender=Address("shop@sender.example", "x" * 71))),
     ("brevo", "X-Mailin-Custom", an_email(headers=(("X-Mailin-Custom", "x"),))),
+    ("mailjet", "character set", an_email(attachments=(Attachment("a.txt", "text/plain; charset=latin-1", b"x"),))),
     ("mailersend", "disagree", an_email(attachments=(Attachment("a.pdf", "image/png", b"x"),))),
     ("mailersend", "; or ,", an_email(to=(Address("a@b.example", "Doe, Jane"),))),
     ("mailersend", "cc recipients", an_email(cc=tuple(Address(f"c{n}@b.example") for n in range(11)))),

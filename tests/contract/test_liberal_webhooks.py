@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from db.mapping import event_row
 from domain.events import EventType, InboundEvent, Unreadable, WebhookRequest
 from providers import registry
 from tests.contract.emails import a_world
@@ -155,6 +156,28 @@ def test_no_type_of_a_field_breaks_the_reading(kind: str, value: object) -> None
                 read(kind, call(changed))
             except Unreadable:
                 assert not isinstance(at(content, place), int | str | float) or place in BEARING.get(kind, ())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("odd", ["\0", "a\0b", "\ud800", "x\udfffy"], ids=repr)
+def test_no_text_holds_what_no_database_keeps(kind: str, odd: str) -> None:
+    for content, call in calls(kind):
+        for place in places(content):
+            if not isinstance(at(content, place), str):
+                continue
+            changed = copy.deepcopy(content)
+            at(changed, place[:-1])[place[-1]] = odd
+            try:
+                found = read(kind, call(changed))
+            except Unreadable:
+                continue
+            for event in found:
+                kept = event.key + event.raw + json.dumps(event_row(event.event))
+                assert not any(bad in kept for bad in ("\0", "\ud800", "\udfff")), place
+                assert not any(bad in json.dumps(event_row(event.event)) for bad in _ESCAPED), place
+
+
+_ESCAPED = ("\\u0000", "\\ud800", "\\udfff")
 
 
 def test_one_item_of_a_call_that_cannot_be_read_spoils_no_other() -> None:

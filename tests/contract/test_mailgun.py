@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from email import message_from_bytes
-from typing import Any
+from typing import Any, cast
 
 import jsonschema  # type: ignore[import-untyped]
 import pytest
@@ -22,11 +22,13 @@ from domain.errors import (
     Unsupported,
 )
 from domain.message import Address, Attachment, Disposition, Submission, Tracking
+from domain.ports import Letter
 from providers import registry
-from providers.exchange import Response
+from providers.calls import BatchProvider
+from providers.exchange import Request, Response
 from providers.registry import InvalidSettings
 from tests.contract.adapters import adapter, composed, judged
-from tests.contract.emails import a_rich_email, an_email
+from tests.contract.emails import a_rich_email, an_email, new_id
 from tests.contract.http_servers import Part, read_form
 from tests.contract.recorded import CONTRACTS
 
@@ -268,13 +270,45 @@ def test_a_disabled_domain_cannot_send() -> None:
     ids=["plain", "rich", "html", "files"],
 )
 def test_a_request_is_valid_by_the_official_document(submission: Submission) -> None:
+    errors = errors_of(composed("mailgun", submission, test_mode=True))
+    assert errors == []
+
+
+@pytest.mark.skipif(not SPEC.exists(), reason=f"no official document in {CONTRACTS}")
+def test_a_shared_call_is_valid_by_the_official_document() -> None:
+    letters = [
+        Letter(
+            an_email(to=(Address(f"r{n}@recipient.example", f"Röd {n}"),), html="<p>x</p>", tags=("a",)),
+            new_id(),
+        )
+        for n in range(1001)
+    ]
+    (full,) = cast(BatchProvider, adapter("mailgun", shared_calls=True)).pack(letters, 5000)
+    assert len(full.letters) == 1000  # "Maximum 1,000 recipients per batch"
+    assert isinstance(full.request, Request)
+    assert errors_of(full.request) == []
+    found = read_form(full.request.headers["Content-Type"], full.request.body)
+    (variables,) = [json.loads(value) for name, _, _, value in found if name == "recipient-variables"]
+    assert list(variables) == [f"r{n}@recipient.example" for n in range(1000)]
+    for letter, own in zip(full.letters, variables.values(), strict=True):
+        assert own == {
+            "mailmux_attempt": str(letter.attempt_id),
+            "mailmux_email": str(letter.submission.id),
+        }
+    assert len([1 for name, *_ in found if name == "to"]) == 1000
+    assert {name: value.decode() for name, _, _, value in found if name.startswith("v:")} == {
+        f"v:{name}": f"%recipient.{name}%" for name in ("mailmux_attempt", "mailmux_email")
+    }
+
+
+def errors_of(request: Request) -> list[str]:
+    """What the document says against it."""
     document = yaml.load(SPEC.read_text(), yaml.CSafeLoader)
-    request = composed("mailgun", submission, test_mode=True)
     path = "/v3/{domain_name}/messages" + (".mime" if request.path.endswith(".mime") else "")
     content = document["paths"][path]["post"]["requestBody"]["content"]["multipart/form-data"]["schema"]
     known = document["components"]["schemas"][content["$ref"].rpartition("/")[2]]["properties"]
     body: dict[str, Any] = {}
-    for name, filename, _, value in form(submission, test_mode=True):
+    for name, filename, _, value in read_form(request.headers["Content-Type"], request.body):
         stated = next((k for k in (name, f"{name[:2]}X-My-Header", f"{name[:2]}my-var") if k in known), None)
         assert stated is not None, name
         text = "binary" if filename is not None else value.decode()
@@ -284,4 +318,4 @@ def test_a_request_is_valid_by_the_official_document(submission: Submission) -> 
             assert stated not in body or stated[1] == ":", f"{name} twice"
             body[stated] = text
     schema = {"$ref": content["$ref"], "components": document["components"]}
-    assert [e.message for e in jsonschema.Draft202012Validator(schema).iter_errors(body)] == []
+    return [e.message for e in jsonschema.Draft202012Validator(schema).iter_errors(body)]

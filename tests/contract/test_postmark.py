@@ -14,6 +14,7 @@ from domain.errors import (
     ProviderError,
     ProviderUnavailable,
     RateLimited,
+    RecipientSuppressed,
     Rejected,
     SenderNotVerified,
     Unsupported,
@@ -21,8 +22,9 @@ from domain.errors import (
 from domain.message import Lane
 from providers import registry
 from tests.builders import a_submission, new_id
+from tests.contract.adapters import composed
 from tests.contract.driver import SECRET
-from tests.contract.emails import a_world
+from tests.contract.emails import a_world, an_email
 from tests.contract.http_servers import as_json
 from tests.contract.postmark_driver import PostmarkServer
 
@@ -49,7 +51,7 @@ def send(server: PostmarkServer, submission: Any = None, **config: Any) -> Any:
     ("status", "code", "error"),
     [
         (422, 300, Rejected),
-        (422, 406, Rejected),
+        (422, 406, RecipientSuppressed),
         (422, 400, SenderNotVerified),
         (422, 401, SenderNotVerified),
         (422, 405, Misconfigured),
@@ -58,12 +60,13 @@ def send(server: PostmarkServer, submission: Any = None, **config: Any) -> Any:
         (422, 1235, Misconfigured),
         (422, 411, Unsupported),
         (422, 100, ProviderUnavailable),
+        (500, 100, ProviderUnavailable),
         (401, 10, Misconfigured),
         (429, 429, RateLimited),
         (503, 100, ProviderUnavailable),
         (500, 0, OutcomeUnknown),
         (200, 451, Rejected),
-        (200, 406, Rejected),
+        (200, 406, RecipientSuppressed),
         (200, 100, ProviderUnavailable),
     ],
 )
@@ -120,3 +123,12 @@ def test_metadata_and_the_tag_travel_where_they_fit_whole(server: PostmarkServer
     assert (first["Tag"], first["Metadata"]["order"]) == ("orders", "7")
     assert "Tag" not in second
     assert set(second["Metadata"]) == {"mailmux_attempt", "mailmux_email"}
+
+
+def test_a_body_beyond_five_megabytes_goes_elsewhere():
+    longest = "é" * 2_500_000
+    for text, html in ((longest, "x"), ("x", longest)):
+        composed("postmark", an_email(text=text, html=html))
+    for text, html in ((longest + "x", "x"), ("x", longest + "x")):
+        with pytest.raises(Unsupported, match="5 MB"):
+            composed("postmark", an_email(text=text, html=html))

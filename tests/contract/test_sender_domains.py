@@ -5,14 +5,18 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import suppress
+from copy import deepcopy
 from typing import Any
 
+import jsonschema  # type: ignore[import-untyped]
 import pytest
+import yaml  # type: ignore[import-untyped]
 
 from domain.errors import Misconfigured
 from domain.sender_domains import DomainProvider, RecordKind, SenderDomain
 from providers import registry
 from tests.contract.emails import a_world
+from tests.contract.recorded import CONTRACTS
 from tests.contract.servers import Headers, HTTPServer
 
 NAME = "news.shop.example"
@@ -41,6 +45,7 @@ CREDENTIALS: dict[str, dict[str, str]] = {
     "sendgrid": {"api_key": "SG.1"},
     "ses": {"access_key_id": "AKIA1", "secret_access_key": "s"},
 }
+LISTED = "/domains?limit=100"  # Resend's
 PATHS: dict[str, dict[str, Any]] = {
     # documentation.mailgun.com/docs/mailgun/api-reference/send/mailgun/domains/get-v4-domains--name-
     "mailgun": {
@@ -56,7 +61,7 @@ PATHS: dict[str, dict[str, Any]] = {
     },
     # resend.com/docs/api-reference/domains/get-domain
     "resend": {
-        "/domains": {"data": [{"id": "d-1", "name": NAME, "status": "verified"}]},
+        LISTED: {"object": "list", "has_more": False, "data": [{"id": "d-1", "name": NAME, "status": "verified"}]},
         "/domains/d-1": {
             "object": "domain", "id": "d-1", "name": NAME, "status": "verified",
             "records": [
@@ -64,8 +69,9 @@ PATHS: dict[str, dict[str, Any]] = {
                  "value": "feedback-smtp.us-east-1.amazonses.com", "priority": 10},
                 {"record": "SPF", "name": "send.news", "type": "TXT", "ttl": "Auto", "status": "verified",
                  "value": "v=spf1 include:amazonses.com ~all"},
-                {"record": "DKIM", "name": "resend._domainkey.news", "type": "TXT", "value": "p=MI"},
-                {"record": "Receiving", "name": "news", "type": "MX", "value": "inbound.resend.example"},
+                {"record": "DKIM", "name": "resend._domainkey.news", "type": "TXT", "status": "verified",
+                 "value": "p=MI"},
+                {"record": "Receiving", "name": "news", "type": "MX", "status": "failed", "value": "in.resend.example"},
             ],
         },
     },
@@ -169,5 +175,96 @@ def test_nonsense_is_an_error_and_not_a_verdict(kind: str, account: Account, non
 def test_at_ses_a_verified_domain_stands_for_those_below_it(account: Account) -> None:
     account.paths = PATHS["ses"]
     found = asked("ses", account, f"deep.{NAME}")
+    assert found is not None
+    assert found.verified
+
+
+# -- the official documents ----------------------------------------------------------------------------------
+
+# SendGrid's document in hand is of sending only, and Brevo's is older than its domains.
+MAILGUN, RESEND = CONTRACTS / "specs" / "mailgun.yaml", CONTRACTS / "specs" / "resend.json"
+
+
+@pytest.mark.skipif(not MAILGUN.exists(), reason=f"no official document in {CONTRACTS}")
+def test_mailguns_own_example_of_a_domain_is_read(account: Account) -> None:
+    document = yaml.load(MAILGUN.read_text(), yaml.CSafeLoader)
+    answer = document["paths"]["/v4/domains/{name}"]["get"]["responses"]["200"]["content"]["application/json"]
+    example = answer["examples"]["Example"]["value"]
+    account.paths = {"/v4/domains/mg.example.com": example}
+    found = asked("mailgun", account, "mg.example.com")
+    assert found is not None
+    assert found.verified
+    assert {(r.kind, r.type, r.name, r.value) for r in found.records} == {
+        (RecordKind.SPF, "TXT", "mg.example.com", "v=spf1 include:mailgun.org ~all"),
+        (RecordKind.DKIM, "TXT", "mx._domainkey.mg.example.com", "k=rsa; p=M......"),
+        (RecordKind.TRACKING, "CNAME", "email.mg.example.com", "mailgun.org"),
+    }
+    # The example of the domain itself is not valid by the document's own schema; that of a record is.
+    record = document["components"]["schemas"]["github.com-mailgun-domains-client-golang-Record"]
+    for ours in PATHS["mailgun"][f"/v4/domains/{NAME}"]["sending_dns_records"]:
+        whole = example["sending_dns_records"][0] | ours
+        assert [e.message for e in jsonschema.Draft202012Validator(record).iter_errors(whole)] == []
+        assert set(ours) <= set(record["properties"])
+
+
+@pytest.mark.skipif(not MAILGUN.exists(), reason=f"no official document in {CONTRACTS}")
+def test_a_domain_of_mailguns_without_records_is_read(account: Account) -> None:
+    """Only `domain` is required there, and a record may be null."""
+    for records in ({}, {"sending_dns_records": None}, {"sending_dns_records": [None]}):
+        account.paths = {f"/v4/domains/{NAME}": {"domain": {"name": NAME, "state": "unverified"}, **records}}
+        assert asked("mailgun", account) == SenderDomain(verified=False)
+
+
+@pytest.mark.skipif(not RESEND.exists(), reason=f"no official document in {CONTRACTS}")
+def test_resends_answers_that_are_read_are_those_of_its_document() -> None:
+    document = json.loads(RESEND.read_text())
+    for path, ours in (("/domains", LISTED), ("/domains/{domain_id}", "/domains/d-1")):
+        operation = document["paths"][path]["get"]
+        schema = operation["responses"]["200"]["content"]["application/json"]["schema"]
+        validator = jsonschema.Draft202012Validator({**schema, "components": document["components"]})
+        answer = PATHS["resend"][ours]
+        assert [e.message for e in validator.iter_errors(answer)] == []
+    schemas = document["components"]["schemas"]
+    assert set(PATHS["resend"]["/domains/d-1"]) <= set(schemas["Domain"]["properties"])
+    limit = document["components"]["parameters"]["PaginationLimit"]["schema"]
+    assert limit["maximum"] == 100
+    assert set(schemas["Domain"]["properties"]["status"]["enum"]) == set(STATUSES)
+
+
+STATUSES = ("pending", "verified", "failed", "not_started", "partially_verified", "partially_failed")
+
+
+def resends(**changes: Any) -> dict[str, Any]:
+    domain = deepcopy(PATHS["resend"]["/domains/d-1"]) | changes
+    return {**PATHS["resend"], "/domains/d-1": domain}
+
+
+@pytest.mark.parametrize("status", STATUSES)
+def test_resend_sends_for_a_domain_whose_sending_records_are_verified(account: Account, status: str) -> None:
+    account.paths = resends(status=status)
+    found = asked("resend", account)
+    assert found is not None
+    assert found.verified == (status in ("verified", "partially_verified", "partially_failed"))
+    account.paths["/domains/d-1"]["records"][2]["status"] = "failed"  # DKIM
+    found = asked("resend", account)
+    assert found is not None
+    assert found.verified == (status == "verified")
+
+
+def test_resend_may_have_a_domain_for_receiving_only(account: Account) -> None:
+    account.paths = resends(capabilities={"sending": "disabled", "receiving": "enabled"})
+    found = asked("resend", account)
+    assert found is not None
+    assert not found.verified
+
+
+def test_a_domain_beyond_resends_first_page_is_found(account: Account) -> None:
+    other = {"id": "d/0", "name": "other.example", "status": "verified"}
+    account.paths = {
+        **PATHS["resend"],
+        LISTED: {"object": "list", "has_more": True, "data": [other]},
+        f"{LISTED}&after=d%2F0": PATHS["resend"][LISTED],
+    }
+    found = asked("resend", account)
     assert found is not None
     assert found.verified

@@ -292,7 +292,7 @@ def at(server: Any, **config: Any) -> Provider:
     valid = registry.validate(
         "ses", {"base_url": f"http://127.0.0.1:{server.port}", **config}, CREDENTIALS["ses"]
     )
-    return registry.build("ses", "the-ses", *valid, a_world(Timeouts(1, 2, 4)))
+    return registry.build("ses", "the-ses", *valid, a_world())
 
 
 def checked(server: Any) -> Checkup:

@@ -402,3 +402,22 @@ def test_over_tls_a_final_dot_that_arrived_is_never_called_unsent(authority: Aut
             arrived += 1
             assert isinstance(result, OutcomeUnknown)
     assert arrived
+
+
+# -- a server that says more than it was asked ---------------------------------------------------------------
+
+
+def test_a_connection_with_an_unasked_reply_serves_no_other_series(plain: SMTPDriver) -> None:
+    provider = a_provider(plain)
+    plain.server.replies[f"END {sender_of(1)}"] = "250 ok\r\n250 and something more"
+    assert kinds(list(provider.send_series(letters(1), lambda: True))) == ["sent"]
+    plain.server.replies.clear()
+    assert kinds(send(provider, letters(2)[1:])) == ["sent"]
+    assert (plain.server.connections, taken(plain)) == (2, [1, 2])
+
+
+def test_what_was_said_before_the_content_is_no_reply_to_it(plain: SMTPDriver) -> None:
+    plain.server.replies[f"DATA {sender_of(1)}"] = "354 go on\r\n250 ok"
+    plain.server.replies[f"END {sender_of(1)}"] = "554 5.6.0 no"
+    assert kinds(send(a_provider(plain), letters(2))) == ["ProviderUnavailable", "sent"]
+    assert taken(plain) == [2]

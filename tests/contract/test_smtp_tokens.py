@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from domain.attempt import SendResult
 from domain.errors import Misconfigured, ProviderError, ProviderUnavailable, RateLimited
-from domain.ports import Provider
+from domain.ports import Letter, Provider, SeriesProvider
 from providers import registry
 from providers.registry import InvalidSettings
 from providers.world import Timeouts, World
@@ -101,6 +102,25 @@ def test_a_token_is_renewed_before_it_ends(mail: SMTPDriver, tokens: TokenServer
         provider.send(an_email(), new_id())
         assert len(tokens.forms) == fetched
     provider.close()
+
+
+def test_without_a_new_token_one_email_of_a_series_waits_and_the_next_is_itself(
+    mail: SMTPDriver, tokens: TokenServer
+) -> None:
+    """The server had been told of the second with the end of the first."""
+    clock = LaterClock()
+    known = a_world(Timeouts(1, 0.5, 2))
+    provider = build(mail, tokens, world=World(clock, known.wall_time, known.timeouts))
+    assert isinstance(provider, SeriesProvider)
+    series = provider.send_series([Letter(an_email(), new_id()) for _ in range(3)], lambda: True)
+    results = [next(iter(series))]
+    clock.ahead = 3600
+    tokens.replies.append(as_json(503, {}))
+    results += list(series)
+    provider.close()
+    assert [type(result) for result in results] == [SendResult, ProviderUnavailable, SendResult]
+    assert len(mail.received()) == 2
+    assert mail.server.ahead
 
 
 def test_a_token_that_was_taken_back_is_replaced_once(mail: SMTPDriver, tokens: TokenServer) -> None:
@@ -218,7 +238,7 @@ def test_where_tokens_come_from_follows_the_tenant() -> None:
     checked, _ = registry.validate("microsoft365", {"tenant": "example.org"}, PERSON)
     known: Any = checked
     assert known.tokens_from() == "https://login.microsoftonline.com/example.org/oauth2/v2.0/token"
-    assert known.scope_for(False) == "https://outlook.office365.com/SMTP.Send offline_access"
+    assert known.scope_for(False, False) == "https://outlook.office365.com/SMTP.Send offline_access"
 
 
 @pytest.mark.parametrize(

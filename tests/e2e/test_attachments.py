@@ -112,14 +112,21 @@ def test_a_file_is_fetched_from_its_address(service: Service, files: str):
 
 @pytest.mark.parametrize(
     "url",
-    ["{files}/inside", "https://127.0.0.1/", "https://localhost/", "https://[::1]/", "https://[::ffff:127.0.0.1]/",
+    ["https://127.0.0.1/", "https://localhost/", "https://[::1]/", "https://[::ffff:127.0.0.1]/",
      "https://169.254.169.254/latest/meta-data/", "https://2130706433/", "https://0x7f.1/", "https://0/"],
 )  # fmt: skip
-def test_nothing_is_fetched_from_inside(service: Service, files: str, url: str):
-    answer = service.post("/v1/emails", an_email(attachments=[{"url": url.format(files=files)}]))
+def test_nothing_is_fetched_from_inside(service: Service, url: str):
+    answer = service.post("/v1/emails", an_email(attachments=[{"url": url}]))
     assert answer.status_code == 422, answer.text
     (error,) = answer.json()["errors"]
     assert (error["pointer"], error["code"]) == ("/attachments/0/url", "not_public")
+
+
+def test_a_redirect_is_not_followed(service: Service, files: str):
+    answer = service.post("/v1/emails", an_email(attachments=[{"url": f"{files}/inside"}]))
+    assert [(e["pointer"], e["code"]) for e in answer.json()["errors"]] == [
+        ("/attachments/0/url", "redirect")
+    ]
 
 
 def test_a_batch_shares_its_file(service: Service):

@@ -58,6 +58,26 @@ def test_an_email_is_sent_found_and_traced(service: Service):
     assert email["provider"] in trace
 
 
+def test_statistics_tell_what_was_sent_and_what_it_cost(service: Service):
+    mailmux(service, "send", *FROM, "--to", "ada@gmail.com", "--subject", "s", "--text", "t", "--wait", "10")
+
+    words = ("stats", "--by", "provider", "--mailbox-group", "google", "--json")
+    groups: list[dict[str, Any]] = []
+
+    def added_up() -> bool:
+        groups[:] = [g for g in json.loads(mailmux(service, *words))["groups"] if g["sent"]]
+        return bool(groups)
+
+    until(added_up, seconds=90)
+    group = groups[0]
+    assert group["spend"]
+    assert group["latency_p50_ms"] > 0
+    table = mailmux(service, "stats", "--by", "day", "--timezone", "Asia/Kolkata")
+    assert "total" in table
+    assert f"all by {group['provider']}:" in table
+    assert "timezone" in mailmux(service, "stats", "--timezone", "Asia/Kathmandu", code=1)
+
+
 def test_a_refusal_names_every_wrong_field(service: Service):
     said = mailmux(service, "send", *FROM, "--to", "nobody", "--subject", "x", "--at", "soon", code=1)
     assert "/to/0" in said
@@ -90,7 +110,8 @@ def test_a_file_is_sent_once_however_often_the_command_is_given(service: Service
     assert results[5]["to"] == "'=nobody"
     (tmp_path / "people.csv.results.csv").unlink()  # as if it had broken off before the answer
     assert "5 accepted, 1 rejected" in mailmux(service, *words, code=1)
-    assert "5 accepted, 1 rejected" in mailmux(service, *words, code=1)
+    again = mailmux(service, *words, code=1)
+    assert "5 accepted (5 of them before, and left out now), 1 rejected" in again
     listed = mailmux(service, "emails", "list", "--tag", tag, "--limit", "100", "--json").splitlines()
     assert len(listed) == 5
     assert json.loads(listed[0])["metadata"] == {"city": "Ulm"}
@@ -204,3 +225,73 @@ def test_the_examples_run(service: Service, example: str, words: list[str], says
 
 def later(minutes: int) -> str:
     return (datetime.now(UTC) + timedelta(minutes=minutes)).isoformat()
+
+
+def test_an_account_is_added_changed_paused_and_deleted(service: Service):
+    name = f"cli-{uuid4().hex[:8]}"
+    kinds = [json.loads(line) for line in mailmux(service, "providers", "kinds", "--json").splitlines()]
+    assert {"memory", "ses", "smtp"} <= {kind["name"] for kind in kinds}
+    added = mailmux(
+        service, "providers", "add", name, "memory", "--cost", "9", "--daily", "5", "--config", "retry_after=3",
+        "--credentials", "-", "--json", stdin="{}",
+    )  # fmt: skip
+    made = json.loads(added)
+    assert (made["config"]["retry_after"], made["quota"]["daily"]) == (3, 5)
+    changed = json.loads(mailmux(service, "providers", "change", name, "--cost", "8", "--json"))
+    assert changed["base_cost"] == "8"
+    assert json.loads(mailmux(service, "providers", "pause", made["id"], "--json"))["status"] is False
+    assert json.loads(mailmux(service, "providers", "resume", name, "--json"))["status"] is True
+    assert "accepted" in mailmux(service, "providers", "health", name)
+    assert "5, 10" in mailmux(service, "providers", "warm-up", name, "news.example.com", "--daily", "5,10")
+    mailmux(service, "providers", "delete", name, "--yes")
+    assert "no provider" in mailmux(service, "providers", "delete", name, "--yes", code=1)
+
+
+def test_a_file_and_a_campaign_go_with_an_email(service: Service, tmp_path: Path):
+    terms = tmp_path / "terms.txt"
+    terms.write_text("read me")
+    campaign = json.loads(mailmux(service, "campaigns", "create", '{"name": "spring"}', "--json"))["id"]
+    said = mailmux(
+        service, "send", *FROM, "--to", "ada@example.com", "--subject", "Terms", "--text", "See the file.",
+        "--attach", str(terms), "--campaign", campaign, "--wait", "10", "--json",
+    )  # fmt: skip
+    email = json.loads(said)
+    assert (email["status"], email["campaign_id"]) == ("sent", campaign)
+    [listed] = mailmux(service, "emails", "list", "--campaign", campaign, "--json").splitlines()
+    assert json.loads(listed)["id"] == email["id"]
+    [received] = service.inbox(email["id"])
+    assert "terms.txt" in json.dumps(received)
+
+
+def test_halts_the_audit_log_and_a_decision_are_shown(service: Service):
+    halt = json.loads(
+        mailmux(service, "halts", "set", "type", "newsletter", "--reason", "wrong price", "--json")
+    )
+    assert halt["id"] in mailmux(service, "halts", "list")
+    mailmux(service, "halts", "lift", halt["id"])
+    actions = [json.loads(line)["action"] for line in mailmux(service, "audit", "--json").splitlines()]
+    assert actions[0].startswith("DELETE /v1/halts/")
+    words = mailmux(service, "routing", "preview", "--from", "shop@news.example", "--to", "ada@example.com")
+    assert "sandbox-sendgrid" in words
+
+
+def test_a_budget_is_set_listed_changed_and_deleted(service: Service):
+    said = mailmux(
+        service, "budgets", "set", "25.50", "--period", "day", "--time-zone", "Europe/Berlin", "--json"
+    )
+    made = json.loads(said)
+    assert (made["amount"], made["time_zone"]) == ("25.5", "Europe/Berlin")
+    assert "25.5 USD" in mailmux(service, "budgets", "list")
+    assert "30 USD a day" in mailmux(service, "budgets", "change", made["id"], "30")
+    mailmux(service, "budgets", "delete", made["id"])
+    assert made["id"] not in mailmux(service, "budgets", "list")
+
+
+def test_a_key_is_rotated_and_a_template_revised(service: Service):
+    key = service.post("/v1/keys", {"scopes": ["emails:read"], "name": "cli"}).json()
+    fresh = json.loads(mailmux(service, "keys", "rotate", key["id"], "--overlap-hours", "1", "--json"))
+    assert fresh["id"] != key["id"]
+    body = json.dumps({"name": f"t-{uuid4().hex[:8]}", "subject": "Hi {{name}}", "text": "x"})
+    template = json.loads(mailmux(service, "templates", "create", body, "--json"))["id"]
+    mailmux(service, "templates", "revise", template, '{"subject": "Hey {{name}}", "text": "y"}')
+    assert "Hey {{name}}" in mailmux(service, "templates", "versions", template)

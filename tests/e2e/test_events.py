@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 import pytest
+import requests
 
 from tests.e2e.client import Service, until
 
@@ -90,7 +94,8 @@ def test_repeated_and_shuffled_events_change_nothing_and_forged_ones_are_refused
     service: Service, provider: str
 ):
     email_id = service.send(to=[magic("late-bounce")], routing={"pinned": [provider]})
-    before = told(service, email_id, "bounced")
+    for kind in ("delivered", "bounced"):  # two requests, whichever comes first
+        told(service, email_id, kind)
     until(lambda: service.email(email_id)["status"] == "bounced")
     before = service.email(email_id)
     assert set(again(service, email_id, times=5, shuffle=True)) == {200}
@@ -114,6 +119,20 @@ def test_a_send_that_hung_is_settled_by_its_webhook(service: Service, provider: 
     assert [line["status"] for line in email["timeline"]][:2] == ["queued", "unknown"]
 
 
+@pytest.mark.parametrize("mode", ["timeout", "drop"])
+def test_a_send_that_hung_is_settled_by_asking_where_no_webhook_comes(service: Service, mode: str):
+    service.fail(POSTMARK, mode)
+    email_id = service.send(to=[magic("untold-delivered")], routing={"pinned": [POSTMARK]})
+    assert service.ended(email_id)["status"] == "unknown"
+    service.heal()  # a provider that answers nothing at all cannot be asked either
+    email = told(service, email_id, "delivered", 30)
+    assert email["status"] == "delivered"
+    (attempt,) = email["attempts"]
+    (received,) = service.inbox(email_id)
+    assert (attempt["outcome"], attempt["provider_message_id"]) == ("accepted", received["message_id"])
+    assert [line["status"] for line in email["timeline"]][:2] == ["queued", "unknown"]
+
+
 def test_a_send_that_hung_and_was_dropped_goes_through_the_next_provider(service: Service):
     service.fail(SENDGRID, "drop")
     email_id = service.send(to=[magic("dropped")], routing={"pinned": [SENDGRID, NEXT]})
@@ -128,6 +147,30 @@ def test_a_send_that_hung_to_a_refused_recipient_is_tried_nowhere_else(service: 
     email_id = service.send(to=[magic("dropped-listed")], routing={"pinned": [SENDGRID, NEXT]})
     until(lambda: service.email(email_id)["status"] == "failed", 20, lambda: service.email(email_id))
     assert [a["outcome"] for a in service.email(email_id)["attempts"]] == ["not_sent"]
+
+
+def test_recipients_are_unresolved_where_the_provider_does_not_say_which_one(service: Service):
+    quiet = [f"quiet-{uuid4().hex[:8]}@example.com" for _ in range(2)]
+    email_id = service.send(to=quiet, routing={"pinned": [POSTMARK]})
+    (attempt,) = service.ended(email_id)["attempts"]
+    (account,) = [p for p in service.get("/v1/providers").json()["data"] if p["name"] == POSTMARK]
+    address = service.get(f"/v1/providers/{account['id']}/webhook").json()["url"]
+    file = json.loads((Path(service.data_dir) / "sandbox" / "accounts.json").read_text())
+    (played,) = [a for a in file["accounts"] if a["name"] == POSTMARK]
+    secret = played["webhook"]["secret"]
+    event = {
+        "RecordType": "Delivery", "MessageID": attempt["provider_message_id"], "ServerID": 1,
+        "Recipient": "forwarded@elsewhere.example", "MessageStream": "outbound", "Tag": "", "Metadata": {},
+        "DeliveredAt": datetime.now(UTC).isoformat(), "Details": "250 OK",
+    }  # fmt: skip
+    path = urlsplit(address).path
+    told = requests.post(
+        service.api_url + path, json=event, auth=(secret["username"], secret["password"]), timeout=10
+    )
+    assert told.status_code == 200, told.text
+    until(lambda: service.email(email_id)["status"] == "delivered", 15, lambda: service.email(email_id))
+    found = service.email(email_id)["recipients"]
+    assert {r["email"]: r["status"] for r in found} == dict.fromkeys(quiet, "unresolved")
 
 
 def test_each_recipient_has_a_status_of_its_own(service: Service):

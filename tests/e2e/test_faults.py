@@ -4,18 +4,39 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import time
+from urllib.parse import urlsplit
+from uuid import uuid4
 
 import pytest
 import redis
+import requests
 
 from bench.stack import Stack
 from tests.e2e.client import ENDED, Service, an_email, until
+from wiring.settings import StartSettings
 
 CHEAP, NEXT, SMTP = "sandbox-sendgrid", "sandbox-sendgrid-eu", "sandbox-smtp"
 
 
 WORKERS = ("transactional", "all-lanes")
+
+
+def test_connections_that_say_nothing_and_those_kept_open_keep_nobody_out(service: Service):
+    host = urlsplit(service.api_url)
+    many = StartSettings().api_threads * 3
+    silent = [socket.create_connection((host.hostname, host.port)) for _ in range(many)]
+    kept = [requests.Session() for _ in range(many)]
+    try:
+        for session in kept:
+            assert session.get(f"{service.api_url}/healthz", timeout=5).status_code == 200
+        assert service.ended(service.send())["status"] == "sent"
+    finally:
+        for connection in silent:
+            connection.close()
+        for session in kept:
+            session.close()
 
 
 def test_the_api_accepts_while_redis_does_not_answer_and_the_email_goes_out_afterwards(
@@ -102,7 +123,11 @@ def test_a_restarted_postgres_is_never_answered_with_a_false_202(stack: Stack, s
 
 def test_urgent_mail_passes_a_full_bulk_lane(stack: Stack, service: Service):
     service.cli("sandbox", "fail", CHEAP, "--mode", "slow", "--delay", "0.5")
-    bulk = [service.send(email_type="marketing", routing={"pinned": [CHEAP]}) for _ in range(200)]
+    common = an_email(email_type="marketing", routing={"pinned": [CHEAP]})
+    del common["to"]
+    people = [{"to": [f"b{n}-{uuid4().hex[:8]}@example.com"]} for n in range(250)]
+    made = service.post("/v1/emails/batch", {"defaults": common, "emails": people}).json()
+    bulk = [one["id"] for one in made["results"]]
     began = time.monotonic()
     otp = service.send(routing={"pinned": [NEXT]})
     assert service.ended(otp)["status"] == "sent"

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import socket
 from datetime import UTC, datetime, timedelta
+from urllib.parse import parse_qsl, urlsplit
 from uuid import uuid4
+
+import pytest
+import requests
 
 from tests.e2e.client import Service, an_email, until
 
@@ -85,6 +92,141 @@ def test_each_of_several_recipients_gets_the_one_email(service: Service):
     assert [r["email"] for r in service.email(sent)["recipients"]] == [
         "ada@example.com", "bob@example.com", "eve@example.com",
     ]  # fmt: skip
+
+
+def test_a_template_makes_text_moves_styles_into_elements_and_escapes(service: Service):
+    name = f"t{uuid4().hex[:8]}"
+    html = "<style>p { color: #123456 }</style><p>Hello {{ who }}</p>"
+    assert service.post("/v1/templates", {"name": name, "subject": "s", "html": html}).status_code == 201
+    plain = {k: v for k, v in an_email().items() if k not in ("subject", "text")}
+    body = {**plain, "template": name, "variables": {"who": "<script>Ada</script>"}}
+    sent = service.post("/v1/emails", body).json()["id"]
+    service.ended(sent)
+    (received,) = service.inbox(sent)
+    assert '<p style="color: #123456' in received["html"]
+    assert "<script>" not in received["html"]
+    assert "Hello <script>Ada</script>" in received["text"]
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "{{ 'x'.__class__.__mro__ }}",
+        "{{ cycler.__init__.__globals__ }}",
+        "{% include '/etc/passwd' %}",
+        "{{ '%1000000000s'|format(1) }}",
+        "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}",
+        "{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}",
+        "{{ ['a'] * 100000000 }}",
+    ],
+)
+def test_a_template_that_reaches_out_or_takes_too_much_is_refused(service: Service, source: str):
+    made = service.post("/v1/templates", {"name": f"t{uuid4().hex[:8]}", "subject": "s", "text": source})
+    if made.status_code == 201:
+        made = service.post(f"/v1/templates/{made.json()['id']}/preview", {"variables": {}})
+    # 503 where the machine is so busy that nobody can say whose fault it is
+    assert made.status_code in (422, 503), made.text
+    assert service.ended(service.send())["status"] == "sent", "nobody else notices"
+
+
+@pytest.mark.parametrize(
+    "value", ["a\r\nBcc: eve@example.com", "a\nX-Evil: 1", "a\u2028b", "=?utf-8?q?=0ABcc:eve@example.com?="]
+)
+def test_a_variable_makes_no_header(service: Service, value: str):
+    name = f"t{uuid4().hex[:8]}"
+    service.post("/v1/templates", {"name": name, "subject": "Hello {{ who }}", "text": "t"})
+    plain = {k: v for k, v in an_email().items() if k not in ("subject", "text")}
+    answer = service.post("/v1/emails", {**plain, "template": name, "variables": {"who": value}})
+    assert [(e["pointer"], e["code"]) for e in answer.json()["errors"]] == [("/template", "header_value")]
+
+
+@pytest.mark.parametrize(
+    ("file", "place"),
+    [
+        ({"filename": "a\r\nBcc: x.txt"}, "filename"),
+        ({"filename": "../../etc/passwd"}, "filename"),
+        ({"filename": "a.exe"}, "filename"),
+        ({"content_type": "text/plain\r\nX: y"}, "content_type"),
+        ({"filename": "a.pdf"}, "content"),
+        ({"content": base64.b64encode(bytes(26_000_000)).decode()}, ""),
+    ],
+    ids=["header", "path", "program", "type", "mistyped", "large"],
+)
+def test_a_file_that_is_not_what_it_says_is_refused(service: Service, file: dict[str, str], place: str):
+    attachment = {"filename": "a.txt", "content": base64.b64encode(b"hello").decode()} | file
+    answer = service.post("/v1/emails", an_email(attachments=[attachment]))
+    wanted = f"/attachments/0/{place}" if place else "/attachments"
+    assert [e["pointer"] for e in answer.json()["errors"]] == [wanted]
+
+
+def test_what_is_somebody_elses_is_not_there(service: Service):
+    made = service.post("/v1/users", {"email": f"{uuid4().hex[:8]}@example.com", "role": "member"}).json()
+    other = requests.Session()
+    other.headers["Authorization"] = f"Bearer {made['key']}"
+    file = service.http.post(
+        f"{service.api_url}/v1/attachments", files={"file": ("a.txt", b"mine")}, timeout=20
+    ).json()
+    template = service.post(
+        "/v1/templates", {"name": f"t{uuid4().hex[:8]}", "subject": "s", "text": "t"}
+    ).json()
+    campaign = service.post("/v1/campaigns", {"name": "mine"}).json()
+    plain = {k: v for k, v in an_email().items() if k not in ("subject", "text")}
+    for body, pointer in (
+        (an_email(attachments=[{"id": file["id"]}]), "/attachments/0/id"),
+        ({**plain, "template": template["id"]}, "/template"),
+        (an_email(campaign_id=campaign["id"]), "/campaign_id"),
+    ):
+        answer = other.post(f"{service.api_url}/v1/emails", json=body, timeout=20)
+        assert (answer.status_code, [e["pointer"] for e in answer.json()["errors"]]) == (422, [pointer])
+    email = service.send(send_at=_tomorrow())
+    for method, path in (
+        ("GET", f"/v1/emails/{email}"),
+        ("POST", f"/v1/emails/{email}/cancel"),
+        ("POST", f"/v1/emails/{email}/resend"),
+        ("GET", f"/v1/attachments/{file['id']}"),
+        ("DELETE", f"/v1/attachments/{file['id']}"),
+        ("GET", f"/v1/templates/{template['id']}"),
+        ("POST", f"/v1/campaigns/{campaign['id']}/cancel"),
+    ):
+        assert other.request(method, service.api_url + path, timeout=20).status_code == 404, path
+    assert service.post(f"/v1/emails/{email}/cancel").json()["status"] == "cancelled"
+    other.close()
+
+
+def test_the_same_file_is_kept_once_and_its_links_end_and_cannot_be_changed(service: Service):
+    form = {"file": ("a.txt", uuid4().bytes.hex().encode())}
+    first, second = (
+        service.http.post(f"{service.api_url}/v1/attachments", files=form, timeout=20).json()
+        for _ in range(2)
+    )
+    assert first["id"] == second["id"]
+    parts = urlsplit(first["download_url"])
+    query = dict(parse_qsl(parts.query))
+    whole = f"{parts.scheme}://{parts.netloc}{parts.path}"
+    assert requests.get(whole, params=query, timeout=10).status_code == 200
+    for change in ({"expires": str(int(query["expires"]) + 3600)}, {"signature": "0" * 64}, {"key": "k9"}):
+        assert requests.get(whole, params=query | change, timeout=10).status_code == 403
+    assert requests.get(whole, timeout=10).status_code == 403, "no signature at all"
+    elsewhere = whole.replace(first["id"], str(uuid4()))
+    assert requests.get(elsewhere, params=query, timeout=10).status_code == 403
+
+
+def test_an_upload_that_breaks_off_is_none_and_can_be_made_again(service: Service):
+    content = uuid4().bytes * 20_000
+    announced = service.post("/v1/attachments/uploads", {"filename": "a.bin", "size": len(content)}).json()
+    url = urlsplit(announced["upload_url"])
+    assert url.hostname is not None
+    with socket.create_connection((url.hostname, url.port), timeout=10) as half:
+        head = f"PUT {url.path}?{url.query} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(content)}\r\n\r\n"
+        half.sendall(head.encode() + content[:100_000])
+    complete = f"/v1/attachments/uploads/{announced['id']}/complete"
+    assert service.post(complete).status_code == 409
+    assert requests.put(announced["upload_url"], data=content[:-1], timeout=10).status_code == 413
+    assert requests.put(announced["upload_url"], data=content, timeout=10).status_code == 204
+    made = service.post(complete)
+    assert (made.status_code, made.json()["sha256"]) == (201, hashlib.sha256(content).hexdigest())
+    assert requests.put(announced["upload_url"], data=content, timeout=10).status_code == 409
+    assert service.post(complete).json()["id"] == made.json()["id"]
 
 
 def _tomorrow() -> str:

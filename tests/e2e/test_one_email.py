@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -79,6 +80,7 @@ def a_rule(service: Service, default: str, *fallbacks: str) -> str:
         {"email_type": "transactional", "default_provider": default, "fallback_providers": list(fallbacks)},
     )
     assert answer.status_code == 201, answer.text
+    time.sleep(0.3)  # a worker that has just read the rules uses them for a moment
     return str(answer.json()["id"])
 
 

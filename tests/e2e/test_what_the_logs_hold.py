@@ -18,7 +18,7 @@ from tests.e2e.client import Service
 
 SECRET = f"the-pin-is-{uuid4().hex}"
 _ADDRESS = re.compile(r"[A-Za-z0-9._%+-]+@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*\.(?:example|com|org|net|test)\b")
-_KEY = re.compile(r"mx_(?:live|test)_\w{8}|\bSG\.[\w-]{22}\.[\w-]+|\bwhsec_\w+|Bearer \S{8}")
+_KEY = re.compile(r"mx_(?:live|test|sess|pass)_\w{8}|\bSG\.[\w-]{22}\.[\w-]+|\bwhsec_\w+|Bearer \S{8}")
 
 
 def leaks(lines: Iterable[tuple[str, str]], secrets: Iterable[str]) -> Iterator[str]:
@@ -78,13 +78,19 @@ def test_after_all_that_was_sent_failed_and_refused_the_logs_hold_nothing_of_it(
         lambda: service.post("/v1/emails", json.dumps(content)),
         lambda: service.get("/v1/emails", recipient=address),
         lambda: service.get(f"/v1/emails/{SECRET}"),
+        lambda: service.post("/v1/sessions", {"email": address, "password": SECRET}),
+        lambda: service.post("/v1/password", {"token": SECRET, "password": SECRET}),
+        lambda: service.post("/v1/suppressions", {"entries": [{"address": address}]}),
+        lambda: service.post("/v1/erasures", {"address": address}),
         lambda: service.post(f"/hooks/sendgrid/{SECRET}", [{"email": address}]),
+        lambda: service.get(f"/t/{SECRET}"),
+        lambda: service.get(f"/u/{SECRET}"),
         lambda: requests.get(
             service.api_url + "/v1/emails", headers={"Authorization": f"Bearer {SECRET}"}, timeout=10
         ),
     ):
         assert call().status_code < 500
-    service.ended(service.send(**content))
+    service.ended(service.send(**content | {"to": [f"another.{address}"]}))  # not whom the erasure takes away
     folder = Path(stack.ready["data_dir"])
     lines = list(logged(folder))
     programs = {place.partition(".")[0] for place, _ in lines}

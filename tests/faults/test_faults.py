@@ -10,7 +10,7 @@ import pytest
 
 FAULTS = (
     "kill-workers", "kill-redis", "kill-postgres", "kill-api-after-commit", "kill-after-claim", "kill-mid-email",
-    "kill-after-answer", "kill-before-record", "provider-drop-answer", "one-key",
+    "kill-after-answer", "kill-before-record", "provider-drop-answer", "one-key", "webhooks",
 )  # fmt: skip
 
 

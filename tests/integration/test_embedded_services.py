@@ -16,10 +16,13 @@ import psycopg2
 import pytest
 import redis
 import sqlalchemy as sa
+from click.testing import CliRunner
 
+from cli.recover import recover
 from wiring.embedded.postgres import EmbeddedPostgres
 from wiring.embedded.processes import ServiceFailed
 from wiring.embedded.valkey import EmbeddedValkey
+from wiring.migrate import upgrade
 from wiring.redis_check import check_redis
 from wiring.secret import Secret
 
@@ -75,6 +78,20 @@ def test_redis_is_empty_and_never_evicts(redis_url: str):
     with redis.Redis.from_url(redis_url, decode_responses=True) as connection:
         assert connection.dbsize() == 0
         assert connection.config_get("maxmemory-policy") == {"maxmemory-policy": "noeviction"}
+
+
+def test_after_a_restore_the_folder_of_a_service_that_was_killed_is_recovered(home: Path):
+    """It left the address of its database, at which nobody answers any more."""
+    with EmbeddedPostgres(home / "postgres") as postgres:
+        upgrade(Secret(postgres.url))
+    (home / "run").mkdir()
+    (home / "run" / "lock").touch()
+    (home / "run" / "database-url").write_text("postgresql+psycopg2://mailmux:x@127.0.0.1:1/mailmux\n")
+    result = CliRunner(env={"MAILMUX_DATA_DIR": str(home)}).invoke(
+        recover, ["--since", "2026-05-03T02:00:00Z", "--yes"]
+    )
+    assert result.exit_code == 0, result.output
+    assert "Nothing is held. Start the workers." in result.output
 
 
 def test_postgres_is_private(home: Path):

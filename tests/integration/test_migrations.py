@@ -79,3 +79,26 @@ def test_the_tables_refuse_what_must_never_be(migrated):
         with pytest.raises(sa.exc.IntegrityError, match="check constraint"):
             connection.execute(sa.text(nonsense))
         connection.rollback()
+
+
+def test_what_test_keys_have_reaches_nobody_where_they_are_taken_away(migrated):
+    connection, config = migrated
+    command.upgrade(config, "0075")
+    user, test, job, key = (f"01900000-0000-7000-8000-00000000000{n}" for n in range(4))
+    connection.execute(
+        sa.text(f"""
+        INSERT INTO users (id, email, password_hash, test_of)
+        VALUES ('{user}', 'ada@example.com', '-', NULL), ('{test}', 'test', '', '{user}');
+        INSERT INTO email_jobs (id, user_id, recipient, subject, content_hash, envelope, email_type, lane, on_unknown,
+            options, tags, metadata, status)
+        VALUES ('{job}', '{test}', 'a@b.example', 's', '', '{{"recipients": []}}', 'transactional', 'transactional',
+            'hold', '{{}}', '{{}}', '{{}}', 'queued');
+        INSERT INTO email_queue (job_id, user_id, lane, due_at) VALUES ('{job}', '{test}', 'transactional', mm_now());
+        INSERT INTO api_keys (id, user_id, key, public_id, name, scopes)
+        VALUES ('{key}', '{test}', '-', 'abc', 'k', '{{emails:send}}')
+    """)
+    )
+    command.downgrade(config, "0070")
+    assert connection.scalar(sa.text("SELECT count(*) FROM email_queue")) == 0
+    assert connection.scalar(sa.text("SELECT status FROM email_jobs")) == "cancelled"
+    assert connection.scalar(sa.text("SELECT revoked_at IS NOT NULL FROM api_keys"))

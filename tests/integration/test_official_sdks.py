@@ -161,6 +161,20 @@ def test_mailguns_sdk_sends_without_files(driver: Driver, mailgun_client: mailgu
     assert seen["html"] == "<p>hej</p>"
 
 
+def test_mailguns_sdk_reads_the_events_of_a_recipient(
+    driver: Driver, mailgun_client: mailgun.client.Client
+) -> None:
+    for to in ("delivered@example.com", "bob@example.com"):
+        data = {"from": "shop@example.org", "to": to, "subject": "x", "text": "y", "v:order": "17"}
+        mailgun_client.messages.create(domain="example.org", data=data)
+    asked = {"recipient": "delivered@example.com", "ascending": "yes", "begin": "0"}
+    found = mailgun_client.events.get(domain="example.org", filters=asked).json()["items"]
+    assert [(e["event"], e["user-variables"]) for e in found] == [
+        ("accepted", {"order": "17"}),
+        ("delivered", {"order": "17"}),
+    ]
+
+
 def test_mailguns_sdk_reads_a_domain(driver: Driver, mailgun_client: mailgun.client.Client) -> None:
     assert driver.received() == []
     found = mailgun_client.domains.get(domain_name="example.com").json()

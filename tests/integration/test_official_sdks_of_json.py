@@ -144,6 +144,22 @@ def a_message(**more: Any) -> dict[str, Any]:
     }
 
 
+def test_mailjets_sdk_finds_a_message_by_its_custom_id(
+    driver: Driver, mailjet_sdk: mailjet_rest.Client
+) -> None:
+    mailjet_sdk.send.create(data={"Messages": [a_message(), a_message(CustomID="attempt-2")]})
+    known = driver.account("mailjet")
+    keys = known["credentials"]
+    with mailjet_rest.Client(
+        auth=(keys["api_key"], keys["secret_key"]), version="v3", api_url=f"{known['base_url']}/", timeout=3
+    ) as client:
+        filters = {"CustomID": "attempt-2", "ShowCustomID": "true", "ShowContactAlt": "true"}
+        found = client.message.get(filters=filters).json()
+    assert [(m["CustomID"], m["ContactAlt"], m["Status"]) for m in found["Data"]] == [
+        ("attempt-2", "ada@example.com", "queued")
+    ]
+
+
 def test_mailjets_sdk_sends_several_and_hears_of_each(
     driver: Driver, mailjet_sdk: mailjet_rest.Client
 ) -> None:

@@ -4,6 +4,7 @@ they understand.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -88,6 +89,22 @@ def test_sendgrids_sdk_understands_the_refusals(driver: Driver, mode: str, statu
     assert Email("a@example.com").email == "a@example.com"
 
 
+def test_sendgrids_sdk_finds_an_email_by_its_custom_argument(driver: Driver) -> None:
+    mail = a_mail()
+    mail.add_custom_arg(CustomArg("order", "17"))
+    client = sendgrid_sdk(driver)
+    message_id = client.send(mail).headers["X-Message-Id"]
+    client.send(a_mail())
+    query = {"limit": 10, "query": "(unique_args['order']=\"17\")"}
+    found = json.loads(client.client.messages.get(query_params=query).body)["messages"]
+    assert [m["to_email"] for m in found] == ["ada@example.com"]
+    assert found[0]["msg_id"].startswith(message_id)
+    details = json.loads(client.client.messages._(found[0]["msg_id"]).get().body)
+    assert [event["event_name"] for event in details["events"]] == ["processed"]
+    with pytest.raises(HTTPError):
+        client.client.messages.get(query_params={"limit": 10, "query": "nonsense"})
+
+
 # -- Postmark -----------------------------------------------------------------------------------------------
 
 
@@ -123,6 +140,22 @@ def test_postmarks_sdk_reads_the_result_of_each_email_of_a_batch(driver: Driver,
     codes = [answer.error_code for answer in postmark_sdk.outbound.send_batch(emails)]
     assert codes == [0, 300, 0]
     assert len(driver.received()) == 2
+
+
+def test_postmarks_sdk_finds_an_email_by_its_metadata_and_what_became_of_it(
+    driver: Driver, postmark_sdk: Any
+) -> None:
+    sent = postmark_sdk.outbound.send(an_email("bounce-hard@example.com", metadata={"order": "17"}))
+    postmark_sdk.outbound.send(an_email("delivered@example.com", metadata={"order": "18"}))
+    found = postmark_sdk.outbound.list(metadata={"order": "17"})
+    assert [(m.message_id, m.metadata) for m in found.items] == [(sent.message_id, {"order": "17"})]
+    details = postmark_sdk.outbound.get(sent.message_id)
+    assert [event.type.value for event in details.message_events] == ["Bounced"]
+    (bounce,) = postmark_sdk.bounces.list(message_id=sent.message_id).items
+    assert (bounce.type.value, bounce.email) == ("HardBounce", "bounce-hard@example.com")
+    with pytest.raises(PostmarkAPIException) as caught:
+        postmark_sdk.outbound.get("00000000-0000-4000-8000-000000000000")
+    assert caught.value.error_code == 701
 
 
 @pytest.mark.parametrize(("mode", "code"), [("auth", 10), ("reject", 300), ("sender", 400)])

@@ -65,6 +65,8 @@ smtpd_client_connection_rate_limit = 0
 """
 MASTER = """\
 {port}    inet  n - n - - smtpd
+{plain}   inet  n - n - - smtpd
+    -o smtpd_discard_ehlo_keywords=8bitmime,smtputf8,pipelining,chunking,size
 pickup    unix  n - n 60 1 pickup
 cleanup   unix  n - n - 0 cleanup
 qmgr      unix  n - n 300 1 qmgr
@@ -85,13 +87,13 @@ postlog   unix-dgram n - n - 1 postlogd
 
 
 class Postfix:
-    """An instance of its own, on a free port; `sink` is where it hands emails on."""
+    """An instance of its own; `sink` is where it hands emails on. At `plain_port` it has no extension but STARTTLS."""
 
     def __init__(self, folder: Path, authority: Authority) -> None:
         self.authority, self.folder = authority, folder
         self.sink = SMTPServer(None, "none")
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.port = int(free.getsockname()[1])
+        with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as other:
+            self.port, self.plain_port = int(one.getsockname()[1]), int(other.getsockname()[1])
         for parent in [folder, *folder.parents]:  # Postfix's own user has to come by
             if str(parent).startswith("/tmp/"):
                 parent.chmod(0o755)
@@ -101,7 +103,7 @@ class Postfix:
         shutil.copy(authority.server, folder / "server.pem")
         (folder / "server.pem").chmod(0o600)
         (folder / "main.cf").write_text(MAIN.format(dir=folder, sink=self.sink.port))
-        (folder / "master.cf").write_text(MASTER.format(port=self.port))
+        (folder / "master.cf").write_text(MASTER.format(port=self.port, plain=self.plain_port))
         self._postfix("start")
         end = time.monotonic() + 15
         while not self._answers():
@@ -155,8 +157,12 @@ def adapter(postfix: Postfix, **config: Any) -> Any:
     return registry.build("smtp", "postfix", *valid, a_world(Timeouts(connect=2, read=5, total=10)))
 
 
-def test_an_email_goes_over_tls_that_is_verified(postfix: Postfix) -> None:
-    provider = adapter(postfix)
+@pytest.mark.parametrize("extended", [True, False])
+def test_an_email_beyond_ascii_goes_over_verified_tls_with_8bitmime_and_smtputf8_or_without(
+    postfix: Postfix, extended: bool
+) -> None:
+    """What is composed is ASCII on the wire, so that neither extension is needed, here or further on."""
+    provider = adapter(postfix, port=postfix.port if extended else postfix.plain_port)
     email = an_email(
         sender=Address("shop@sender.example", "Obchod s čajem"),
         to=(Address("ada@xn--bcher-kva.example", "Ada, Gräfin 😀"),),
@@ -168,6 +174,7 @@ def test_an_email_goes_over_tls_that_is_verified(postfix: Postfix) -> None:
     provider.close()
     ((sender, recipients, content),) = postfix.handed_on(1)
     assert sender == "shop@sender.example"
+    assert content.isascii()
     parsed = read_mime(recipients, content)
     assert (parsed.attempt, parsed.subject) == (str(attempt), "Žluťoučký kůň 😀")
     assert parsed.to == [("ada@xn--bcher-kva.example", "Ada, Gräfin 😀")]

@@ -15,8 +15,11 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from cli.silent import Silent
 from cli.supervisor import AlreadyRunning, RotatingLog, StopAsked, Supervisor
 from wiring.embedded.processes import Program, ServiceFailed, birth, clear_leftover, spawn
+from wiring.secret import Secret
+from wiring.silence import Silence
 
 # Waits in steps, since a shell handles a signal only between two commands.
 LOYAL = (
@@ -219,3 +222,12 @@ def test_a_log_is_rotated_by_its_size_and_the_oldest_go(tmp_path: Path):
     log.close()
     kept = {file.name: file.read_text().split()[1] for file in tmp_path.iterdir()}
     assert kept == {"x.log": "9....", "x.log.1": "8....", "x.log.2": "7....", "x.log.3": "6...."}
+
+
+def test_a_worker_is_not_blamed_for_the_silence_of_its_predecessor(tmp_path: Path, redis_url: str):
+    """One that stood still for long and was killed by somebody else: the next has all the time to start."""
+    now = [0.0]
+    silence = Silence(tmp_path / "worker.alive", lambda: now[0])
+    now[0] = 500.0
+    assert not Silent(silence, 100, Secret(redis_url))(20.0)
+    assert Silent(silence, 100, Secret(redis_url))(111.0)

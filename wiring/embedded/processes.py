@@ -42,7 +42,8 @@ class Program:
     uid: int | None = None  # whom to run as, where we are root
     ready: Callable[[], bool] = field(default=lambda: True)
     ready_seconds: float = 60.0
-    stuck: Callable[[], bool] = field(default=lambda: False)  # whether it lives without doing its work
+    # Whether it lives without doing its work, when it has lived for so many seconds.
+    stuck: Callable[[float], bool] = field(default=lambda _: False)
     stop_signal: signal.Signals = signal.SIGTERM
     stop_seconds: float = 25.0
     kill_signal: signal.Signals = signal.SIGKILL  # when it has not obeyed by then

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import css_inline
 import mrml
 from inscriptis import get_text
 from inscriptis.model.config import ParserConfig
-from jinja2 import ChainableUndefined, Template, TemplateSyntaxError, meta
+from jinja2 import Template, TemplateSyntaxError, meta
 from jinja2.exceptions import SecurityError, TemplateError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from wiring.rendering.missing import Missing, dumps, is_none
 
 PARTS = ("subject", "text", "html", "mjml")
 _MARKUP = ("html", "mjml")  # in these, values are escaped
@@ -28,39 +30,6 @@ class Flawed(Exception):
         self.flaws = flaws
 
 
-class _Missing(ChainableUndefined):
-    """A variable that was not given. It prints as nothing and is remembered, so that all are named at once.
-
-    `is defined` and `default(…)` ask nothing of it, and so do not count.
-    """
-
-    found: OrderedDict[str, None] = OrderedDict()  # noqa: RUF012  # one rendering at a time
-
-    def _note(self) -> None:
-        if self._undefined_exception is SecurityError:
-            self._fail_with_undefined_error()
-        self.found[str(self._undefined_name)] = None
-
-    def __str__(self) -> str:
-        self._note()
-        return ""
-
-    def __html__(self) -> str:
-        return str(self)
-
-    def __iter__(self) -> Iterator[Any]:
-        self._note()
-        return iter(())
-
-    def __len__(self) -> int:
-        self._note()
-        return 0
-
-    def __bool__(self) -> bool:
-        self._note()
-        return False
-
-
 def _none_as_empty(value: Any) -> Any:
     return "" if value is None else value
 
@@ -72,16 +41,22 @@ class Engine:
         self._most_output = most_output
         self._environments = {
             markup: ImmutableSandboxedEnvironment(
-                autoescape=markup, undefined=_Missing, finalize=_none_as_empty, keep_trailing_newline=True
+                autoescape=markup, undefined=Missing, finalize=_none_as_empty, keep_trailing_newline=True
             )
             for markup in (True, False)
         }
         for environment in self._environments.values():
             del environment.globals["lipsum"]  # nobody sends it, and it makes texts of any length
+            environment.tests["none"] = is_none
+            environment.policies["json.dumps_function"] = dumps
         self._compiled: OrderedDict[tuple[bool, str], Template] = OrderedDict()
         # Links to style sheets are not followed: neither over the network nor to files.
         self._inliner = css_inline.CSSInliner(load_remote_stylesheets=False, keep_at_rules=True)
         self._reading = ParserConfig(display_links=True)
+
+    def filters(self) -> list[str]:
+        """The names of Jinja's filters that are offered."""
+        return sorted(self._environments[False].filters)
 
     def check(self, source: Mapping[str, str | None]) -> list[str]:
         """The names of the variables that the template reads."""
@@ -101,7 +76,7 @@ class Engine:
         """Subject, text and html. Raises Flawed."""
         made: dict[str, str | None] = {}
         flaws: list[tuple[str, ...]] = []
-        _Missing.found.clear()
+        Missing.found.clear()
         for part, text in self._parts(source):
             try:
                 made[part] = self._fill(part, text, variables)
@@ -109,7 +84,7 @@ class Engine:
                 flaws.extend(flawed.flaws)
         flaws.extend(
             ("variables", "missing_variable", f"the template needs the variable {name!r}", name)
-            for name in _Missing.found
+            for name in Missing.found
         )
         if flaws:
             raise Flawed(*flaws)
@@ -152,7 +127,7 @@ class Engine:
         template, size = self._compile(part, text), 0
         pieces: list[str] = []
         try:
-            for piece in template.generate(**variables):
+            for piece in template.generate(variables):
                 size += len(piece)
                 if size > self._most_output:
                     raise self._too_long(part)

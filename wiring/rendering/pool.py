@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import queue
 import socket
 import subprocess
 import sys
 import threading
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 from domain.templates import Flaw, Rendered, RenderingUnavailable, Source, TemplateFaulty
 from wiring.rendering.frames import read_frame, write_frame
@@ -45,11 +46,14 @@ class _Process:
         self._wire: socket.socket | None = None
 
     def ask(self, asked: Mapping[str, Any]) -> dict[str, Any]:
-        """Raises _Gone; RenderingUnavailable where none starts."""
+        """Raises _Gone; RenderingUnavailable where none starts, or time was up before the template had used its share
+        of processor time: then the machine is busy, and the template may be innocent.
+        """
         if self._process is not None and self._process.poll() is not None:
             self.stop()  # ended between two renderings: no fault of the next one
         wire = self._wire or self._start()
-        watch = threading.Timer(self._limits.seconds, self._kill)
+        late = threading.Event()
+        watch = threading.Timer(self._limits.seconds, self._kill, [late])
         watch.start()
         try:
             write_frame(wire, asked)
@@ -60,6 +64,8 @@ class _Process:
             watch.cancel()
         if answer is None or "fatal" in answer:
             self.stop()
+            if late.is_set():
+                raise RenderingUnavailable("the machine is too busy to render")
             raise _Gone
         return answer
 
@@ -71,7 +77,8 @@ class _Process:
             self._process.wait()
         self._wire = self._process = None
 
-    def _kill(self) -> None:
+    def _kill(self, late: threading.Event) -> None:
+        late.set()
         if self._process is not None:
             self._process.kill()
 
@@ -100,21 +107,32 @@ class _Process:
         return ours
 
 
+@dataclass(eq=False, slots=True)
+class _Waiting:
+    whose: UUID | None
+
+
 class RendererPool:
-    """Starts processes as they are needed, at most `size`; `patience`: seconds to wait for a free one."""
+    """Starts processes as they are needed, at most `size`; `patience`: seconds to wait for a free one.
+
+    A process that becomes free goes to the user who has fewest then, and to who came first among those: a batch
+    of thousands keeps nobody waiting for longer than one rendering.
+    """
 
     def __init__(self, size: int = 2, limits: RenderLimits = RenderLimits(), patience: float = 5.0) -> None:
         self._processes = [_Process(limits) for _ in range(size)]
-        self._free: queue.LifoQueue[_Process] = queue.LifoQueue()
+        self._free = list(self._processes)
+        self._busy: Counter[UUID | None] = Counter()
+        self._waiting: list[_Waiting] = []
+        self._turn = threading.Condition()
         self._patience, self._limits = patience, limits
-        for process in self._processes:
-            self._free.put(process)
 
-    def render(self, source: Source, variables: Mapping[str, Any]) -> Rendered:
-        return Rendered(**self._ask({"source": asdict(source), "variables": dict(variables)})["rendered"])
+    def render(self, source: Source, variables: Mapping[str, Any], whose: UUID | None = None) -> Rendered:
+        asked = {"source": asdict(source), "variables": dict(variables)}
+        return Rendered(**self._ask(asked, whose)["rendered"])
 
-    def check(self, source: Source) -> Sequence[str]:
-        names: list[str] = self._ask({"source": asdict(source)})["names"]
+    def check(self, source: Source, whose: UUID | None = None) -> Sequence[str]:
+        names: list[str] = self._ask({"source": asdict(source)}, whose)["names"]
         return names
 
     def close(self) -> None:
@@ -122,11 +140,34 @@ class RendererPool:
         for process in self._processes:
             process.stop()
 
-    def _ask(self, asked: Mapping[str, Any]) -> dict[str, Any]:
-        try:
-            process = self._free.get(timeout=self._patience)
-        except queue.Empty:
-            raise RenderingUnavailable("all renderers are busy") from None
+    def _take(self, whose: UUID | None) -> _Process:
+        own = _Waiting(whose)
+        with self._turn:
+            self._waiting.append(own)
+            try:
+                if not self._turn.wait_for(
+                    lambda: self._free and self._next() is own, timeout=self._patience
+                ):
+                    raise RenderingUnavailable("all renderers are busy")
+            finally:
+                self._waiting.remove(own)
+                self._turn.notify_all()  # another one is next
+            self._busy[whose] += 1
+            return self._free.pop()
+
+    def _next(self) -> _Waiting:
+        return min(self._waiting, key=lambda waiting: self._busy[waiting.whose])
+
+    def _give_back(self, process: _Process, whose: UUID | None) -> None:
+        with self._turn:
+            self._free.append(process)
+            self._busy[whose] -= 1
+            if not self._busy[whose]:
+                del self._busy[whose]
+            self._turn.notify_all()
+
+    def _ask(self, asked: Mapping[str, Any], whose: UUID | None) -> dict[str, Any]:
+        process = self._take(whose)
         try:
             answer = process.ask(asked)
         except _Gone:
@@ -137,12 +178,12 @@ class RendererPool:
                         "template",
                         "template_too_costly",
                         f"rendering it takes more than {limits.cpu_seconds:g} s of processor time, "
-                        f"{limits.seconds:g} s in all, or {limits.memory // 1024 // 1024} MB of memory",
+                        f"or {limits.memory // 1024 // 1024} MB of memory",
                     )
                 ]
             ) from None
         finally:
-            self._free.put(process)
+            self._give_back(process, whose)
         if "flaws" in answer:
             raise TemplateFaulty([Flaw(*flaw) for flaw in answer["flaws"]])
         return answer

@@ -19,7 +19,9 @@ from wiring.settings.values import (
     HttpUrl,
     Keys,
     LogLevel,
+    Networks,
     Port,
+    Rates,
     RedisUrl,
     Token,
     env,
@@ -96,6 +98,12 @@ class StartSettings(FromEnvironment):
     public_url: HttpUrl | None = env(
         "MAILMUX_PUBLIC_URL", "The address under which the world reaches this service.", None
     )
+    own_domains_only: bool = env(
+        "MAILMUX_OWN_DOMAINS_ONLY",
+        "Whether users send only from domains that they have proved to be theirs (`/v1/domains`): for a service whose "
+        "users do not trust each other. Else from any that no other user has proved.",
+        False,
+    )
     sandbox_url: HttpUrl | None = env(
         "MAILMUX_SANDBOX_URL", "The control address of the provider sandbox, where one runs.", None
     )
@@ -110,6 +118,26 @@ class StartSettings(FromEnvironment):
         "Who is asked about the records of sender domains: addresses, separated by commas, as 9.9.9.9 or "
         "127.0.0.1:5353. Not set: whom the system asks.",
         (),
+    )
+    trusted_proxies: Networks = env(
+        "MAILMUX_TRUSTED_PROXIES",
+        "Networks of proxies in front of the API, separated by commas, whose `X-Forwarded-For` is believed: keys that "
+        "are limited to networks are held to theirs by it.",
+        (),
+    )
+    session_hours: float = env(
+        "MAILMUX_SESSION_HOURS", "How long a session stands after somebody signed in.", 8.0, gt=0, le=720
+    )
+    mx_lookups: bool = env(
+        "MAILMUX_MX_LOOKUPS",
+        "Whether recipients' domains are looked up in the DNS, so that the chooser knows which mailbox host runs them.",
+        True,
+    )
+    exchange_rates: Rates = env(
+        "MAILMUX_EXCHANGE_RATES",
+        "What one unit of each currency is worth, in the one that prices are compared in: `EUR=1.08,GBP=1.27`. Others "
+        "count as that one: with accounts in one currency nothing is needed.",
+        {},
     )
     metrics_token: Token | None = env(
         "MAILMUX_METRICS_TOKEN",

@@ -30,7 +30,11 @@ class Delivery(Group):
         "MAILMUX_BULK_WINDOW", "The same for the bulk lane: larger is faster.", 100, ge=1, le=1000
     )
     in_flight: int = env(
-        "MAILMUX_IN_FLIGHT", "Sends of a process that may be under way at once.", 50, ge=1, le=1000
+        "MAILMUX_IN_FLIGHT",
+        "Threads of a process that send: series by SMTP, calls of several emails, first requests over new connections.",
+        50,
+        ge=1,
+        le=1000,
     )
     batch: int = env("MAILMUX_BATCH", "Emails claimed at once.", 200, ge=1, le=10_000)
     claim_cap: int = env(
@@ -89,6 +93,11 @@ class Upkeep(Group):
         "How often calls are looked for that may be made again, because nobody knows how they ended.",
         5.0,
     )
+    look_up_seconds: Positive = env(
+        "MAILMUX_LOOK_UP_SECONDS",
+        "How often providers are asked for emails of which nobody knows whether they were sent.",
+        10.0,
+    )
     reports_seconds: Positive = env(
         "MAILMUX_REPORTS_SECONDS", "How often mailboxes are read for bounces and complaints.", 60.0
     )
@@ -105,6 +114,12 @@ class Upkeep(Group):
         "How often sender domains are looked for that are due to be checked: daily, and more often while they wait.",
         60.0,
     )
+    stats_seconds: Positive = env(
+        "MAILMUX_STATS_SECONDS", "How often what was sent and told since is added to the statistics.", 15.0
+    )
+    erase_seconds: Positive = env(
+        "MAILMUX_ERASE_SECONDS", "How often recipients are looked for who are to be erased.", 5.0
+    )
     keep_bodies_days: Days = env(
         "MAILMUX_KEEP_BODIES_DAYS", "Texts and HTML of emails; they go up to three days later.", 30.0
     )
@@ -119,6 +134,8 @@ class Upkeep(Group):
     keep_performance_days: Days = env(
         "MAILMUX_KEEP_PERFORMANCE_DAYS", "The history of the providers' performance.", 400.0
     )
+    keep_stats_days: Days = env("MAILMUX_KEEP_STATS_DAYS", "Statistics.", 800.0)
+    keep_audit_days: Days = env("MAILMUX_KEEP_AUDIT_DAYS", "The audit log.", 400.0)
     keep_emails_days: Days = env(
         "MAILMUX_KEEP_EMAILS_DAYS", "Emails with their recipients, subjects and all of the above.", 0.0
     )

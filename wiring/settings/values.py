@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
+from decimal import Decimal, InvalidOperation
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import Annotated, Any, Final, Literal
 from urllib.parse import urlsplit
@@ -112,6 +113,22 @@ def _dns_servers(value: object) -> object:
     return tuple(found)
 
 
+def _rates(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    found = {}
+    for part in filter(None, (part.strip() for part in value.split(","))):
+        currency, _, rate = part.partition("=")
+        try:
+            worth = Decimal(rate.strip())
+        except InvalidOperation:
+            worth = Decimal(0)
+        if not re.fullmatch(r"[A-Z]{3}", currency.strip()) or not worth.is_finite() or worth <= 0:
+            raise ValueError(f"{part!r} is no rate like EUR=1.08")
+        found[currency.strip()] = worth
+    return found
+
+
 def _text(value: object) -> str:
     return value.reveal() if isinstance(value, Secret) else str(value)
 
@@ -129,6 +146,7 @@ Password = Annotated[Secret, BeforeValidator(_password)]
 Networks = Annotated[tuple[Network, ...], BeforeValidator(_networks)]
 Hosts = Annotated[tuple[str, ...], BeforeValidator(_hosts)]
 DnsServers = Annotated[tuple[tuple[str, int], ...], BeforeValidator(_dns_servers)]
+Rates = Annotated[dict[str, Decimal], BeforeValidator(_rates)]
 Token = Annotated[Secret, BeforeValidator(_token)]
 Days = Annotated[float, Field(ge=0, le=36_500, allow_inf_nan=False)]
 LogLevel = Annotated[

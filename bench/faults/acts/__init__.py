@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench.faults.acts import boundaries, kills, memory, pauses, provider, twins
+from bench.faults.acts import boundaries, clocks, kills, memory, pauses, provider, restores, twins, webhooks
 from bench.faults.fault import Fault
 
 FAULTS: tuple[Fault, ...] = (
@@ -12,4 +12,7 @@ FAULTS: tuple[Fault, ...] = (
     *provider.FAULTS,
     *memory.FAULTS,
     *twins.FAULTS,
+    *webhooks.FAULTS,
+    *clocks.FAULTS,
+    *restores.FAULTS,
 )

@@ -7,7 +7,7 @@ email = mailmux.emails.send(sender="Shop <shop@example.com>", to=["ada@example.o
 print(mailmux.emails.get(email["id"])["status"])
 """
 
-from mailmux_client.client import Mailmux
+from mailmux_client.client import Mailmux, set_password, sign_in
 from mailmux_client.emails import Accepted, BatchResult, Email, EmailSummary
 from mailmux_client.errors import FieldError, MailmuxError, Unreachable
 from mailmux_client.webhooks import NotVerified, verify_webhook
@@ -22,5 +22,7 @@ __all__ = [
     "MailmuxError",
     "NotVerified",
     "Unreachable",
+    "set_password",
+    "sign_in",
     "verify_webhook",
 ]

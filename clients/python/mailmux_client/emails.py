@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any, NotRequired, TypedDict, cast
 from uuid import uuid4
 
-from mailmux_client.transport import Transport
+from mailmux_client.transport import Transport, segment
 
 
 class Accepted(TypedDict):
@@ -111,7 +111,7 @@ class Emails:
 
     def get(self, email_id: str) -> Email:
         """One email with its timeline, its attempts and why each provider was chosen."""
-        return cast(Email, self._ask.ask("GET", f"/v1/emails/{email_id}"))
+        return cast(Email, self._ask.ask("GET", f"/v1/emails/{segment(email_id)}"))
 
     def list(self, **filters: Any) -> Iterator[EmailSummary]:
         """Emails, newest first: status, email_type, lane, recipient, tag, provider, metadata ("name:value"),
@@ -121,7 +121,7 @@ class Emails:
 
     def cancel(self, email_id: str) -> Accepted:
         """Take an email back that still waits. Raises MailmuxError 409 where it is too late."""
-        return cast(Accepted, self._ask.ask("POST", f"/v1/emails/{email_id}/cancel"))
+        return cast(Accepted, self._ask.ask("POST", f"/v1/emails/{segment(email_id)}/cancel"))
 
     def cancel_many(self, *, dry_run: bool = False, **filters: Any) -> dict[str, Any]:
         """Take back all waiting emails that the filters find, or count them."""
@@ -130,7 +130,7 @@ class Emails:
 
     def reschedule(self, email_id: str, send_at: datetime | str) -> dict[str, Any]:
         """Send a waiting email at another time."""
-        path = f"/v1/emails/{email_id}/reschedule"
+        path = f"/v1/emails/{segment(email_id)}/reschedule"
         return cast(dict[str, Any], self._ask.ask("POST", path, _times(send_at=send_at)))
 
     def reschedule_many(
@@ -142,7 +142,7 @@ class Emails:
 
     def resend(self, email_id: str) -> Accepted:
         """Send an email again. Raises MailmuxError 409 where it did not fail, or was sent again already."""
-        return cast(Accepted, self._ask.ask("POST", f"/v1/emails/{email_id}/resend"))
+        return cast(Accepted, self._ask.ask("POST", f"/v1/emails/{segment(email_id)}/resend"))
 
     def resend_many(
         self, *, dry_run: bool = False, cursor: str | None = None, **filters: Any

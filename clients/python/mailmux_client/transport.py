@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import requests
 
@@ -16,28 +17,35 @@ _AGAIN = (429, 502, 503, 504)
 _LONGEST_WAIT = 60.0  # seconds between two tries, whatever the service asks for
 
 
+def segment(id: object) -> str:
+    """An id as one segment of a path: whatever is in it, it reaches no other route."""
+    return quote(str(id), safe="")
+
+
 class Transport:
-    """JSON over HTTP with a key. A request is repeated after 429, 502, 503, 504 or no answer, up to `retries` times,
-    only where it changes nothing, or bears an Idempotency-Key.
+    """JSON over HTTP with a key, or without one where none is needed. A request is repeated after 429, 502, 503, 504 or
+    no answer, up to `retries` times, only where it changes nothing, or bears an Idempotency-Key.
     """
 
     def __init__(
         self,
         url: str,
-        key: str,
-        timeout: float,
-        retries: int,
+        key: str | None,
+        timeout: float = 30.0,
+        retries: int = 4,
         session: requests.Session | None = None,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ValueError(f"not an http or https address: {url!r}")
-        if not key or not key.isascii() or not key.isprintable() or " " in key:
+        if key is not None and (not key or not key.isascii() or not key.isprintable() or " " in key):
             raise ValueError("this is no API key: it looks like mx_live_…")
         self._url, self._timeout, self._retries, self._sleep = url.rstrip("/"), timeout, retries, sleep
         self._session = session or requests.Session()
-        self._headers = {"Authorization": f"Bearer {key}", "Accept": "application/json"}
+        self._headers = {"Accept": "application/json"}
+        if key is not None:
+            self._headers["Authorization"] = f"Bearer {key}"
 
     def ask(
         self,
@@ -46,8 +54,12 @@ class Transport:
         body: Any = None,
         query: Mapping[str, Any] | None = None,
         idempotency_key: str | None = None,
+        files: Mapping[str, Any] | None = None,
     ) -> Any:
-        """The answer's JSON; None where it is empty. Raises MailmuxError or Unreachable."""
+        """The answer's JSON; None where it is empty. `files`: as requests takes them.
+
+        Raises MailmuxError or Unreachable.
+        """
         headers = dict(self._headers)
         if idempotency_key is not None:
             headers["Idempotency-Key"] = idempotency_key
@@ -63,6 +75,7 @@ class Transport:
                     self._url + path,
                     json=body,
                     params=given,
+                    files=files,
                     headers=headers,
                     timeout=self._timeout,
                     allow_redirects=False,
@@ -79,6 +92,26 @@ class Transport:
             if 200 <= answer.status_code < 300:
                 return answer.json() if answer.content else None
             raise MailmuxError(answer.status_code, _problem(answer), answer.headers.get("X-Request-Id"))
+
+    def lines(self, method: str, path: str, body: Any) -> Iterator[Any]:
+        """The JSON of each line of an answer (application/x-ndjson), as they come. Asked once, never repeated.
+
+        Raises MailmuxError or Unreachable.
+        """
+        headers = {**self._headers, "Accept": "application/x-ndjson"}
+        try:
+            with self._session.request(
+                method, self._url + path, json=body, headers=headers, timeout=self._timeout, stream=True,
+                allow_redirects=False,
+            ) as answer:  # fmt: skip
+                if not 200 <= answer.status_code < 300:
+                    raise MailmuxError(
+                        answer.status_code, _problem(answer), answer.headers.get("X-Request-Id")
+                    )
+                for line in answer.iter_lines():
+                    yield json.loads(line)
+        except requests.RequestException as error:
+            raise Unreachable(f"{self._url} gave no whole answer: {type(error).__name__}", None) from error
 
     def pages(self, path: str, query: Mapping[str, Any]) -> Iterator[Any]:
         """All entries of a list, page by page, as they are needed."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -23,7 +24,10 @@ SUPPRESSION_ID, CAMPAIGN_ID, HALT_ID, KEY_ID, USER_ID = (
     "<uuid:key_id>",
     "<uuid:user_id>",
 )
-FILE_ID, UPLOAD_ID = "<uuid:attachment_id>", "<uuid:upload_id>"
+FILE_ID, UPLOAD_ID, SESSION_ID = "<uuid:attachment_id>", "<uuid:upload_id>", "<uuid:session_id>"
+ERASURE_ID, BUDGET_ID = "<uuid:erasure_id>", "<uuid:budget_id>"
+SIGN_OUT = ("DELETE", "/v1/sessions/current")  # only with a session
+PASSWORD = "correct horse battery staple"
 
 A_FORM = ("POST", "/v1/attachments")
 
@@ -53,10 +57,18 @@ ROUTES = {
     ("GET", f"/v1/providers/{PROVIDER_ID}"): "providers:read",
     ("PATCH", f"/v1/providers/{PROVIDER_ID}"): "providers:write",
     ("DELETE", f"/v1/providers/{PROVIDER_ID}"): "providers:write",
+    ("GET", f"/v1/providers/{PROVIDER_ID}/prices"): "providers:read",
+    ("GET", f"/v1/providers/{PROVIDER_ID}/health"): "providers:read",
+    ("GET", f"/v1/providers/{PROVIDER_ID}/warm-ups"): "providers:read",
+    ("PUT", f"/v1/providers/{PROVIDER_ID}/warm-ups"): "providers:write",
+    ("POST", f"/v1/providers/{PROVIDER_ID}/warm-ups/end"): "providers:write",
+    ("POST", f"/v1/providers/{PROVIDER_ID}/healed"): "providers:write",
+    ("PUT", f"/v1/providers/{PROVIDER_ID}/prices"): "providers:write",
     ("POST", f"/v1/providers/{PROVIDER_ID}/test"): "providers:write",
     ("POST", f"/v1/providers/{PROVIDER_ID}/pause"): "providers:write",
     ("POST", f"/v1/providers/{PROVIDER_ID}/resume"): "providers:write",
     ("POST", "/v1/routing/preview"): "emails:send",
+    ("POST", "/v1/routing/replay"): "emails:read",
     ("POST", "/v1/routing-rules"): "rules:write",
     ("GET", "/v1/routing-rules"): "rules:read",
     ("GET", f"/v1/routing-rules/{RULE_ID}"): "rules:read",
@@ -86,13 +98,28 @@ ROUTES = {
     ("POST", "/v1/users"): "users:write",
     ("GET", "/v1/users"): "users:write",
     ("PATCH", f"/v1/users/{USER_ID}"): "users:write",
+    ("POST", f"/v1/users/{USER_ID}/password-link"): "users:write",
+    ("POST", "/v1/sessions"): None,
+    ("GET", "/v1/sessions"): "sessions:read",
+    ("DELETE", "/v1/sessions/current"): "sessions:write",
+    ("DELETE", f"/v1/sessions/{SESSION_ID}"): "sessions:write",
+    ("PUT", "/v1/password"): "sessions:write",
+    ("POST", "/v1/password"): None,
     ("POST", "/v1/campaigns"): "campaigns:write",
     ("GET", "/v1/campaigns"): "campaigns:read",
     ("GET", f"/v1/campaigns/{CAMPAIGN_ID}"): "campaigns:read",
     ("PATCH", f"/v1/campaigns/{CAMPAIGN_ID}"): "campaigns:write",
+    ("DELETE", f"/v1/campaigns/{CAMPAIGN_ID}"): "campaigns:write",
     ("POST", f"/v1/campaigns/{CAMPAIGN_ID}/pause"): "campaigns:write",
     ("POST", f"/v1/campaigns/{CAMPAIGN_ID}/resume"): "campaigns:write",
     ("POST", f"/v1/campaigns/{CAMPAIGN_ID}/cancel"): "campaigns:write",
+    ("GET", "/v1/audit-log"): "audit:read",
+    ("GET", "/v1/stats"): "stats:read",
+    ("POST", "/v1/budgets"): "budgets:write",
+    ("GET", "/v1/budgets"): "budgets:read",
+    ("GET", f"/v1/budgets/{BUDGET_ID}"): "budgets:read",
+    ("PATCH", f"/v1/budgets/{BUDGET_ID}"): "budgets:write",
+    ("DELETE", f"/v1/budgets/{BUDGET_ID}"): "budgets:write",
     ("GET", "/v1/halts"): "campaigns:read",
     ("POST", "/v1/halts"): "campaigns:write",
     ("DELETE", f"/v1/halts/{HALT_ID}"): "campaigns:write",
@@ -100,6 +127,10 @@ ROUTES = {
     ("GET", "/v1/suppressions"): "suppressions:read",
     ("GET", f"/v1/suppressions/{SUPPRESSION_ID}"): "suppressions:read",
     ("DELETE", f"/v1/suppressions/{SUPPRESSION_ID}"): "suppressions:write",
+    ("POST", f"/v1/providers/{PROVIDER_ID}/suppressions/import"): "suppressions:write",
+    ("POST", "/v1/erasures"): "erasures:write",
+    ("GET", "/v1/erasures"): "erasures:read",
+    ("GET", f"/v1/erasures/{ERASURE_ID}"): "erasures:read",
     ("POST", "/v1/webhooks"): "webhooks:write",
     ("GET", "/v1/webhooks"): "webhooks:read",
     ("GET", f"/v1/webhooks/{HOOK_ID}"): "webhooks:read",
@@ -114,6 +145,7 @@ ROUTES = {
     ("GET", f"/v1/domains/{DOMAIN_ID}"): "domains:read",
     ("DELETE", f"/v1/domains/{DOMAIN_ID}"): "domains:write",
     ("POST", f"/v1/domains/{DOMAIN_ID}/check"): "domains:write",
+    ("GET", "/t/<token>"): None,
     ("GET", "/u/<token>"): None,
     ("POST", "/u/<token>"): None,
     ("GET", "/healthz"): None,
@@ -137,7 +169,11 @@ BODIES = {
     ("POST", "/v1/attachments/uploads"): {"filename": "a.txt", "size": 1},
     ("POST", "/v1/providers"): {"name": "p", "kind": "memory", "base_cost": "1"},
     ("PATCH", f"/v1/providers/{PROVIDER_ID}"): {"name": "renamed"},
+    ("PUT", f"/v1/providers/{PROVIDER_ID}/prices"): {"prices": []},
+    ("PUT", f"/v1/providers/{PROVIDER_ID}/warm-ups"): {"domain": "news.example.com"},
+    ("POST", f"/v1/providers/{PROVIDER_ID}/warm-ups/end"): {"domain": "news.example.com"},
     ("POST", "/v1/routing/preview"): EMAIL,
+    ("POST", "/v1/routing/replay"): {"since": "2020-01-01T00:00:00Z", "until": "2020-01-08T00:00:00Z"},
     ("POST", "/v1/routing-rules"): {"email_type": "transactional", "default_provider": "p"},
     ("PUT", f"/v1/routing-rules/{RULE_ID}"): {"email_type": "transactional", "default_provider": "p"},
     ("PATCH", f"/v1/routing-rules/{RULE_ID}"): {"priority": 5},
@@ -156,10 +192,15 @@ BODIES = {
     ("POST", f"/v1/keys/{KEY_ID}/rotate"): {"overlap_hours": 1},
     ("POST", "/v1/users"): {"email": "new@example.com"},
     ("PATCH", f"/v1/users/{USER_ID}"): {"role": "operator"},
+    ("PUT", "/v1/password"): {"current_password": PASSWORD, "new_password": f"another {PASSWORD}"},
     ("POST", "/v1/campaigns"): {"name": "t"},
     ("PATCH", f"/v1/campaigns/{CAMPAIGN_ID}"): {"name": "renamed"},
+    ("POST", "/v1/budgets"): {"amount": "10"},
+    ("PATCH", f"/v1/budgets/{BUDGET_ID}"): {"amount": "20"},
     ("POST", "/v1/halts"): {"kind": "type", "value": "nothing-of-this"},
     ("POST", "/v1/suppressions"): {"entries": [{"address": "left@example.net", "scope": "marketing"}]},
+    ("POST", f"/v1/providers/{PROVIDER_ID}/suppressions/import"): {"cursor": None},
+    ("POST", "/v1/erasures"): {"address": "gone@example.net"},
     ("POST", "/v1/webhooks"): {"url": "https://a.example/"},
     ("PATCH", f"/v1/webhooks/{HOOK_ID}"): {"enabled": True},
     ("POST", f"/v1/webhooks/{HOOK_ID}/rotate"): {"overlap_hours": 1},
@@ -169,42 +210,18 @@ BODIES = {
 }
 
 
-def path_of(
-    rule: str,
-    email: object = None,
-    provider: object = None,
-    routing_rule: object = None,
-    template: object = None,
-    email_type: object = None,
-    webhook: object = None,
-    suppression: object = None,
-    campaign: object = None,
-    halt: object = None,
-    key: object = None,
-    user: object = None,
-    file: object = None,
-    upload: object = None,
-    domain: object = None,
-) -> str:
+# What the ids of `things` stand for, in their order.
+PLACES = (
+    EMAIL_ID, PROVIDER_ID, RULE_ID, TEMPLATE_ID, TYPE_ID, HOOK_ID, SUPPRESSION_ID, CAMPAIGN_ID, HALT_ID, KEY_ID,
+    USER_ID, FILE_ID, UPLOAD_ID, DOMAIN_ID, SESSION_ID, ERASURE_ID, BUDGET_ID,
+)  # fmt: skip
+
+
+def path_of(rule: str, *ids: object) -> str:
+    """The path with these ids, in the order of `PLACES`; those that are left out, or None, are nobody's."""
     rule = rule.replace("<int:version>", "1")
-    ids = {
-        EMAIL_ID: email,
-        PROVIDER_ID: provider,
-        RULE_ID: routing_rule,
-        TEMPLATE_ID: template,
-        TYPE_ID: email_type,
-        HOOK_ID: webhook,
-        SUPPRESSION_ID: suppression,
-        CAMPAIGN_ID: campaign,
-        HALT_ID: halt,
-        KEY_ID: key,
-        USER_ID: user,
-        FILE_ID: file,
-        UPLOAD_ID: upload,
-        DOMAIN_ID: domain,
-    }
-    for placeholder, found in ids.items():
-        rule = rule.replace(placeholder, str(found or new_id()))
+    for place, found in itertools.zip_longest(PLACES, ids):
+        rule = rule.replace(place, str(found or new_id()))
     return rule
 
 
@@ -240,7 +257,10 @@ def test_the_scope_alone_suffices(world: World, method: str, rule: str) -> None:
     mine = things(owner)
     if "/users" in rule:
         world.sql("UPDATE users SET role = 'operator' WHERE id = :id", id=owner.user_id)
-    caller = world.key(owner.user_id, [str(ROUTES[method, rule])])
+    scopes = [str(ROUTES[method, rule])]
+    caller = owner.signed_in(scopes) if (method, rule) == SIGN_OUT else world.key(owner.user_id, scopes)
+    if rule == "/v1/password":
+        owner.has_password(PASSWORD)
     body = dict(BODIES.get((method, rule), {})) or None
     if body and body.get("name") == "p":
         body["name"] = "q"
@@ -265,7 +285,7 @@ def test_what_belongs_to_others_is_not_there(world: World, method: str, rule: st
     theirs = things(world.user())
     caller = world.user(role)
     caller.provider("p")
-    for ids in (theirs, (None,) * 14):
+    for ids in (theirs, (None,) * len(theirs)):
         answer = caller.ask(method, path_of(rule, *ids), json=BODIES.get((method, rule)))
         assert (answer.status_code, answer.get_json()["type"]) == (404, "/problems/not-found")
 
@@ -285,6 +305,9 @@ def test_what_belongs_to_others_is_not_there(world: World, method: str, rule: st
         "/v1/campaigns",
         "/v1/halts",
         "/v1/keys",
+        "/v1/sessions",
+        "/v1/erasures",
+        "/v1/budgets",
     ],
 )
 def test_lists_show_nothing_of_others(world: World, member: Caller, rule: str) -> None:
@@ -323,7 +346,11 @@ def things(owner: Caller) -> tuple[UUID, ...]:
     upload = owner.post("/v1/attachments/uploads", {"filename": "a.txt", "size": 1}).get_json()
     owner.app.test_client().put(upload["upload_url"].removeprefix("http://localhost"), data=b"x")
     domain = owner.post("/v1/domains", BODIES["POST", "/v1/domains"]).get_json()["id"]
-    return tuple(UUID(str(one)) for one in (*ids, file, upload["id"], domain))
+    erasure = owner.post("/v1/erasures", BODIES["POST", "/v1/erasures"]).get_json()["id"]
+    budget = owner.post("/v1/budgets", BODIES["POST", "/v1/budgets"]).get_json()["id"]
+    owner.signed_in(["sessions:read"])
+    [session] = owner.get("/v1/sessions").get_json()["data"]
+    return tuple(UUID(str(one)) for one in (*ids, file, upload["id"], domain, session["id"], erasure, budget))
 
 
 # Keys

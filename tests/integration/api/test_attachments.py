@@ -5,13 +5,18 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
 from uuid import UUID
 
 import pytest
 
+from api.app import create_app
+from domain.capabilities import Capabilities
 from domain.files import blob_key
+from routing.snapshot import Snapshot
 from tests.integration.api.world import EMAIL, Caller, World, fields
 
 PNG = base64.b64decode(
@@ -92,8 +97,35 @@ def test_an_announced_upload_needs_no_key_and_counts_once_it_is_complete(world: 
     file = member.post(complete)
     assert file.status_code == 201, file.text
     assert file.get_json()["sha256"] == hashlib.sha256(TEXT).hexdigest()
-    assert member.post(complete).status_code == 404
     assert stored(world, member, TEXT) == TEXT
+    again = member.post(complete)
+    assert (again.status_code, again.get_json()["id"]) == (201, file.get_json()["id"])
+    assert client.put(path_of(made["upload_url"]), data=TEXT).status_code == 409, "it is what it is"
+
+
+def test_whoever_completes_an_upload_beside_another_request_gets_the_same_file(world: World, member: Caller):
+    for _ in range(5):
+        made = member.post(
+            "/v1/attachments/uploads", {"filename": "thanks.txt", "size": len(TEXT)}
+        ).get_json()
+        assert world.app.test_client().put(path_of(made["upload_url"]), data=TEXT).status_code == 204
+        complete = f"/v1/attachments/uploads/{made['id']}/complete"
+        with ThreadPoolExecutor(4) as pool:
+            answers = list(pool.map(member.post, [complete] * 4))
+        assert {answer.status_code for answer in answers} == {201}, [answer.text for answer in answers]
+        assert len({answer.get_json()["id"] for answer in answers}) == 1
+
+
+def test_what_completes_an_upload_first_is_what_it_became(world: World, member: Caller):
+    made = member.post("/v1/attachments/uploads", {"filename": "thanks.txt", "size": len(TEXT)}).get_json()
+    assert world.app.test_client().put(path_of(made["upload_url"]), data=TEXT).status_code == 204
+    complete = f"/v1/attachments/uploads/{made['id']}/complete"
+    first = member.post(complete).get_json()["id"]
+    late = upload(member, b"What was PUT meanwhile").get_json()["id"]
+    with world.deps.units() as unit:
+        assert str(unit.attachments.complete_upload(UUID(made["id"]), UUID(late))) == first
+        unit.commit()
+    assert member.post(complete).get_json()["id"] == first
 
 
 def test_an_announced_hash_must_be_what_comes(world: World, member: Caller):
@@ -277,6 +309,37 @@ def test_what_is_too_large_is_refused_everywhere(world: World, member: Caller):
     announced = small.post("/v1/attachments/uploads", {"filename": "a.txt", "size": 1001})
     assert fields(announced) == {"/size"}
     assert fields(send(small, *[an_attachment()] * 51)) == {"/attachments"}
+
+
+def test_what_is_refused_is_not_kept(world: World, member: Caller):
+    small = Caller(
+        world.with_limits(max_attachments_bytes=1000), member.user_id, member.public_id, member.key
+    )
+    assert fields(send(small, an_attachment(content=b64(b"x" * 1001)))) == {"/attachments"}
+    assert fields(send(small, an_attachment(), email_type="undeclared")) == {"/email_type"}
+    assert fields(send(small, an_attachment(filename="a.pdf"), an_attachment(filename="b.txt"))) == {
+        "/attachments/0/content"
+    }
+    kept = world.sql("SELECT size FROM blobs WHERE user_id = :id", id=member.user_id)
+    assert [row.size for row in kept] == [len(TEXT)], "email types are looked at later, in the database"
+
+
+def test_only_the_providers_that_an_email_may_go_to_limit_its_size(world: World, member: Caller):
+    for name in ("small", "any"):
+        member.provider(name)
+    small = Capabilities(max_bytes=10_000)
+
+    def board() -> Snapshot:
+        found = world.deps.board()
+        providers = (replace(p, capabilities=small) if p.name == "small" else p for p in found.providers)
+        return replace(found, providers=tuple(providers))
+
+    app = create_app(replace(world.deps, board=board))
+    caller = Caller(app, member.user_id, member.public_id, member.key)
+    large = an_attachment(content=b64(b"x" * 8_000))
+    assert fields(send(caller, large, routing={"pinned": ["small"]})) == {"/attachments"}
+    assert fields(send(caller, large, routing={"excluded": ["any"]})) == {"/attachments"}
+    assert send(caller, large).status_code == 202
 
 
 def test_a_form_is_read_with_care(world: World, member: Caller):

@@ -86,6 +86,24 @@ def test_permissive_accepts_what_is_right_and_says_what_is_not(world: World, mem
     assert count(world, member, "email_jobs") == 2
 
 
+@pytest.mark.parametrize(
+    "broken", [7, None, ["x"], {"to": ["b@example.org"], "subject": "a\0"}, {"x\ud800": "\ud800"}]
+)
+def test_an_entry_that_is_no_object_or_no_text_spoils_no_other(
+    world: World, member: Caller, broken: Any
+) -> None:
+    asked = batch(to(1), broken, {"to": ["nobody"]}, mode="permissive")
+    answer = member.post("/v1/emails/batch", asked, headers={"Idempotency-Key": "k"})
+    assert answer.status_code == 202, answer.text
+    found = answer.get_json()["results"]
+    assert [result["status"] for result in found] == ["queued", "rejected", "rejected"]
+    assert all(error["pointer"].startswith("/emails/1") for error in found[1]["errors"])
+    refused = member.post("/v1/emails/batch", asked | {"mode": "strict"})
+    named = {error["pointer"].split("/")[2] for error in refused.get_json()["errors"]}
+    assert (refused.status_code, named) == (422, {"1", "2"}), "all errors at once"
+    assert world.count("email_jobs", member) == 1
+
+
 def test_permissive_without_anything_right_is_refused(member: Caller) -> None:
     asked = batch({"to": ["nobody"]}, to(2, email_type="nope"), mode="permissive")
     assert member.post("/v1/emails/batch", asked).status_code == 422

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from typing import Any
+from uuid import UUID
 
 import pytest
+from sqlalchemy.exc import OperationalError
 
+from domain.intake import Sender
 from tests.builders import new_id
 from tests.integration.api.world import EMAIL, Caller, World
 
@@ -46,11 +49,13 @@ def test_a_campaign_tells_how_far_it_is(world: World) -> None:
     caller = world.user()
     spring = campaign(caller)
     ids = batch(caller, spring, 5)
-    world.sql("UPDATE email_jobs SET status = 'sent', sent_at = mm_now() WHERE id = :id", id=ids[0])
+    sent = "UPDATE email_jobs SET status = 'sent', sent_at = mm_now() - interval '20 seconds' WHERE id = :id"
+    world.sql(sent, id=ids[0])
     progress = shown(caller, spring)["progress"]
     assert (progress["total"], progress["waiting"], progress["sent"]) == (5, 4, 1)
     assert progress["statuses"] == {"queued": 4, "sent": 1}
-    assert progress["seconds_left"] == pytest.approx(4 / (1 / 300))
+    assert progress["seconds_left"] == pytest.approx(4 * 20, rel=0.3)
+    assert progress["per_minute_lately"] == pytest.approx(3, rel=0.3)
     listed = caller.get("/v1/emails", query_string={"campaign_id": spring}).get_json()["data"]
     assert {e["campaign_id"] for e in listed} == {spring}
     assert len(listed) == 5
@@ -92,6 +97,50 @@ def test_paused_it_is_halted_and_resumed_it_is_due_again_at_its_pace(world: Worl
     assert world.sql("SELECT 1 FROM halts WHERE value = :id", id=spring) == []
 
 
+def test_another_pace_holds_for_what_waits_and_resuming_an_active_one_hurries_nothing(world: World) -> None:
+    caller = world.user()
+    spring = campaign(caller, per_minute=60)
+    batch(caller, spring, 4)
+    path = f"/v1/campaigns/{spring}"
+    world.sql("UPDATE email_queue SET due_at = due_at + interval '3 s'")
+    assert caller.post(f"{path}/resume").get_json()["emails"] == 0
+    assert due(world, spring) == pytest.approx([3, 4, 5, 6], abs=0.9)
+    assert caller.patch(path, {"per_minute": 6}).get_json()["per_minute"] == 6
+    assert due(world, spring) == pytest.approx([0, 10, 20, 30], abs=0.9)
+    assert caller.patch(path, {"name": "summer"}).status_code == 200
+    assert due(world, spring)[1:] == pytest.approx([10, 20, 30], abs=0.9)
+    assert caller.patch(path, {"per_minute": None}).status_code == 200
+    assert due(world, spring) == pytest.approx([0, 0, 0, 0], abs=0.9)
+
+
+def unplaced(world: World, campaign_id: str) -> list[bool]:
+    rows = world.sql(
+        "SELECT NOT q.placed AS so FROM email_queue q JOIN email_jobs j ON j.id = q.job_id "
+        "WHERE j.campaign_id = :id ORDER BY j.id",
+        id=campaign_id,
+    )
+    return [row.so for row in rows]
+
+
+def test_what_is_planned_or_rescheduled_gets_its_place_when_it_is_due(world: World) -> None:
+    caller = world.user()
+    spring = campaign(caller, per_minute=60)
+    [row] = world.sql("SELECT mm_now() + interval '1 day' AS soon, mm_now() + interval '2 days' AS later")
+    planned = batch(caller, spring, 2, send_at=row.soon.isoformat())
+    batch(caller, spring, 2)
+    assert due(world, spring) == pytest.approx([86_400, 86_400, 0, 1], abs=0.9), (
+        "the planned ones took no place"
+    )
+    assert unplaced(world, spring) == [True, True, False, False]
+    world.sql("UPDATE email_queue SET placed = true")
+    caller.post(f"/v1/emails/{planned[0]}/reschedule", {"send_at": row.later.isoformat()})
+    assert unplaced(world, spring) == [True, False, False, False]
+    world.sql("UPDATE email_queue SET placed = true")
+    moved = caller.post("/v1/emails/reschedule", {"send_at": row.soon.isoformat(), "campaign_id": spring})
+    assert moved.get_json()["rescheduled"] == 1
+    assert unplaced(world, spring) == [True, False, False, False]
+
+
 def test_what_is_planned_for_later_is_not_hurried_by_a_resume(world: World) -> None:
     caller = world.user()
     spring = campaign(caller)
@@ -112,6 +161,41 @@ def test_cancelled_it_is_taken_back_for_good(world: World) -> None:
     assert (done["status"], done["emails"]) == ("cancelled", 2)
     assert shown(caller, spring)["progress"]["statuses"] == {"sent": 1, "cancelled": 2}
     assert caller.post(f"/v1/campaigns/{spring}/resume").status_code == 409
+
+
+def test_it_is_deleted_when_nothing_of_it_waits_and_its_emails_stay(world: World) -> None:
+    caller, other = world.user(), world.user()
+    spring = campaign(caller)
+    (waiting,) = batch(caller, spring, 1)
+    path = f"/v1/campaigns/{spring}"
+    assert other.delete(path).status_code == 404
+    refused = caller.delete(path)
+    assert (refused.status_code, refused.get_json()["detail"]) == (
+        409, "1 emails of the campaign are not at their end: cancel it first",
+    )  # fmt: skip
+    caller.post(f"{path}/cancel")
+    assert caller.delete(path).status_code == 204
+    assert caller.get(path).status_code == 404
+    assert caller.get(f"/v1/emails/{waiting}").get_json()["campaign_id"] == spring
+    assert world.sql("SELECT * FROM halts WHERE value = :id", id=spring) == []
+    late = caller.post("/v1/emails", {**EMAIL, "campaign_id": spring})
+    assert late.status_code == 422
+
+
+def test_an_email_that_is_being_accepted_is_waited_for_before_its_campaign_is_deleted(world: World) -> None:
+    """Else it would belong to none, and go without a pace."""
+    caller = world.user()
+    spring = UUID(campaign(caller, per_minute=60))
+    sender = Sender(caller.user_id)
+    with world.deps.units() as accepting:
+        assert spring in accepting.intake.survey({sender}, (), (), (spring,)).campaigns
+        with world.deps.units() as meanwhile:
+            meanwhile.connection.exec_driver_sql("SET LOCAL lock_timeout = '100ms'")
+            with pytest.raises(OperationalError, match="lock timeout"):
+                meanwhile.campaigns.delete(caller.user_id, spring)
+        with world.deps.units() as pausing:  # that does not have to wait
+            pausing.connection.exec_driver_sql("SET LOCAL lock_timeout = '100ms'")
+            assert pausing.campaigns.lock(caller.user_id, spring) is not None
 
 
 def test_all_wrong_fields_are_named(world: World) -> None:

@@ -8,9 +8,13 @@ from typing import Any
 
 import pytest
 
+from api.app import create_app
+from api.gathering import Gathering
 from domain.errors import ProviderUnavailable
+from domain.intake import HouseRules
 from domain.sender_domains import DomainRecord, RecordKind, SenderDomain
-from tests.integration.api.world import Caller, CheckedProvider, World
+from tests.builders import new_id
+from tests.integration.api.world import EMAIL, Caller, CheckedProvider, World
 
 NAME = "example.com"
 KEY = DomainRecord(RecordKind.DKIM, "CNAME", f"s1._domainkey.{NAME}", "s1.esp.example")
@@ -174,3 +178,88 @@ def test_a_domain_is_declared_once_by_a_user(world: World, member: Caller) -> No
     made(member)
     assert member.post("/v1/domains", {"name": NAME.upper()}).status_code == 409
     made(world.user())
+
+
+# -- whose it is ---------------------------------------------------------------------------------------------
+
+
+def prove(world: World, caller: Caller, name: str) -> str:
+    """Declare a domain, write its record into the DNS, and have it checked; returns its id."""
+    domain = made(caller, name)
+    record = caller.get(f"/v1/domains/{domain}").get_json()["ownership"]["record"]
+    assert (record["type"], record["name"], record["ok"]) == ("TXT", f"_mailmux.{name}", None)
+    world.zone.add(record["name"], "TXT", record["value"])
+    assert checked(caller, domain)["ownership"]["proved_at"]
+    return domain
+
+
+def refused(caller: Caller, sender: str) -> list[tuple[str, str]]:
+    """What is said against an email from there; nothing: it is accepted."""
+    answer = caller.post("/v1/emails", {**EMAIL, "from": sender})
+    return [(e["pointer"], e["code"]) for e in answer.get_json().get("errors", ())]
+
+
+NOT_YOURS = [("/from", "sender_domain_not_yours")]
+
+
+def test_nobody_else_sends_from_a_domain_that_somebody_has_proved(world: World, member: Caller) -> None:
+    other = world.user()
+    assert refused(other, "shop@proved.example") == []
+    prove(world, member, "proved.example")
+    for sender in ("shop@proved.example", "Shop <a@PROVED.example>", "a@news.proved.example"):
+        assert refused(member, sender) == []
+        assert refused(other, sender) == NOT_YOURS
+    assert refused(other, "a@notproved.example") == []
+    batch = {"emails": [{**EMAIL, "from": "a@proved.example"}, EMAIL], "mode": "permissive"}
+    results = other.post("/v1/emails/batch", batch).get_json()["results"]
+    assert [r["status"] for r in results] == ["rejected", "queued"]
+    assert other.post("/v1/routing/preview", {**EMAIL, "from": "a@proved.example"}).status_code == 422
+
+
+def test_whoever_proves_it_too_sends_from_it_too(world: World, member: Caller) -> None:
+    other = world.user()
+    prove(world, member, "both.example")
+    prove(world, other, "news.both.example")
+    assert refused(other, "a@news.both.example") == refused(member, "a@news.both.example") == []
+    assert refused(other, "a@both.example") == NOT_YOURS
+
+
+def test_the_token_of_somebody_else_proves_nothing(world: World, member: Caller) -> None:
+    prove(world, member, "token.example")
+    other = world.user()
+    assert checked(other, made(other, "token.example"))["ownership"]["proved_at"] is None
+    assert refused(other, "a@token.example") == NOT_YOURS
+
+
+def test_a_proof_holds_for_some_days_after_it_has_gone_from_the_dns(world: World, member: Caller) -> None:
+    domain = prove(world, member, "gone.example")
+    world.zone.remove("_mailmux.gone.example", "TXT")
+    assert checked(member, domain)["ownership"]["proved_at"]
+    world.zone.away = True
+    world.sql("UPDATE domains SET missing_since = mm_now() - interval '4 days' WHERE id = :id", id=domain)
+    assert checked(member, domain)["ownership"]["proved_at"], "a DNS that does not answer says nothing"
+    world.zone.away = False
+    shown = checked(member, domain)["ownership"]
+    assert (shown["proved_at"], shown["record"]["ok"]) == (None, False)
+    assert refused(world.user(), "a@gone.example") == []
+
+
+def test_where_it_is_settled_so_nobody_sends_from_what_is_not_proved(world: World, member: Caller) -> None:
+    gathering = Gathering(world.deps.units, world.bell, new_id, HouseRules(own_domains_only=True))
+    strict = Caller(
+        create_app(replace(world.deps, gathering=gathering)), member.user_id, member.public_id, member.key
+    )
+    assert refused(strict, "a@strict.example") == NOT_YOURS
+    prove(world, member, "strict.example")
+    assert refused(strict, "a@strict.example") == []
+
+
+def test_what_else_is_wrong_is_said_without_a_word_about_a_sender_that_is_right(
+    world: World, member: Caller
+) -> None:
+    other = world.user()
+    prove(world, other, EMAIL["from"].rpartition("@")[2].strip(">"))
+    wrong = {**EMAIL, "from": "a@mine.example", "subject": 7, "email_type": "undeclared"}
+    answer = member.post("/v1/emails", wrong)
+    assert {e["pointer"] for e in answer.get_json()["errors"]} == {"/subject", "/email_type"}
+    world.sql("DELETE FROM domains WHERE user_id = :id", id=other.user_id)

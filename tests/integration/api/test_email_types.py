@@ -99,3 +99,42 @@ def test_wrong_declarations_are_refused_with_every_mistake(
 def test_a_name_is_declared_once(member: Caller) -> None:
     declare(member)
     assert member.post("/v1/email-types", {"name": "digest"}).status_code == 409
+
+
+def test_a_type_may_promise_the_share_that_is_delivered(member: Caller) -> None:
+    made = member.post(
+        "/v1/email-types", {"name": "receipt", "policy": "cheapest", "deliver_at_least": 0.985}
+    )
+    assert made.get_json()["deliver_at_least"] == 0.985
+    path = f"/v1/email-types/{made.get_json()['id']}"
+    assert member.patch(path, {"urgent": True}).get_json()["deliver_at_least"] == 0.985
+    assert member.patch(path, {"deliver_at_least": None}).get_json()["deliver_at_least"] is None
+    for wrong in (0.4, 1, "0.9", True):
+        answer = member.patch(path, {"deliver_at_least": wrong})
+        assert (answer.status_code, fields(answer)) == (422, {"/deliver_at_least"}), wrong
+
+
+def test_a_type_may_name_the_providers_that_carry_it(world: World, member: Caller) -> None:
+    member.provider("post")
+    other = member.provider("bulk")
+    digest = declare(member, providers=["post", str(other)])
+    assert [p["name"] for p in digest["providers"]] == ["bulk", "post"]
+    same = member.patch(f"/v1/email-types/{digest['id']}", {"urgent": True}).get_json()
+    assert same["providers"] == digest["providers"], "what is left out stays"
+    assert member.delete(f"/v1/providers/{other}").status_code == 409
+    fewer = member.patch(f"/v1/email-types/{digest['id']}", {"providers": ["post"]}).get_json()
+    assert [p["name"] for p in fewer["providers"]] == ["post"]
+    decision = member.post("/v1/routing/preview", {**EMAIL, "email_type": "digest"}).get_json()["decision"]
+    assert [(e["provider"], e["because"]) for e in decision["excluded"]] == [("bulk", "TYPE")]
+    assert member.delete(f"/v1/providers/{other}").status_code == 204
+    free = member.patch(f"/v1/email-types/{digest['id']}", {"providers": []}).get_json()
+    assert free["providers"] == []
+
+
+def test_a_type_names_no_strangers_provider_and_every_mistake_is_told(world: World, member: Caller) -> None:
+    world.user().provider("theirs")
+    wrong = {"name": "digest", "providers": ["theirs", "nobody"], "lane": "fast"}
+    answer = member.post("/v1/email-types", wrong)
+    assert (answer.status_code, fields(answer)) == (422, {"/providers/0", "/providers/1", "/lane"})
+    answer = member.post("/v1/email-types", {"name": "digest", "providers": ["theirs"]})
+    assert (answer.status_code, fields(answer)) == (422, {"/providers/0"})

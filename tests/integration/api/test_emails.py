@@ -120,6 +120,34 @@ def test_attempts_show_provider_outcome_cost_and_the_decision_as_stored(
     assert attempt["decision"]["explanation"] == "the cheapest"
 
 
+def test_an_email_whose_records_are_gone_in_part_still_shows_what_became_of_it(
+    world: World, member: Caller, operator: Caller
+) -> None:
+    """Attempts, events and the email are each kept for a time of their own."""
+    provider_id, email_id, attempt_id = operator.provider("main"), accepted(member), new_id()
+    world.sql("UPDATE email_jobs SET status = 'bounced' WHERE id = :id", id=email_id)
+    world.sql(
+        """INSERT INTO inbound_events (id, provider_id, event_key, raw, event, attempt_id, state, job_id)
+           VALUES (:id, :provider, 'k', '{}', '{"type": "opened"}', :id, 'applied', :job)""",
+        id=attempt_id, provider=provider_id, job=email_id,
+    )  # fmt: skip
+
+    def shown() -> tuple[str, list[str], int, int]:
+        email = member.get(f"/v1/emails/{email_id}").get_json()
+        statuses = [r["status"] for r in email["recipients"]]
+        return email["status"], statuses, len(email["attempts"]), len(email["events"])
+
+    assert shown() == ("bounced", ["bounced"], 0, 1)
+    world.sql(
+        """INSERT INTO delivery_attempts (id, job_id, provider_id, run, token, round, recipients, estimated_cost,
+               currency, decision, settled_at, outcome)
+           VALUES (:id, :job, :provider, :id, 1, 0, 1, 0, 'USD', '{}', mm_now(), 'accepted')""",
+        id=attempt_id, job=email_id, provider=provider_id,
+    )  # fmt: skip
+    world.sql("DELETE FROM inbound_events WHERE provider_id = :id", id=provider_id)
+    assert shown() == ("bounced", ["bounced"], 1, 0)
+
+
 def test_a_scheduled_email_waits_without_a_ring(world: World, member: Caller) -> None:
     answer = member.post("/v1/emails", {**EMAIL, "send_at": in_hours(1)})
     assert answer.get_json()["status"] == "scheduled"
@@ -250,9 +278,31 @@ def test_an_expired_key_is_free_again(world: World, member: Caller) -> None:
     headers = {"Idempotency-Key": "k"}
     first = member.post("/v1/emails", EMAIL, headers=headers)
     world.sql("UPDATE idempotency_keys SET expires_at = mm_now()")
+    world.sql("DELETE FROM email_queue WHERE job_id = :id", id=first.get_json()["id"])
     second = member.post("/v1/emails", {**EMAIL, "subject": "New"}, headers=headers)
     assert second.status_code == 202
     assert first.get_json()["id"] != second.get_json()["id"]
+
+
+def test_a_key_outlives_an_email_that_was_put_off(world: World, member: Caller) -> None:
+    headers, body = {"Idempotency-Key": "k"}, {**EMAIL, "send_at": in_hours(1)}
+    first = member.post("/v1/emails", body, headers=headers).get_json()["id"]
+    assert member.post(f"/v1/emails/{first}/reschedule", {"send_at": in_hours(1000)}).status_code == 200
+
+    def repeated() -> Any:
+        world.sql("UPDATE idempotency_keys SET expires_at = mm_now() WHERE user_id = :id", id=member.user_id)
+        with world.deps.units() as unit:
+            unit.upkeep.forget_idempotency_keys()
+            unit.commit()
+        answer = member.post("/v1/emails", {**body, "send_at": body["send_at"]}, headers=headers)
+        return answer.get_json().get("id", answer.status_code)
+
+    assert repeated() == first, "it still waits"
+    world.sql("DELETE FROM email_queue WHERE job_id = :id", id=first)
+    world.sql("UPDATE email_jobs SET sent_at = mm_now() - interval '71 hours' WHERE id = :id", id=first)
+    assert repeated() == first, "it was sent lately"
+    world.sql("UPDATE email_jobs SET sent_at = mm_now() - interval '73 hours' WHERE id = :id", id=first)
+    assert repeated() != first
 
 
 def test_a_key_in_flight_is_409_with_a_time_to_wait(world: World, member: Caller) -> None:
@@ -338,6 +388,7 @@ def test_filters_hold_together(world: World, member: Caller, operator: Caller) -
     assert listed(member, tag="a", email_type="digest") == [two]
     assert listed(member, lane="bulk") == [two]
     assert listed(member, recipient="x@example.org") == [two, one]
+    assert listed(member, recipient="x@EXAMPLE.ORG") == [two, one]
     assert listed(member, status="sending") == [two]
     assert listed(member, status="queued") == []
     assert listed(member, status="scheduled") == [three]

@@ -235,3 +235,8 @@ def test_without_the_database_the_provider_is_asked_to_call_again(
     with world.locked("inbound_events"):
         assert call(world, path, {"event": "delivered"}).status_code == 503
     assert call(world, path, {"event": "delivered"}).status_code == 200
+
+
+def test_what_no_kind_is_called_is_not_found(world: World) -> None:
+    for kind in ("%00", "post%00mark", "%C3%A9", "%0A"):
+        assert world.app.test_client().post(f"/hooks/{kind}/{new_id()}/x", json={}).status_code == 404

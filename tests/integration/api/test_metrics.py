@@ -18,17 +18,20 @@ from api.app import create_app
 from api.metrics import FIGURES
 from db.live import RedisLiveState
 from db.tally import Tally
+from domain.events import EventType
 from domain.message import Lane
 from providers.memory import Answer
 from routing.breaker import TRIP_AFTER, Sign
 from routing.live import Signal
 from tests.builders import a_submission, new_id
 from tests.integration.delivery.conftest import House
+from tests.integration.delivery.test_events import event, sent, tell
 from wiring import metrics_page
 from wiring.bootstrap import SystemClock
 from wiring.settings import Settings
 from wiring.wsgi import build_api
 from workers.counting import CountingSender
+from workers.inbound import UNMATCHED_AFTER, apply_events
 
 KEY = "k1:" + base64.b64encode(b"k" * 32).decode()
 TOKEN = "a-token-of-sixteen"
@@ -130,6 +133,37 @@ def test_attempts_are_counted_by_outcome_wherever_they_were_made(
     assert by(figures(api.get("/metrics"))["mailmux_attempts_total"], "two", "accepted") == 4
 
 
+def test_events_are_told_by_what_they_say_and_those_that_wait_too_long(
+    house: House, database_url: str, redis_url: str
+):
+    tally = Tally(house.redis)
+    _, attempt = sent(house)
+    tell(house, "one", event(EventType.DELIVERED, attempt), event(EventType.OPENED, attempt))
+    tell(house, "one", event(EventType.OPENED, attempt), event(EventType.DELIVERED, new_id()))
+    api = client(database_url, redis_url)
+    house.pass_time(90)
+    found = figures(api.get("/metrics"))
+    assert found["mailmux_events_waiting"] == {(): 4}
+    assert found["mailmux_events_late_seconds"][()] == pytest.approx(90, abs=5)
+
+    def apply() -> None:
+        apply_events(
+            house.units, house.bell, house.clock, house.dispatcher.log,
+            count=lambda account, what: tally.add("events", str(account), what),
+        )  # fmt: skip
+
+    apply()
+    house.pass_time(UNMATCHED_AFTER)
+    apply()
+    tally.flush()
+    found = figures(api.get("/metrics"))
+    events = found["mailmux_events_total"]
+    assert len(events) == 3
+    counted = {what: by(events, "one", what) for what in ("delivered", "opened", "unmatched")}
+    assert counted == {"delivered": 1, "opened": 2, "unmatched": 1}
+    assert (found["mailmux_events_waiting"][()], found["mailmux_events_late_seconds"][()]) == (0, 0)
+
+
 def test_several_api_processes_tell_the_same(database_url: str, redis_url: str):
     first, second = client(database_url, redis_url), client(database_url, redis_url)
     for api in (first, first, second):
@@ -150,6 +184,15 @@ def test_a_path_makes_no_label_of_its_own(database_url: str, redis_url: str):
     # Other processes' counts come when they come: those of the scrapes of an earlier test among them.
     assert {labels[1] for labels in found} - {"/metrics"} == {"/v1/emails/<uuid:email_id>", "none"}
     assert by(found, "none") == 2
+
+
+def test_a_method_that_a_stranger_thinks_up_makes_no_label(database_url: str, redis_url: str):
+    api = client(database_url, redis_url)
+    for method in ("FOO1", "FOO2"):
+        api.open("/healthz", method=method)
+    found = figures(api.get("/metrics"))["mailmux_request_seconds_count"]
+    assert {labels[0] for labels in found if "FOO" in labels[0]} == set()
+    assert by(found, "other") == 2
 
 
 def test_without_redis_the_database_is_told_and_the_other_way_round(database_url: str, redis_url: str):
@@ -179,12 +222,13 @@ def test_with_a_token_whoever_bears_it_may_ask(database_url: str, redis_url: str
 
 def test_it_stays_quick_where_many_emails_wait(house: House, database_url: str, redis_url: str):
     house.accept()
-    with house.engine.begin() as connection:
+    with create_engine(
+        database_url, isolation_level="AUTOCOMMIT"
+    ).connect() as connection:  # without deadlines
         connection.execute(
             text("""INSERT INTO email_queue (job_id, user_id, lane, due_at)
                     SELECT gen_random_uuid(), user_id, 'bulk', mm_now() FROM email_queue, generate_series(1, 200000)""")
         )
-    with create_engine(database_url, isolation_level="AUTOCOMMIT").connect() as connection:
         connection.execute(text("VACUUM ANALYZE email_queue"))
         connection.engine.dispose()
     api = client(database_url, redis_url)

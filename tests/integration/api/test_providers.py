@@ -8,7 +8,7 @@ import pytest
 
 from domain.checkup import Allowance, Checkup, SenderIdentity
 from domain.errors import Misconfigured
-from tests.integration.api.world import Caller, World, fields
+from tests.integration.api.world import EMAIL, Caller, World, fields
 
 SENDGRID: dict[str, Any] = {
     "name": "main",
@@ -248,3 +248,26 @@ def test_kinds_say_how_they_are_configured(member: Caller) -> None:
     assert "host" in kinds["smtp"]["config_schema"]["required"]
     assert "api_key" in kinds["sendgrid"]["credentials_schema"]["required"]
     assert kinds["sendgrid"]["capabilities"]["max_recipients"] == 1000
+
+
+def test_a_provider_is_in_a_region_and_emails_that_may_not_leave_it_go_there(member: Caller) -> None:
+    bound = {**EMAIL, "routing": {"residency": "eu", "policy": "cheapest"}}
+    refused = member.post("/v1/emails", bound)
+    assert (refused.status_code, fields(refused)) == (422, {"/routing/residency"})
+    there = member.post("/v1/providers", {**SENDGRID, "region": "eu"}).get_json()
+    member.post("/v1/providers", {**SENDGRID, "name": "elsewhere"})
+    assert there["region"] == "eu"
+    decision = member.post("/v1/routing/preview", bound).get_json()["decision"]
+    assert decision["chosen"] == "main"
+    assert [(e["provider"], e["because"]) for e in decision["excluded"]] == [("elsewhere", "RESIDENCY")]
+    assert member.post("/v1/emails", bound).status_code == 202
+    renamed = member.patch(f"/v1/providers/{there['id']}", {"name": "eu-main"}).get_json()
+    assert renamed["region"] == "eu", "what is left out stays"
+    assert member.patch(f"/v1/providers/{there['id']}", {"region": None}).get_json()["region"] is None
+    assert member.post("/v1/emails", bound).status_code == 422
+
+
+def test_nonsense_wishes_are_refused_all_at_once(member: Caller) -> None:
+    answer = member.post("/v1/emails", {**EMAIL, "routing": {"residency": "E U", "policy": "fastest"}})
+    assert (answer.status_code, fields(answer)) == (422, {"/routing/residency", "/routing/policy"})
+    assert fields(member.post("/v1/providers", {**SENDGRID, "region": "Europe"})) == {"/region"}

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from api.app import create_app
+from api.deps import Limits
 from tests.integration.api.world import EMAIL, Caller, World, fields
+from wiring.bootstrap import SystemClock
 
 PARTS: dict[str, Any] = {"subject": "Order {{ number }}", "html": "<p>Dear {{ name }}</p>"}
 PLAIN = {name: EMAIL[name] for name in ("from", "to")}
@@ -121,6 +125,23 @@ def test_a_template_cannot_smuggle_what_is_no_text(member: Caller, part: str) ->
     assert (answer.status_code, fields(answer)) == (422, {"/template"})
 
 
+@pytest.mark.parametrize("parts", [{"subject": "{{ x }}"}, {"text": "{{ x }}"}, {"subject": "{{ x * 999 }}"}])
+def test_what_comes_out_empty_or_too_long_is_refused_as_it_is_without_a_template(
+    member: Caller, parts: dict[str, Any]
+) -> None:
+    template(member, **({"html": None, "text": "x", "subject": "s"} | parts))
+    x = "y" if "*" in parts.get("subject", "") else ""
+    answer = member.post("/v1/emails", PLAIN | {"template": "order", "variables": {"x": x}})
+    assert (answer.status_code, fields(answer)) == (422, {"/template"})
+
+
+def test_a_part_that_comes_out_empty_is_left_out(world: World, member: Caller) -> None:
+    template(member, html="<p>a</p>", text="{{ x }}", subject="s")
+    answer = member.post("/v1/emails", PLAIN | {"template": "order", "variables": {"x": ""}})
+    assert answer.status_code == 202
+    assert content(world, answer.get_json()["id"]).text is None
+
+
 @pytest.mark.parametrize(
     ("changes", "wrong"),
     [
@@ -230,3 +251,17 @@ def test_an_email_without_a_template_asks_for_none(world: World, member: Caller)
     member.post("/v1/emails", EMAIL)
     event.remove(world.engine, "before_cursor_execute", note)
     assert not [s for s in seen if "template" in s]
+
+
+def test_a_request_has_so_much_time_for_its_templates(world: World, member: Caller) -> None:
+    costly = "{% for i in range(20000) %}{% for k in range(60) %}{% endfor %}{% endfor %}x"
+    member.post("/v1/templates", {"name": "costly", "subject": "s", "text": costly})
+    entry = {"from": EMAIL["from"], "to": EMAIL["to"], "template": "costly"}
+    hurried = replace(
+        member, app=create_app(replace(world.deps, clock=SystemClock(), limits=Limits(render_seconds=0.01)))
+    )
+    assert hurried.post("/v1/emails", entry).status_code == 202, "one is always rendered"
+    answer = hurried.post("/v1/emails/batch", {"emails": [entry, entry, entry]})
+    assert answer.status_code == 422
+    told = {(e["pointer"], e["code"]) for e in answer.get_json()["errors"]}
+    assert told == {(f"/emails/{n}/template", "template_too_costly") for n in (1, 2)}

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
 import pytest
 from werkzeug.test import TestResponse
 
+from api.app import create_app
+from api.gathering import Gathering
 from domain.message import Submission
 from domain.unsubscribe import link_in, token_of
 from tests.builders import new_id
@@ -15,6 +18,14 @@ from tests.integration.api.world import EMAIL, Caller, World
 
 NEWS = {**EMAIL, "to": ["Ada <Ada@example.com>"], "email_type": "marketing"}
 ONE_CLICK = {"List-Unsubscribe": "One-Click"}
+
+
+@pytest.fixture
+def nowhere(world: World) -> World:
+    """A service that has not been told under which address people reach it."""
+    gathering = Gathering(world.deps.units, world.bell, new_id)
+    deps = replace(world.deps, gathering=gathering, public_url=None)
+    return replace(world, deps=deps, app=create_app(deps))
 
 
 def headers(world: World, caller: Caller, body: dict[str, Any]) -> dict[str, str]:
@@ -53,6 +64,18 @@ def test_one_click_unsubscribes_without_a_key_a_cookie_or_a_redirect(world: Worl
     assert listed(caller) == [("ada@example.com", "marketing", "unsubscribed")]
     assert caller.post("/v1/emails", NEWS).get_json()["status"] == "suppressed"
     assert caller.post("/v1/emails", {**EMAIL, "to": ["ada@example.com"]}).get_json()["status"] == "queued"
+
+
+def test_the_one_click_header_stands_once(world: World) -> None:
+    body = {**NEWS, "headers": {"list-unsubscribe-post": "List-Unsubscribe=One-Click", "X-Mine": "1"}}
+    caller = world.user()
+    answer = caller.post("/v1/emails", body)
+    [row] = world.sql("SELECT envelope FROM email_jobs WHERE id = :id", id=answer.get_json()["id"])
+    assert sorted(name for name, _ in row.envelope["headers"]) == [
+        "List-Unsubscribe",
+        "List-Unsubscribe-Post",
+        "X-Mine",
+    ]
 
 
 def test_looking_at_the_page_changes_nothing(world: World) -> None:
@@ -203,6 +226,36 @@ def test_where_no_link_would_be_that_is_said(world: World, fields: dict[str, Any
     assert [(e["pointer"], e["code"]) for e in answer.get_json()["errors"]] == [
         (pointer, "no_unsubscribe_link")
     ]
+
+
+# -- no way out ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "own",
+    [{}, {"List-Unsubscribe": "by a letter"}, {"List-Unsubscribe": "<mailto:nobody>"}, {"X-Leave": "<https://a.example>"}],
+)  # fmt: skip
+def test_marketing_that_nobody_can_leave_is_refused(nowhere: World, own: dict[str, str]) -> None:
+    caller = nowhere.user()
+    answer = caller.post("/v1/emails", {**NEWS, "headers": own})
+    assert answer.status_code == 422, answer.text
+    assert [(e["pointer"], e["code"]) for e in answer.get_json()["errors"]] == [
+        ("/headers/List-Unsubscribe", "no_unsubscribe_link")
+    ]
+    assert (
+        caller.post("/v1/emails", {**NEWS, "headers": own, "email_type": "transactional"}).status_code == 202
+    )
+
+
+@pytest.mark.parametrize("way", ["<https://shop.example/out?u=1>", "<mailto:out@shop.example?subject=out>"])
+def test_a_way_out_of_the_senders_own_is_enough(nowhere: World, way: str) -> None:
+    own = {"list-unsubscribe": way}
+    assert headers(nowhere, nowhere.user(), {**NEWS, "headers": own}) == own
+
+
+def test_a_header_that_names_no_address_is_refused_also_where_we_have_links(world: World) -> None:
+    answer = world.user().post("/v1/emails", {**NEWS, "headers": {"List-Unsubscribe": "by a letter"}})
+    assert [e["code"] for e in answer.get_json()["errors"]] == ["no_unsubscribe_link"]
 
 
 @pytest.mark.parametrize("mode", ["strict", "permissive"])

@@ -29,14 +29,18 @@ from db.uow import SqlUnitOfWork, open_engine
 from domain.capabilities import Capabilities
 from domain.checkup import Checkup
 from domain.errors import ProviderError
+from domain.intake import HouseRules
 from domain.message import Lane
 from domain.ports import Provider, WebhookReceiver
+from domain.suppression import Cause, Listed, ListPage
 from providers import registry
 from providers.fetching import Fetched, FetchFailed
 from providers.world import World as ProvidersWorld
+from routing.snapshot import Snapshot
 from tests.zone import Zone
 from wiring.bootstrap import new_id
 from wiring.rendering.pool import RendererPool
+from workers.fleet import known, left_of
 
 
 class FixedClock:
@@ -76,6 +80,13 @@ class CheckedProvider:
     error: ProviderError | None = None
     tells: Checkup = Checkup()
     capabilities: Capabilities = Capabilities()
+
+    def suppressions(self, cursor: str | None) -> ListPage:
+        """Two pages."""
+        if cursor not in (None, "2"):
+            raise ValueError(cursor)
+        person = Listed(f"left{cursor or 1}@example.net", "all", Cause.HARD_BOUNCE, "on the list of memory")
+        return ListPage([person], "2" if cursor is None else None)
 
     def send(self, *_: object) -> Any:
         raise AssertionError("the API sends nothing by itself")
@@ -184,6 +195,26 @@ class Caller:
         assert answer.status_code == 201, answer.text
         return UUID(answer.get_json()["id"])
 
+    def signed_in(self, scopes: Sequence[str] = keys.SCOPES) -> Caller:
+        """The same user with a session."""
+        deps, token, session_id = self.app.extensions["mailmux"], keys.mint(keys.SESSION), new_id()
+        with deps.units() as unit:
+            unit.sessions.open(
+                session_id, self.user_id, token.public_id, token.hash, scopes,
+                lifetime=3600, name="tests", came_from=None,
+            )  # fmt: skip
+            unit.commit()
+        return Caller(self.app, self.user_id, token.public_id, token.reveal())
+
+    def has_password(self, password: str) -> str:
+        """Give the user a password; returns the address to sign in with."""
+        deps = self.app.extensions["mailmux"]
+        with deps.units() as unit:
+            person = unit.sessions.person_of(self.user_id)
+            assert unit.sessions.set_password(person, deps.passwords.hash(password))
+            unit.commit()
+        return str(person.email)
+
     def ask(self, method: str, path: str, **options: Any) -> TestResponse:
         headers = {"Authorization": f"Bearer {self.key}", **options.pop("headers", {})}
         return self.app.test_client().open(path, method=method, headers=headers, **options)
@@ -243,9 +274,19 @@ def make_world(database_url: str, ready: Callable[[], list[Check]] | None = None
     def units() -> SqlUnitOfWork:
         return SqlUnitOfWork(engine)
 
+    def board() -> Snapshot:
+        """The providers as they are configured: no worker runs, and nobody learns."""
+        with units() as unit:
+            rows, spending = unit.routes.providers(), unit.budgets.spending()
+        return Snapshot(
+            tuple(known(row, {}) for row in rows),
+            budgets=tuple(left_of(budget, {}) for budget in spending.budgets),
+            at_budget=spending.at_budget,
+        )
+
     deps = Dependencies(
         units=units,
-        gathering=Gathering(units, bell, new_id, "https://mail.example.com"),
+        gathering=Gathering(units, bell, new_id, HouseRules("https://mail.example.com")),
         ids=new_id,
         sealer=Sealer({"k1": b"1" * 32}, "k1"),
         clock=FixedClock(),
@@ -259,6 +300,7 @@ def make_world(database_url: str, ready: Callable[[], list[Check]] | None = None
         resolver=resolver,
         links=Signer({"k1": b"1" * 32}, "k1"),
         ready=ready or (lambda: [Check("postgres", ok=True)]),
+        board=board,
     )
     return World(create_app(deps), engine, deps, bell, built, check_error, check_tells, confirmed, resolver)
 

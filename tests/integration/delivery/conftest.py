@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
@@ -24,7 +25,8 @@ from domain.message import Lane, Submission
 from providers import memory
 from routing.policy import Patience
 from tests.builders import USER, a_submission, chance, new_id
-from workers.delivery import Dispatcher, Knobs, drain
+from workers.delivery import drain
+from workers.dispatcher import Dispatcher, Knobs
 from workers.fleet import ConfiguredFleet
 from workers.run import LeasedRun
 from workers.sending import Sender
@@ -68,10 +70,14 @@ class House:
         self.engine = open_engine(database_url, pool_size=10)
         self.clock, self.bell = MovableClock(), Bell()
         self.adapters: dict[str, memory.MemoryProvider] = {}
+        self.exchange: dict[str, Decimal] = {}
         self.redis = redis.Redis.from_url(redis_url, socket_timeout=1)
         self.pool = ThreadPoolExecutor(25)
         self.patience = Patience(unknown_ttl=1000, resend_after=60, give_up_after=5000)
-        fleet, log = ConfiguredFleet(self._read, self._build, self.clock), structlog.get_logger("test")
+        fleet, log = (
+            ConfiguredFleet(self._read, self._build, self.clock, 0.0, self.exchange),
+            structlog.get_logger("test"),
+        )
         self.dispatcher = Dispatcher(
             units=self.units,
             fleet=fleet,
@@ -90,17 +96,18 @@ class House:
 
     def see_providers_late(self, seconds: float) -> None:
         """Keep what was read of the providers for so long, as workers do for a moment."""
-        fleet = ConfiguredFleet(self._read, self._build, self.clock, seconds)
+        fleet = ConfiguredFleet(self._read, self._build, self.clock, seconds, self.exchange)
         sender = Sender(fleet.adapter, self.pool, self.clock, self.dispatcher.log)
         self.dispatcher = replace(self.dispatcher, fleet=fleet, sender=sender)
 
     def units(self) -> SqlUnitOfWork:
-        return SqlUnitOfWork(self.engine)
+        return SqlUnitOfWork(self.engine, self.exchange)
 
     def _read(self) -> Any:
         with self.units() as unit:
             unit.quotas.roll()
-            found = unit.routes.providers(), unit.routes.rules()
+            routes = unit.routes
+            found = routes.providers(), routes.rules(), routes.homes(), unit.budgets.spending()
             unit.commit()
         return found
 
@@ -108,11 +115,19 @@ class House:
         return self.adapters[row.name]
 
     def provider(
-        self, name: str, cost: str = "0.0004", quota: dict[str, Any] | None = None, **answers: Any
+        self,
+        name: str,
+        cost: str = "0.0004",
+        quota: dict[str, Any] | None = None,
+        currency: str = "USD",
+        **answers: Any,
     ) -> Any:
         """Configure a provider in memory; returns its adapter, which remembers what it took."""
         self.adapters[name] = adapter = memory.MemoryProvider(name, memory.Config(**answers))
-        row = {"id": new_id(), "name": name, "kind": "memory", "api_key": "", "config": {}, "base_cost": cost}
+        row = {
+            "id": new_id(), "name": name, "kind": "memory", "api_key": "", "config": {}, "base_cost": cost,
+            "currency": currency,
+        }  # fmt: skip
         with self.engine.begin() as connection:
             connection.execute(insert(models.Provider), row)
             if quota is not None:

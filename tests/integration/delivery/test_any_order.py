@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -23,6 +24,7 @@ from providers.memory import Answer, MemoryProvider
 from tests.builders import a_submission, new_id
 from tests.integration.delivery.conftest import House
 from workers.run import LeasedRun
+from workers.stats import add_up
 
 ENDED = {s.value for s in (Status.SENT, Status.FAILED, Status.EXPIRED, Status.CANCELLED)}
 ANSWERS = st.sampled_from(
@@ -73,6 +75,24 @@ class Life(RuleBasedStateMachine):
             self.house.drain()
         assert self.house.all("SELECT 1 FROM email_queue") == [], "an email never came to an end"
         self.nothing_is_lost_and_nothing_is_sent_twice_by_itself()
+        self._the_statistics_are_what_the_ledger_says()
+
+    def _the_statistics_are_what_the_ledger_says(self) -> None:
+        self.the_statistics_are_added_up()
+        wanted = self.house.one(
+            """SELECT count(*) FILTER (WHERE outcome = 'accepted') AS accepted,
+                      count(*) FILTER (WHERE outcome = 'not_sent') AS not_sent,
+                      count(*) FILTER (WHERE outcome = 'unknown') AS unknown FROM delivery_attempts"""
+        )
+        found = self.house.one(
+            """SELECT coalesce(sum(accepted), 0) AS accepted, coalesce(sum(not_sent), 0) AS not_sent,
+                      coalesce(sum(unknown), 0) AS unknown FROM email_stats WHERE dimension = 'all' AND grain = 30"""
+        )
+        assert found == wanted
+
+    @rule()
+    def the_statistics_are_added_up(self) -> None:
+        add_up(self.house.units, self.house.clock)
 
     @rule(count=st.integers(1, 3), on_unknown=st.sampled_from(OnUnknown))
     def accept(self, count: int, on_unknown: OnUnknown) -> None:
@@ -158,6 +178,7 @@ class Life(RuleBasedStateMachine):
                 assert outcomes[-1] == "unknown", "an email in doubt was tried again"
 
 
+@pytest.mark.timeout(400)  # forty lives, each with a database of its own
 def test_any_order_of_events_keeps_the_promise(databases, redis_url):
     Life.databases, Life.redis_url = databases, redis_url
     run_state_machine_as_test(

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import random
+from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
+from itertools import pairwise
 from uuid import UUID
 
 import pytest
@@ -10,19 +13,21 @@ import structlog
 
 from db.repositories.campaigns import Plan
 from domain.events import BounceClass, EventType
+from domain.message import Lane
 from tests.builders import USER, a_submission, new_id
 from tests.integration.delivery.conftest import House
 from tests.integration.delivery.test_events import apply, event, tell
 from workers.campaigns import watch
-from workers.delivery import HALTED
+from workers.loading import HALTED
 
 LOG = structlog.get_logger("test")
 
 
-def campaign(house: House, cap: str | None = None, min_sent: int = 2) -> UUID:
+def campaign(house: House, cap: str | None = None, min_sent: int = 2, per_minute: int | None = None) -> UUID:
     made = new_id()
     with house.units() as unit:
-        unit.campaigns.write(made, USER, Plan("c", None, Decimal(cap) if cap else None, 0.5, 0.5, min_sent))
+        plan = Plan("c", per_minute, Decimal(cap) if cap else None, 0.5, 0.5, min_sent)
+        unit.campaigns.write(made, USER, plan)
         unit.commit()
     return made
 
@@ -34,6 +39,13 @@ def accept(house: House, campaign_id: UUID | None, count: int = 2) -> list[UUID]
             "UPDATE email_jobs SET campaign_id = %s WHERE id = ANY(%s)", (campaign_id, jobs)
         )
     return jobs
+
+
+def plan_for_now(house: House, jobs: list[UUID]) -> None:
+    """As emails are whose `send_at` has just come."""
+    with house.engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE email_jobs SET status = 'scheduled', send_at = mm_now()")
+        connection.exec_driver_sql("UPDATE email_queue SET placed = false")
 
 
 def turn(house: House, campaign_id: UUID, status: str) -> None:
@@ -63,10 +75,70 @@ def test_nothing_of_a_paused_campaign_is_sent_and_the_rest_goes_on(house: House)
     assert house.ledger(mine[0]) == []
     turn(house, spring, "active")
     with house.units() as unit:
-        assert unit.campaigns.wake_campaign(spring, None, 0, UUID(int=0), 100) == sorted(mine)
+        assert unit.campaigns.wake_campaign(spring, UUID(int=0), 100) == sorted(mine)
         unit.commit()
     house.drain()
     assert statuses(house, mine) == ["sent", "sent"]
+
+
+def test_planned_for_one_time_a_throttled_campaign_goes_at_its_pace_from_then_on(house: House) -> None:
+    house.provider("one")
+    spring, autumn = campaign(house, per_minute=6), campaign(house)
+    mine, others, free = accept(house, spring, 3), accept(house, None), accept(house, autumn)
+    plan_for_now(house, [*mine, *free])
+    for sent in (1, 2, 3):
+        house.drain()
+        assert statuses(house, mine).count("sent") == sent
+        assert statuses(house, others + free) == ["sent"] * 4
+        house.pass_time(10.1)
+
+
+def test_what_was_halted_goes_at_the_campaigns_pace_after_what_has_a_place(house: House) -> None:
+    house.provider("one")
+    spring = campaign(house, per_minute=6)
+    mine = accept(house, spring, 3)
+    halt(house, "type", "transactional")
+    house.drain()
+    with house.units() as unit:
+        [found] = unit.campaigns.halts(USER)
+        assert unit.campaigns.lift(found["id"], USER)
+        assert unit.campaigns.wake(None, UUID(int=0), 100) == sorted(mine)
+        unit.commit()
+    for sent in (1, 2, 3):
+        house.drain()
+        assert statuses(house, mine).count("sent") == sent
+        with house.units() as unit:
+            assert unit.campaigns.wake(None, UUID(int=0), 100) == [], (
+                "an email that waits for its place was hurried"
+            )
+            unit.commit()
+        house.pass_time(10.1)
+
+
+def test_workers_that_place_emails_of_the_same_campaigns_give_each_place_once(house: House) -> None:
+    campaigns = [campaign(house, per_minute=600) for _ in range(3)]
+    jobs = [job for _ in range(10) for one in campaigns for job in accept(house, one, 4)]
+    plan_for_now(house, jobs)
+    run = house.run()
+
+    def place(_: int) -> None:
+        for _ in range(5):
+            with house.units() as unit:
+                claim = unit.delivery.claim(Lane.TRANSACTIONAL, run.id, 6, random.Random(1).shuffle)
+                unit.delivery.place(run.id, claim.token, [j.job_id for j in claim.jobs])
+                unit.commit()
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(place, range(4)))
+    for one in campaigns:
+        rows = house.all(
+            "SELECT q.due_at FROM email_queue q JOIN email_jobs j ON j.id = q.job_id WHERE j.campaign_id = :id "
+            "AND q.placed ORDER BY 1",
+            id=one,
+        )
+        assert len(rows) == 40
+        gaps = [(b.due_at - a.due_at).total_seconds() for a, b in pairwise(rows)]
+        assert min(gaps) > 0.09
 
 
 def test_a_halt_that_nobody_woke_after_is_looked_at_again_by_itself(house: House) -> None:
@@ -131,6 +203,25 @@ def test_a_campaign_stops_at_its_spend_cap(house: House) -> None:
     watch(house.units, new_id, LOG)
     row = house.one("SELECT status, status_reason FROM campaigns")
     assert (row.status, row.status_reason) == ("paused", "the spend cap of 1 is reached")
+
+
+def test_limits_hold_where_nothing_of_the_campaign_waits(house: House) -> None:
+    house.provider("one", cost="0.5")
+    spending, bouncing = campaign(house, cap="1", min_sent=1000), campaign(house)
+    accept(house, spending)
+    sent = accept(house, bouncing)
+    house.drain()
+    assert house.all("SELECT 1 FROM email_queue") == []
+    watch(house.units, new_id, LOG)
+    house.pass_time(3600)
+    for job in sent:
+        tell(house, "one", event(EventType.BOUNCED, house.ledger(job)[0].id, bounce=BounceClass.HARD))
+    apply(house)
+    watch(house.units, new_id, LOG)
+    reasons = {
+        row.status_reason for row in house.all("SELECT status_reason FROM campaigns WHERE status = 'paused'")
+    }
+    assert reasons == {"the spend cap of 1 is reached", "hard bounces: 100.00% of 2 emails"}
 
 
 def test_what_a_worker_held_while_its_campaign_was_cancelled_is_taken_back_later(house: House) -> None:

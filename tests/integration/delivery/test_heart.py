@@ -13,7 +13,7 @@ import structlog
 from domain.message import Lane
 from domain.upkeep import Duty
 from tests.builders import new_id
-from workers.delivery import Dispatcher
+from workers.dispatcher import Dispatcher
 from workers.run import Heart
 from workers.tasks import drain_in_run
 from workers.upkeep import Swept
@@ -116,6 +116,7 @@ class Deps:
     units: Any = None
     house: Any = None
     patience: Any = None
+    count: Any = None
     resolver: Any = None
     rota: Any = None
 

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
 import pytest
 import structlog
+import structlog.testing
 
+from db.live import RedisLiveState
 from db.news import RedisNewsroom
+from domain.delivery import HomeMove
 from domain.events import DeliveryEvent, EventType, RejectReason
 from domain.inbound import Match
+from domain.message import Lane
 from providers.memory import Answer
 from routing.explanation import tell
 from routing.mailbox_groups import GROUPS
@@ -162,6 +167,7 @@ def test_an_operators_word_lets_a_provider_be_used_again_at_once(school: School)
     school.went("cheap", 8, End.FAILED)
     school.study()
     assert school.send()["reason"] in ("BREAKER_OPEN", "PROBE")
+    RedisLiveState(school.house.redis, school.house.clock).forget(school.id("cheap"))
     school.room.tell([Healed(school.id("cheap"))])
     school.study()
     assert school.send()["reason"] == "LOWEST_EXPECTED_COST"
@@ -289,3 +295,113 @@ def test_a_learner_that_has_fallen_silent_no_longer_decides(school: School):
     assert school.send()["reason"] == "LOWEST_EXPECTED_COST"
     school.house.clock.move(25)
     assert school.send()["reason"] == "LOWEST_COST"
+
+
+def newsletters(school: School, count: int, sender: str = "shop@shop.example") -> list[Any]:
+    """Emails to one mailbox host, from one sender domain; how their decisions are told."""
+    emails = [
+        a_submission(to=(f"r{n}@gmail.com",), sender=sender, email_type="marketing", lane=Lane.BULK)
+        for n in range(count)
+    ]
+    jobs = school.house.accept(*emails)
+    school.house.clock.move(0.3)
+    school.house.drain(Lane.BULK)
+    return [tell(school.house.ledger(job)[0].decision) for job in jobs]
+
+
+def test_a_senders_marketing_keeps_to_one_provider_until_that_one_loses_it(school: School):
+    school.house.provider("cheap", "0.0001")
+    school.house.provider("dear", "0.0009")
+    school.study()
+    assert {d["chosen"] for d in newsletters(school, 20)} == {"cheap"}
+    with school.house.engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE providers SET base_cost = 0.002 WHERE name = 'cheap'")
+    school.study(2.1)
+    kept = newsletters(school, 200)
+    assert 0.8 < sum(d["chosen"] == "cheap" for d in kept) / 200 < 0.97
+    assert {d["reason"] for d in kept if d["chosen"] == "cheap"} == {"HOME"}
+    assert {d["chosen"] for d in newsletters(school, 20, "news@other.example")} == {"dear"}
+    for _ in range(3):
+        school.heard("cheap", school.went("cheap", 300, group=GOOGLE), 0.1, group=GOOGLE)
+        school.study(30)
+    assert {d["chosen"] for d in newsletters(school, 20) if d["reason"] != "PROBE"} == {"dear"}
+    homes = school.house.all(
+        "SELECT h.sender_domain, p.name FROM homes h JOIN providers p ON p.id = h.provider_id"
+    )
+    assert {(h.sender_domain, h.name) for h in homes} == {("shop.example", "dear"), ("other.example", "dear")}
+
+
+def test_workers_that_settle_at_once_agree_on_one_home(school: School):
+    for name in ("a", "b"):
+        school.house.provider(name)
+    place = (USER, "shop.example", GOOGLE)
+    first, second = school.id("a"), school.id("b")
+    for home, left in ((first, None), (second, None), (second, first), (first, first)):
+        with school.house.units() as unit:
+            unit.delivery.move_homes([HomeMove(place, home, left)])
+            unit.commit()
+        with school.house.units() as unit:
+            found = unit.routes.homes()[place]
+        assert found == (second if left else first)
+
+
+def test_troubles_are_logged_once_when_they_come_and_once_when_they_go(school: School):
+    school.house.provider("cheap", "0.0001")
+    school.house.provider("dear", "0.0009")
+    school.study()
+    with structlog.testing.capture_logs() as logs:
+        school.went("cheap", 8, End.FAILED)
+        for _ in range(3):
+            school.study()
+        school.room.tell([Healed(school.id("cheap"))])
+        school.study()
+        school.study(12)
+    said = [(line["event"], line["provider"], line["trouble"]) for line in logs if "trouble" in line]
+    trouble = "it does not take emails"
+    assert said == [("provider_in_trouble", "cheap", trouble), ("provider_well_again", "cheap", trouble)]
+
+
+def test_a_campaign_waits_for_a_cheap_providers_rate_and_a_password_does_not(school: School):
+    school.house.provider("cheap", "0.0001", quota={"rate_per_second": 20})
+    school.house.provider("dear", "0.0009")
+    school.study()
+    [first, *_] = newsletters(school, 1)
+    assert first["chosen"] == "cheap"
+    mails = school.house.accept(
+        *(a_submission(to=(f"n{n}@gmail.com",), email_type="marketing", lane=Lane.BULK) for n in range(40))
+    )
+    passwords = school.house.accept(*(a_submission(to=(f"p{n}@gmail.com",)) for n in range(40)))
+    school.house.clock.move(0.3)
+    school.house.drain(Lane.BULK)
+    school.house.drain()
+    assert {school.house.job(job).status for job in passwords} == {"sent"}
+    waiting = [job for job in mails if not school.house.ledger(job)]
+    assert len(waiting) >= 10
+    assert {school.house.job(job).status for job in waiting} == {"queued"}, "it is nobody's trouble"
+    for _ in range(12):
+        school.study(60)
+        school.house.clock.move(0.3)
+        time.sleep(0.2)  # the rate is Redis's, by its own clock
+        school.house.drain(Lane.BULK)
+    carried = [
+        tell(school.house.ledger(job)[0].decision)["chosen"] for job in mails if school.house.ledger(job)
+    ]
+    assert carried == ["cheap"] * 40
+
+
+def test_after_a_quarter_of_an_hour_a_campaign_takes_what_there_is(school: School):
+    school.house.provider("cheap", "0.0001", quota={"rate_per_second": 0.01})
+    school.house.provider("dear", "0.0009")
+    school.study()
+    newsletters(school, 1)
+    school.house.clock.move(0.3)
+    mails = school.house.accept(
+        *(a_submission(to=(f"n{n}@gmail.com",), email_type="marketing", lane=Lane.BULK) for n in range(10))
+    )
+    school.house.drain(Lane.BULK)
+    assert not any(school.house.ledger(job) for job in mails)
+    for _ in range(2):
+        school.study(500)
+        school.house.clock.move(0.3)
+        school.house.drain(Lane.BULK)
+    assert {school.house.job(job).status for job in mails} == {"sent"}

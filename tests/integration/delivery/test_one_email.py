@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from sqlalchemy import insert
+from sqlalchemy import insert, text
 
 from db import models
 from domain.attempt import Outcome
 from domain.message import Lane, OnUnknown, RoutingWishes
 from providers.memory import Answer, MemoryProvider
 from tests.builders import a_submission, new_id
+
+
+def write(house, sql):
+    with house.engine.begin() as connection:
+        connection.execute(text(sql))
 
 
 def test_an_accepted_email_is_sent_and_its_queue_row_is_gone(house):
@@ -171,6 +176,46 @@ def test_an_email_that_no_provider_may_carry_fails_with_the_reason(house):
     house.drain()
     assert house.job(job).status == "failed"
     assert "pinned" in house.job(job).status_reason
+
+
+def test_an_email_that_may_not_leave_a_region_waits_there_while_others_are_well(house):
+    here, there = house.provider("here", answer=Answer.UNAVAILABLE), house.provider("there", "0.0001")
+    write(house, "UPDATE providers SET region = 'eu' WHERE name = 'here'")
+    (job,) = house.accept(a_submission(wishes=RoutingWishes(residency="eu")))
+    house.drain()
+    assert house.job(job).status == "deferred"
+    assert [a.provider for a in house.ledger(job)] == ["here"]
+    here = house.reconfigure("here")
+    house.pass_time(2)
+    house.drain()
+    assert house.job(job).status == "sent"
+    assert (len(here.sent), there.sent) == (1, ())
+
+
+def test_what_an_email_wishes_of_its_route_is_kept_until_it_is_sent(house):
+    one = house.provider("one")
+    write(house, "UPDATE providers SET region = 'eu'")
+    wishes = RoutingWishes(policy="cheapest", residency="eu", pinned=frozenset({"one"}))
+    house.accept(a_submission(wishes=wishes))
+    house.drain()
+    assert one.sent[0].submission.wishes == wishes
+
+
+def test_a_type_goes_by_the_providers_that_it_names_alone(house):
+    house.provider("cheap", "0.0001")
+    named = house.provider("named", "0.0020", answer=Answer.UNAVAILABLE)
+    write(house, """
+        INSERT INTO email_type_providers (type_id, provider_id)
+        SELECT t.id, p.id FROM email_types t, providers p WHERE t.name = 'transactional' AND p.name = 'named'
+    """)  # fmt: skip
+    (job,) = house.accept()
+    house.drain()
+    assert [a.provider for a in house.ledger(job)] == ["named"]
+    assert house.job(job).status == "deferred"
+    named = house.reconfigure("named")
+    house.pass_time(2)
+    house.drain()
+    assert (house.job(job).status, len(named.sent)) == ("sent", 1)
 
 
 def test_an_email_for_a_provider_that_was_just_made_does_not_fail_by_an_older_view_of_them(house):

@@ -6,10 +6,12 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import text
 
 from db.live import RedisLiveState
+from db.repositories import claims
 from domain.errors import Rejected
-from domain.message import RoutingWishes
+from domain.message import OnUnknown, RoutingWishes
 from providers.memory import Answer
 from tests.builders import a_submission
 
@@ -108,3 +110,35 @@ def test_a_rate_that_is_no_rate_admits_one_and_breaks_nothing(house):
     grant = live.reserve_rate(a_submission().id, 1e-17, 3)
     assert grant.granted == 1
     assert timedelta(seconds=grant.retry_after) > timedelta()
+
+
+@pytest.mark.parametrize("in_doubt", [False, True])
+def test_an_email_whose_content_is_gone_fails_alone(house, in_doubt):
+    provider = house.provider("good", **({"answer": Answer.UNKNOWN} if in_doubt else {}))
+    gone = a_submission(subject="gone", text="nowhere to be found", on_unknown=OnUnknown.RESEND)
+    (lost,) = house.accept(gone)
+    if in_doubt:
+        house.drain()
+        house.pass_time(61)
+    with house.engine.begin() as connection:
+        connection.execute(text("DELETE FROM email_contents WHERE text = 'nowhere to be found'"))
+    others = house.accept(a_submission(), a_submission())
+    before = len(provider.sent)
+    house.drain()
+    job = house.job(lost)
+    assert (job.status, house.queued(lost)) == ("unknown" if in_doubt else "failed", None)
+    assert "not in the database any more" in job.status_reason
+    if not in_doubt:
+        assert {house.job(other).status for other in others} == {"sent"}
+        assert len(provider.sent) - before == 2
+
+
+def test_an_email_whose_links_cannot_be_changed_goes_as_it_is_with_the_others(house, monkeypatch):
+    def broken(submission):
+        raise UnicodeEncodeError("ascii", "\u212a", 0, 1, "ordinal not in range(128)")
+
+    monkeypatch.setattr(claims, "tracked", broken)
+    house.provider("one")
+    jobs = house.accept(a_submission(), a_submission())
+    house.drain()
+    assert [house.job(job).status for job in jobs] == ["sent", "sent"]

@@ -14,13 +14,18 @@ from click.testing import CliRunner
 from sqlalchemy.engine import make_url
 
 from cli.recover import recover
-from domain.message import Lane
-from tests.builders import a_submission
+from domain.events import BounceClass, EventType, RejectReason
+from domain.message import Lane, OnUnknown
+from domain.recovery import HELD_BECAUSE, WorkersAlive
+from providers.memory import Answer
+from tests.builders import a_submission, new_id
 from tests.conftest import Databases
 from tests.integration.delivery.conftest import House
 from tests.integration.delivery.test_death import claim, open_attempt
-from wiring.embedded.postgres import _find_binaries
-from workers.recovery import HELD_BECAUSE, hold_suspects, release_held, survey
+from tests.integration.delivery.test_events import apply, event, sent, states, tell
+from wiring.embedded.postgres import find_binaries
+from workers.inbound import UNMATCHED_AFTER
+from workers.recovery import hold, hold_suspects, release_held, survey
 
 
 def now(house: House) -> datetime:
@@ -38,7 +43,7 @@ def cli(house: House, *options: str, answers: str = "", since: datetime | None =
 @pytest.fixture
 def restored(house: House, databases: Databases, redis_url: str, tmp_path: Path) -> Iterator[Any]:
     """A function that makes a real dump now, and later restores it into a new database: the house in the old state."""
-    binaries = _find_binaries(None)
+    binaries = find_binaries(None)
     houses: list[House] = []
     contexts: list[Any] = []
 
@@ -108,6 +113,132 @@ def test_what_was_sent_since_the_backup_is_not_sent_again(house: House, restored
     assert len(provider.sent) == 5
 
 
+@pytest.mark.parametrize("first", ["hold", "event"])
+def test_an_event_of_an_attempt_that_the_restore_has_lost_settles_its_email(
+    house: House, restored: Any, first: str
+):
+    """Its line in the ledger is lost too: our ids, which the event bears, bring it back."""
+    provider = house.provider("only")
+    told_of, bounced, silent = house.accept(*(a_submission() for _ in range(3)))
+    restore = restored()
+    house.drain()
+    lost = {sent.submission.id: sent.attempt_id for sent in provider.sent}
+    new, at = restore()
+    new.kill_all()
+
+    def told() -> None:
+        for job, kind in ((told_of, EventType.DELIVERED), (bounced, EventType.BOUNCED)):
+            tell(new, "only", event(kind, lost[job], email_id=job, bounce=BounceClass.HARD))
+        apply(new)
+
+    if first == "event":
+        told()
+        new.pass_time(UNMATCHED_AFTER + 1)
+        apply(new)
+        assert states(new) == ["unmatched"] * 2, "the API ran on, and nobody recovered for an hour"
+    assert cli(new, "--yes", since=at).exit_code == 0
+    if first == "hold":
+        told()
+    apply(new)
+    assert {j: new.job(j).status for j in (told_of, bounced, silent)} == {
+        told_of: "delivered", bounced: "bounced", silent: "unknown",
+    }  # fmt: skip
+    (line,) = new.ledger(told_of)
+    assert (line.id, line.outcome, line.provider) == (lost[told_of], "accepted", "only")
+    assert [new.queued(j) is None for j in (told_of, bounced, silent)] == [True, True, False]
+    new.pass_time(90_000)
+    new.drain()
+    assert len(provider.sent) == 3
+
+
+def test_an_attempt_of_another_time_or_of_another_users_account_is_not_believed_to_be_lost(house: House):
+    house.provider("only")
+    job, attempt = sent(house, provider="other")
+    (waits,) = house.accept()
+    with house.engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE providers SET user_id = NULL")
+        connection.exec_driver_sql("DELETE FROM delivery_attempts")
+    tell(house, "only", event(EventType.DELIVERED, attempt, email_id=job))
+    house.kill_all()
+    apply(house)
+    assert states(house) == ["waiting"], "there was no restore"
+    house.pass_time(2 * 86_400)
+    assert cli(house, "--yes", since=now(house)).exit_code == 0
+    apply(house)
+    assert states(house) == ["unmatched"], "it was made long before the backup"
+    stranger = new_id()
+    with house.engine.begin() as connection:
+        connection.exec_driver_sql(
+            "INSERT INTO users (id, email, password_hash) VALUES (%s, 'x@x.example', '-')", (str(stranger),)
+        )
+        connection.exec_driver_sql("UPDATE providers SET user_id = %s WHERE name = 'only'", (str(stranger),))
+        connection.exec_driver_sql("UPDATE recoveries SET since = since - interval '30 days'")
+    tell(house, "only", event(EventType.DELIVERED, new_id(), email_id=waits))
+    apply(house)
+    assert "applied" not in states(house)
+    assert house.job(waits).status == "unknown"
+
+
+def test_what_was_in_doubt_and_asked_to_be_resent_is_held_too(house: House):
+    """The lost world may have sent it again already; "once" is over."""
+    provider = house.provider("only", answer=Answer.TAKEN_BUT_UNKNOWN)
+    (open_, doubtful) = house.accept(*(a_submission(on_unknown=OnUnknown.RESEND) for _ in range(2)))
+    house.drain()
+    assert len(provider.sent) == 2
+    with house.engine.begin() as connection:  # as a backup between its ledger line and its end has it
+        connection.exec_driver_sql(
+            "UPDATE delivery_attempts SET outcome = NULL, settled_at = NULL WHERE job_id = %s", (str(open_),)
+        )
+    house.reconfigure("only")
+    house.kill_all()
+    result = cli(house, "--yes")
+    assert result.exit_code == 0, result.output
+    assert {house.job(j).status_reason for j in (open_, doubtful)} == {HELD_BECAUSE}
+    for seconds in (61, 3600, 90_000):
+        house.pass_time(seconds)
+        house.drain()
+    assert house.adapters["only"].sent == ()
+    assert {house.job(j).status for j in (open_, doubtful)} == {"unknown"}
+
+
+def test_an_attempt_that_its_provider_refused_is_not_tried_again_by_itself_after_a_restore(house: House):
+    """The lost world may have tried the next provider already."""
+    house.provider("only", answer=Answer.UNKNOWN)
+    (job,) = house.accept()
+    house.drain()
+    house.kill_all()
+    assert cli(house, "--yes").exit_code == 0
+    tell(house, "only", event(EventType.REJECTED, house.ledger(job)[0].id, reject_reason=RejectReason.OTHER))
+    apply(house)
+    assert (house.job(job).status, house.ledger(job)[0].outcome) == ("unknown", "not_sent")
+    assert house.queued(job).held
+
+
+def test_a_worker_that_comes_to_life_meanwhile_ends_it(house: House):
+    (job,) = house.accept()
+    run = house.run()
+    with house.units() as unit:
+        unit.delivery.claim(Lane.TRANSACTIONAL, run.id, 1, house.clock.chance.shuffle)
+        unit.commit()
+    with pytest.raises(WorkersAlive):
+        hold_suspects(house.units, house.units, now(house), house.patience)
+    assert house.queued(job).run == run.id
+
+
+def test_one_that_was_broken_off_goes_on_where_it_was(house: House):
+    provider = house.provider("only")
+    jobs = house.accept(*(a_submission() for _ in range(3)))
+    at = now(house)
+    with house.units() as unit:
+        unit.recovery.put([hold(s, house.patience) for s in unit.recovery.suspects(at, 1)])
+        unit.commit()
+    assert survey(house.units, at).held == 1
+    assert cli(house, "--yes", since=at).exit_code == 0
+    assert [house.timeline(job) for job in jobs] == [["unknown"]] * 3
+    house.drain()
+    assert provider.sent == ()
+
+
 def test_a_dry_run_changes_nothing(house: House):
     jobs = house.accept(a_submission(), a_submission())
     result = cli(house, "--dry-run")
@@ -172,6 +303,19 @@ def test_many_are_held_in_batches(house: House):
     assert survey(house.units, at).held == len(jobs)
     assert release_held(house.units) == len(jobs)
     assert survey(house.units, at).held == 0
+
+
+def test_it_says_where_what_is_held_will_be_looked_for(house: House):
+    house.accept()
+    for kind in ("postmark", "mailgun", "mailjet", "ses", "gone"):
+        house.provider(f"our {kind}")
+        with house.engine.begin() as connection:
+            connection.exec_driver_sql(
+                "UPDATE providers SET kind = %s WHERE name = %s", (kind, f"our {kind}")
+            )
+    said = cli(house, "--yes").output
+    assert "looked for, for a day, at our mailgun (mailgun), our postmark (postmark)." in said
+    assert "Not at our gone (gone), our mailjet (mailjet), our ses (ses): nobody can be asked there" in said
 
 
 @pytest.mark.parametrize("given", ["yesterday", "2026-05-03T04:00:00", ""])

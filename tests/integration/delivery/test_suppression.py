@@ -38,6 +38,23 @@ def to(*people: str, **more: Any) -> Submission:
     return replace(a_submission(**more), envelope=Envelope(Address("shop@news.example"), recipients))
 
 
+# From a refusal
+
+
+@pytest.mark.parametrize(
+    ("kind", "scope"), [("transactional", "type:transactional"), ("marketing", "marketing")]
+)
+def test_whom_a_provider_refuses_by_its_list_is_on_ours(house: House, kind: str, scope: str) -> None:
+    """Postmark's 406: it does not say for what, so that only emails of the same kind stop."""
+    house.provider("one", answer=Answer.RECIPIENT_SUPPRESSED)
+    other = house.provider("two", cost="1")
+    (job,) = house.accept(to(ADA, BOB, email_type=kind))
+    house.drain()
+    assert house.job(job).status == "suppressed"
+    assert entries(house) == [(ADA, scope, "provider"), (BOB, scope, "provider")]
+    assert not other.sent
+
+
 # From events
 
 
@@ -59,6 +76,19 @@ def test_events_fill_the_list(
     tell(house, "one", event(kind, attempt, **more))
     apply(house)
     assert entries(house) == found
+
+
+@pytest.mark.parametrize("named", ["@", "no-at-sign", "x\u2028y@", "stranger@example.org"])
+def test_only_those_who_were_written_to_get_on_the_list(house: House, named: str) -> None:
+    _, alone = sent(house)
+    (job,) = house.accept(to(ADA, BOB))
+    house.drain()
+    for attempt in (alone, house.ledger(job)[0].id):
+        tell(
+            house, "one", replace(event(EventType.BOUNCED, attempt, bounce=BounceClass.HARD), recipient=named)
+        )
+    apply(house)
+    assert entries(house) == [(ADA, "all", "hard_bounce")], "of the one email that had one recipient"
 
 
 def soft_bounce(house: House) -> None:

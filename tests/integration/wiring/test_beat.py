@@ -44,7 +44,7 @@ def rung(redis_url: str) -> Counter[str]:
 def test_each_duty_is_rung_for_at_the_start_and_then_in_its_turn(app: Celery, redis_url: str):
     beat = DutyScheduler(app)
     wait = beat.tick()
-    assert 0 < wait <= 0.2
+    assert 0 <= wait <= 0.2  # 0: connecting took longer than that
     assert rung(redis_url) == {"mailmux.sweep": 1, "mailmux.purge": 1}
     time.sleep(wait)
     beat.tick()

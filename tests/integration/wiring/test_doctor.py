@@ -91,7 +91,7 @@ def test_an_installation_that_is_well_is_told_so(installation: Installation, env
     assert states.pop("postgres durability") == "fail"
     assert set(states.values()) == {"ok"}, found
     wanted = """python, packages, disk, redis, redis memory, redis persistence, postgres, postgres log, clocks,
-        migrations, workers, queue, duties, encryption keys, provider memory"""
+        migrations, workers, queue, events, duties, encryption keys, provider memory"""
     assert {name.strip() for name in wanted.split(",")} <= set(states)
     assert result.exit_code == 1
     assert all(f["advice"] for f in found["findings"] if f["state"] != "ok")
@@ -198,7 +198,12 @@ def test_what_is_stuck_or_held_is_told(installation: Installation):
             f"""INSERT INTO email_queue (job_id, user_id, lane, due_at, held)
                 VALUES (gen_random_uuid(), gen_random_uuid(), 'transactional', mm_now() - interval '{ago} s', {held})"""
         )
+    installation.provider("memory", "memory", {}, {})
+    installation.sql(
+        """INSERT INTO inbound_events (id, provider_id, event_key, raw, event, due_at)
+           SELECT gen_random_uuid(), id, 'k', '{}', '{"type": "opened"}', mm_now() - interval '90 s' FROM providers"""
+    )
     settings = Settings.from_env(installation.environ)
     found = [f for f in examine(settings, providers=False) if f.state is State.WARN]
-    assert {f.check for f in found} == {"queue", "unknown"}
+    assert {f.check for f in found} == {"queue", "unknown", "events"}
     assert all(f.advice for f in found)

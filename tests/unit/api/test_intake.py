@@ -88,6 +88,8 @@ class Memory:
         types: Collection[str],
         providers: Collection[str],
         campaigns: Collection[UUID] = (),
+        domains: Collection[str] = (),
+        regions: Collection[str] = (),
     ) -> Surroundings:
         known = {
             "transactional": TypeTerms(Lane.TRANSACTIONAL, OnUnknown.HOLD),
@@ -98,6 +100,7 @@ class Memory:
             {(None, t): known[t] for t in types if t in known},
             frozenset((None, p) for p in providers if p == "main"),
             frozenset(s.api_key_id for s in senders if s.api_key_id and s.api_key_id not in self.revoked),
+            regions=frozenset((None, region) for region in regions if region == "eu"),
         )
 
     def remember(self, memos: Sequence[Memo]) -> list[Sequence[Accepted] | KeyTaken | None]:

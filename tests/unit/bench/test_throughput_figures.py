@@ -38,8 +38,8 @@ def test_a_goal_is_met_from_its_better_side(name: str, measured: float, met: boo
     [
         ("single-vs-flask", 10, 6, False),
         ("single-vs-flask", 10, 5.9, True),
-        ("batch-cpu", 600, 1000, False),
-        ("batch-cpu", 590, 1000, True),
+        ("batch-cpu-share", 0.06, 0.1, False),
+        ("batch-cpu-share", 0.059, 0.1, True),
     ],
 )
 def test_the_gate_shuts_below_sixty_percent(name: str, was: float, now: float, fails: bool) -> None:
@@ -54,7 +54,8 @@ def test_figures_are_told_of_what_was_measured_only() -> None:
     assert found == {
         "batch-vs-celery-postgres": pytest.approx(20),
         "batch-cpu": pytest.approx(100),
-        "http-share": pytest.approx(0.25),  # of 2 × 50 in flight at 50 ms
+        "batch-cpu-share": pytest.approx(100 / 6),
+        "http-share": pytest.approx(0.125),  # of 2 × 100 in flight at 50 ms
     }
 
 

@@ -83,6 +83,17 @@ def answering() -> Iterator[Answers]:
         one.server.server_close()
 
 
+def test_whatever_an_id_is_it_reaches_no_other_route(answering: Answers) -> None:
+    service = answering((404, {}, {"title": "no"}))
+    for ask in (service.mailmux.emails.get, service.mailmux.campaigns.get):
+        with pytest.raises(MailmuxError):
+            ask("../keys?x#y")
+    assert [path for _, path, _, _ in service.got] == [
+        "/v1/emails/..%2Fkeys%3Fx%23y",
+        "/v1/campaigns/..%2Fkeys%3Fx%23y",
+    ]
+
+
 def test_a_lost_answer_is_asked_for_again_with_the_same_key(answering: Answers) -> None:
     service = answering(None, (503, {}, {"title": "away"}), OK)
     assert service.send() == {"id": "1", "status": "queued"}

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from cli import commands
 from cli.init import init
 from sandbox.__main__ import parse_arguments
+from wiring import commands
 from wiring.embedded.postgres import SILENT_LOG
 from wiring.settings import StartSettings, variables
 

@@ -11,8 +11,10 @@ from domain.campaigns import Limits, Progress, why_stop
 LIMITS = Limits(Decimal(10), 0.001, 0.05, 100)
 
 
-def progress(spent: str = "0", hard: int = 0, lately: int = 0, **statuses: int) -> Progress:
-    return Progress(statuses, lately, hard, Decimal(spent))
+def progress(
+    spent: str = "0", hard: int = 0, lately: int = 0, span: float = 300, **statuses: int
+) -> Progress:
+    return Progress(statuses, lately, span, hard, Decimal(spent))
 
 
 @pytest.mark.parametrize(
@@ -45,6 +47,8 @@ def test_without_a_cap_nothing_is_too_dear() -> None:
         (progress(queued=100), 60, 100.0),
         (progress(lately=300, queued=50, deferred=50), None, 100.0),
         (progress(lately=3000, queued=100), 60, 100.0),
+        (progress(lately=20, span=20, queued=100), None, 100.0),
+        (progress(lately=3, span=2, queued=60), 60, 100.0),
     ],
 )
 def test_how_long_it_still_takes(seen: Progress, per_minute: int | None, left: float | None) -> None:

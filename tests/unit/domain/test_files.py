@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -55,6 +57,27 @@ def test_the_store_writes_nowhere_else_and_once(tmp_path: Path):
     store.delete("a/b")
     with pytest.raises(FileMissing):
         store.read("a/b")
+
+
+def test_a_file_is_written_while_others_take_the_last_one_out_of_its_folder(tmp_path: Path):
+    store = LocalStore(tmp_path / "store")
+    done = threading.Event()
+
+    def take_away() -> None:
+        while not done.wait(0.001):
+            store.delete("a/other")
+
+    with ThreadPoolExecutor(1) as pool:
+        taking = pool.submit(take_away)
+        try:
+            for place in range(30):
+                store.put("a/other", b"x")
+                store.put(f"a/{place}", b"y")
+                assert store.read(f"a/{place}") == b"y"
+                store.delete(f"a/{place}")
+        finally:
+            done.set()
+        taking.result()
 
 
 def test_a_store_that_cannot_be_written_says_so(tmp_path: Path):

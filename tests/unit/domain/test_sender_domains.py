@@ -8,7 +8,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.sender_domains import DomainRecord, RecordKind, SenderDomain, State, Told, absolute, ask, inspect
+from domain.sender_domains import (
+    DomainRecord,
+    RecordKind,
+    SenderDomain,
+    State,
+    Told,
+    absolute,
+    ask,
+    inspect,
+    lineage,
+)
 from tests.zone import Zone
 
 NAME = "news.shop.example"
@@ -20,7 +30,7 @@ def told(*records: DomainRecord, verified: bool = True) -> Told:
 
 
 def verdict(zone: Zone, record: DomainRecord) -> bool | None:
-    (account,) = inspect(NAME, [told(record)], zone).providers
+    (account,) = inspect(NAME, "t", [told(record)], zone).providers
     return account.records[0].ok
 
 
@@ -71,7 +81,7 @@ def test_a_record_is_there_or_not(record: DomainRecord, found: str, ok: bool) ->
 def test_a_dns_that_is_away_says_nothing_of_a_domain() -> None:
     zone = Zone()
     zone.away = True
-    report = inspect(NAME, [told(DomainRecord(RecordKind.DKIM, "TXT", "a.x", "p=1"))], zone)
+    report = inspect(NAME, "t", [told(DomainRecord(RecordKind.DKIM, "TXT", "a.x", "p=1"))], zone)
     assert (report.spf.ok, report.dmarc.ok, report.providers[0].records[0].ok) == (None, None, None)
     assert zone.asked == 2, "each time takes seconds"
 
@@ -88,7 +98,7 @@ def test_a_dns_that_is_away_says_nothing_of_a_domain() -> None:
 def test_a_domain_has_one_spf_record(records: list[str], ok: bool) -> None:
     zone = Zone()
     zone.add(NAME, "TXT", *records)
-    assert inspect(NAME, [], zone).spf.ok is ok
+    assert inspect(NAME, "t", [], zone).spf.ok is ok
 
 
 @pytest.mark.parametrize(
@@ -104,7 +114,7 @@ def test_a_domain_has_one_spf_record(records: list[str], ok: bool) -> None:
 def test_dmarc_is_the_domains_own_or_of_one_above_it(place: str, record: str, ok: bool, says: str) -> None:
     zone = Zone()
     zone.add(place, "TXT", record)
-    found = inspect(NAME, [], zone).dmarc
+    found = inspect(NAME, "t", [], zone).dmarc
     assert (found.ok, says in found.detail) == (ok, True)
 
 
@@ -123,3 +133,23 @@ def test_an_adapter_that_breaks_is_one_that_could_not_be_asked() -> None:
     found = ask(UUID(int=1), "one", Broken(), NAME)
     assert (found.state, found.failure) == (State.UNREACHABLE, "the adapter broke: RuntimeError")
     assert ask(UUID(int=1), "one", object(), NAME).state is State.UNKNOWN
+
+
+@pytest.mark.parametrize(
+    ("name", "whole"),
+    [
+        ("news.shop.example", ("news.shop.example", "shop.example")),
+        ("shop.example", ("shop.example",)),
+        ("localhost", ("localhost",)),
+    ],
+)
+def test_who_has_a_domain_has_what_is_below_it(name: str, whole: tuple[str, ...]) -> None:
+    assert lineage(name) == whole
+
+
+@pytest.mark.parametrize(("found", "ok"), [("mailmux=t", True), ("mailmux=u", False), (None, False)])
+def test_a_domain_is_proved_by_its_users_own_token(found: str | None, ok: bool) -> None:
+    zone = Zone()
+    if found is not None:
+        zone.add("_mailmux.news.shop.example", "TXT", "v=spf1 -all", found)
+    assert inspect(NAME, "t", [], zone).ownership.ok is ok

@@ -48,6 +48,8 @@ class NarrowSocket:
 class PipeliningDialogue:
     """Says yes to MAIL, RCPT and DATA, and is gone when the content has an answer to come."""
 
+    unread = False
+
     def __init__(self, sock: NarrowSocket) -> None:
         self.sock = sock
         self.replies = iter([(250, b""), (250, b""), (354, b"")])

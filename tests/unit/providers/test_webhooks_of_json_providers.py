@@ -23,6 +23,7 @@ from domain.events import (
 )
 from domain.ports import WebhookReceiver
 from providers import registry
+from providers.webhooks import LONGEST_WORDS
 from tests.contract.emails import a_world
 from tests.contract.json_providers import CREDENTIALS
 
@@ -293,3 +294,11 @@ def test_fields_of_any_type_are_read_or_refused_and_nothing_else(kind: str, item
     for found in notice.events:
         assert found.key
         assert isinstance(found.event.type, EventType)
+
+
+def test_endless_words_of_a_provider_are_cut_and_the_raw_event_has_them_whole():
+    words = "no such user " * 100_000
+    said = {"event": "hard_bounce", "email": "ada@example.com", "reason": words, "message-id": "<m@x>"}
+    (found,) = receiver("brevo").parse(call(said)).events
+    assert found.event.mta_response == words[:LONGEST_WORDS]
+    assert words in found.raw

@@ -48,6 +48,12 @@ def test_mailguns_token_may_be_used_once() -> None:
     assert mailgun().verify(from_mailgun(), NOW).nonce == "t" * 50
 
 
+@pytest.mark.parametrize("token", ["", "\0", "a b", "t" * 201])
+def test_a_signed_token_that_is_none_of_mailguns_proves_nothing(token: str) -> None:
+    with pytest.raises(Forged):
+        mailgun().verify(from_mailgun(token=token), NOW)
+
+
 def test_either_key_proves_a_call_while_they_rotate() -> None:
     both = mailgun("old", "new")
     both.verify(from_mailgun(key="old"), NOW)

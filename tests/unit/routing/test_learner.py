@@ -26,10 +26,10 @@ class Day:
         self.down = self.lossy = self.mute = False
         self.log = []
 
-    def run(self, seconds):
+    def run(self, seconds, step=0.1):
         end = self.now + seconds
         while self.now < end:
-            self.now += 0.1
+            self.now += step
             for what in sorted(c for c in self.coming if c[0] <= self.now):
                 getattr(self, f"_{what[1]}")(*what[2:], what[0])
             self.coming = [c for c in self.coming if c[0] > self.now]
@@ -114,16 +114,37 @@ def test_a_silent_drop_moves_the_traffic_and_its_end_brings_it_back():
     assert day.share(healed_at) > 0.9
 
 
+def test_a_drop_that_lasts_for_hours_is_not_forgotten_by_its_age_and_its_end_is_found():
+    day = Day()
+    day.run(800)
+    day.lossy = True
+    day.run(60)
+    day.run(7000, step=2.0)
+    aged_at = day.now
+    day.run(1800, step=2.0)
+    assert day.share(aged_at) < 0.1, "probes still get lost"
+    assert day.learner.outlook(day.now).standings[0].alarmed
+    day.lossy = False
+    day.run(600, step=0.5)
+    healed_at = day.now
+    day.run(120, step=0.5)
+    assert day.share(healed_at) > 0.9
+
+
+def feeds_down(day):
+    return [s.feed_down for s in day.learner.outlook(day.now).standings]
+
+
 def test_a_stopped_event_feed_moves_nothing():
     day = Day()
     day.run(800)
     day.mute = True
     day.run(600)
     assert day.share(800) > 0.9
-    assert day.learner.feeds_down() == [0]
+    assert feeds_down(day)[0]
     day.mute = False
     day.run(120)
-    assert day.learner.feeds_down() == []
+    assert not any(feeds_down(day))
     assert day.share(1400) > 0.9
 
 

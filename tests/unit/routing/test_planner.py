@@ -13,15 +13,15 @@ from routing.acceptance import Ends
 from routing.allocation import Options, Tariff, Unsolved, allocate
 from routing.forecasting import horizon
 from routing.index import Worth
-from routing.planner import Demand, Supply, knapsack, plan
+from routing.planner import SPENT, Demand, Supply, knapsack, plan
 from routing.pricing import UNLIMITED, Segment, flat, graduated
 
 FINE = Ends(1.0, 0.0, 0.1, 0.3, 1000)
 SURE, PLAIN = Worth(60.0), Worth(5.0)
 
 
-def a_supply(price, delivered=0.98, quota=None, rate=math.inf, prices=None):
-    tariff = Tariff((prices or flat(price)).segments(), quota)
+def a_supply(price, delivered=0.98, quota=None, rate=math.inf, prices=None, window=None):
+    tariff = Tariff((prices or flat(price)).segments(), quota, window)
     return Supply(FINE, (delivered,), price, tariff, rate)
 
 
@@ -42,14 +42,33 @@ def test_plenty_costs_its_list_price():
 
 def test_a_free_tier_that_does_not_suffice_is_worth_what_it_saves():
     found = planned([demand(PLAIN)], [1000], [a_supply(0.0, quota=400), a_supply(0.8)])
-    assert found.shadow[0] == pytest.approx(0.8)
+    assert found.shadow[0] == pytest.approx(SPENT * 0.8)
+
+
+def test_what_is_left_of_a_day_competes_with_that_day_alone():
+    """A hundred are left, and fifty emails come before there are more: keeping any for tomorrow would waste it."""
+    free = a_supply(0.0, window=(1, 100.0))
+    hours = (3600.0, 3600.0)
+    assert planned([demand(PLAIN)], [50], [free, a_supply(0.8)], hours).shadow[0] == pytest.approx(0.0)
+    scarce = planned([demand(PLAIN)], [500], [free, a_supply(0.8)], hours).shadow[0]
+    assert scarce == pytest.approx(SPENT * 0.8)
+
+
+def test_a_scarce_quota_is_used_and_not_kept_for_equals():
+    """All emails gain the same by it: priced at the whole gain, none would be sent by it before the plan changes."""
+    found = planned([demand(PLAIN)], [1000], [a_supply(0.0, quota=400), a_supply(0.8)])
+    assert 0.0 + found.shadow[0] < 0.8
 
 
 def test_a_quota_goes_to_those_who_gain_most_and_is_priced_by_those_who_do_not():
     """The good provider is worth 0.6 to SURE and 0.05 to PLAIN: the last of its emails decides."""
     supplies = [a_supply(0.1, delivered=0.99, quota=500), a_supply(0.1, delivered=0.98)]
-    assert planned([demand(SURE), demand(PLAIN)], [400, 1000], supplies).shadow[0] == pytest.approx(0.05)
-    assert planned([demand(SURE), demand(PLAIN)], [600, 1000], supplies).shadow[0] == pytest.approx(0.6)
+    assert planned([demand(SURE), demand(PLAIN)], [400, 1000], supplies).shadow[0] == pytest.approx(
+        SPENT * 0.05
+    )
+    assert planned([demand(SURE), demand(PLAIN)], [600, 1000], supplies).shadow[0] == pytest.approx(
+        SPENT * 0.6
+    )
 
 
 def test_a_scarce_rate_has_a_price_in_the_first_bucket():
@@ -68,6 +87,13 @@ def test_a_discount_is_earned_where_the_volume_reaches_it():
     little = planned([demand(PLAIN)], [10_000], [falling, a_supply(0.7)])
     assert much.shadow[0] == pytest.approx(0.15 - 0.9)  # each one brings the discount nearer
     assert little.shadow[0] == 0.0
+
+
+def test_where_nothing_is_expected_nothing_is_scarce():
+    """Also where all quotas are spent, and no program is left that could be solved."""
+    for quota in (0.0, 5.0, None):
+        found = planned([demand(PLAIN)], [0], [a_supply(0.1, quota=quota), a_supply(0.8, quota=quota)])
+        assert (found.shadow, found.rate) == ((0.0, 0.0), (0.0, 0.0))
 
 
 def test_without_a_solver_the_knapsack_gives_the_same_bid_price():

@@ -105,11 +105,19 @@ def test_recovery_needs_deliveries_of_what_was_sent_afterwards():
         ages = heard(traffic.watch.ages(traffic.now))
         return traffic.watch.recovery(ages, good, found.at_most, found.groups, raised)
 
+    def lasts():
+        ages = heard(traffic.watch.ages(traffic.now))
+        return traffic.watch.lasts(ages, good, found.at_most, found.groups, raised)
+
+    assert not lasts(), "nothing was sent since"
     traffic.run(raised + 60, suspects=(True, True))
     assert evidence() < CLEAR_THRESHOLD
+    assert lasts()
     traffic.trouble_at = math.inf
     traffic.run(traffic.now + 40, suspects=(True, True))
     assert evidence() >= CLEAR_THRESHOLD
+    traffic.run(traffic.now + 300, suspects=(True, True))
+    assert not lasts()
 
 
 def test_what_is_forgotten_is_not_judged():

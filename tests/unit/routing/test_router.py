@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.capabilities import Capabilities
-from domain.message import Attachment, Message, OnUnknown, RoutingWishes, Tracking
+from domain.message import Attachment, Message, OnUnknown, OwnLinks, RoutingWishes, Tracking
 from routing.acceptance import Ends
 from routing.breaker import Breaker
 from routing.eligibility import Because, unsupported
@@ -94,6 +94,10 @@ def test_after_a_failure_the_next_one_goes_and_says_so():
 EXCLUDED = [
     (Because.PAUSED, {"active": False}, {}, None),
     (Because.FAULTY, {"fault": "bad key"}, {}, None),
+    (Because.TYPE, {"types": {(None, "transactional"): False}}, {}, None),
+    (Because.TYPE, {"types": {(None, "transactional"): True, (USER, "transactional"): False}}, {}, None),
+    (Because.RESIDENCY, {}, {"wishes": RoutingWishes(residency="eu")}, None),
+    (Because.RESIDENCY, {"region": "us"}, {"wishes": RoutingWishes(residency="eu")}, None),
     (Because.NOT_PINNED, {}, {"wishes": RoutingWishes(pinned=frozenset({"dear"}))}, None),
     (Because.EXCLUDED, {}, {"wishes": RoutingWishes(excluded=frozenset({"cheap"}))}, None),
     (Because.MAX_COST, {}, {"wishes": RoutingWishes(max_cost=Decimal("0.00001"))}, None),
@@ -114,6 +118,29 @@ def test_each_exclusion_has_its_reason_and_its_end(because, provider, submission
     assert [(e.because, e.retry_at) for e in decision.exclusions] == [(because, retry_at)]
     assert decision.reason == because.value
     assert decision.retry_at == retry_at
+
+
+def test_an_email_that_may_not_leave_a_region_ends_there_and_not_elsewhere():
+    here, there = replace(DEAR, region="eu"), replace(CHEAP, region="us")
+    bound = a_submission(wishes=RoutingWishes(residency="eu"))
+    assert chosen(bound, a_snapshot(there, here)).chosen.provider == "dear"
+    failed = chosen(bound, a_snapshot(there, here), history=[an_attempt(here)])
+    assert (failed.chosen, failed.hopeless) == (None, False)
+    assert chosen(bound, a_snapshot(there)).hopeless
+
+
+def test_a_test_email_that_wishes_a_region_goes_by_the_provider_of_tests():
+    alone = a_provider("alone", owner=USER, test=True, types={(None, "transactional"): False})
+    bound = a_submission(test=True, wishes=RoutingWishes(residency="eu", policy="cheapest"))
+    assert chosen(bound, a_snapshot(alone)).chosen is not None
+
+
+def test_a_users_own_type_that_names_no_providers_goes_by_any():
+    """Though everybody's type of the same name does."""
+    types = {(None, "transactional"): False, (USER, "transactional"): True}
+    assert chosen(snapshot=a_snapshot(replace(CHEAP, types=types))).chosen is not None
+    others = replace(CHEAP, types={(None, "marketing"): False, (new_id(), "transactional"): False})
+    assert chosen(snapshot=a_snapshot(others)).chosen is not None
 
 
 def test_a_quota_counts_recipients_not_emails():
@@ -167,6 +194,11 @@ def test_it_is_hopeless_only_where_the_email_itself_rules_out_everybody():
         ),
         ({"tracking_opens": False}, {"tracking": Tracking(opens=True)}, "open tracking"),
         ({"tracking_clicks": False}, {"tracking": Tracking(clicks=False)}, "click tracking"),
+        (  # that we see opens ourselves keeps no provider from following clicks
+            {"tracking_opens": False, "tracking_clicks": False},
+            {"tracking": Tracking(True, False, OwnLinks("https://x", "00", opens=True, clicks=False))},
+            "click tracking",
+        ),
         ({"repeated_addresses": False}, {"to": ("a@x.example", "A@x.example")}, "named twice"),
     ],
 )

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from routing.mailbox_groups import GROUPS, OTHER, group_of, needs_mx
+from routing.mailbox_groups import GROUPS, OTHER, MailboxHosts, group_of
 from routing.pricing import UNLIMITED, flat, graduated
 from routing.service_level import ServiceLevel
-from routing.stickiness import KEPT, Homes
+from routing.stickiness import KEPT, settle
 from routing.suspicion import probe_wait
 from routing.worths import Preference, worth_of
 from tests.builders import chance
@@ -52,21 +52,20 @@ def test_the_value_stays_within_bounds(outcomes, target):
 
 
 def test_marketing_keeps_to_its_provider_though_another_is_better_now():
-    homes, rng = Homes(), chance(1)
-    assert homes.settle("shop.example", 0, [2, 1], [2, 1], rng) == 2
-    picks = [homes.settle("shop.example", 0, [1, 2], [1, 2], rng) for _ in range(2000)]
-    assert picks.count(2) / 2000 >= KEPT - 0.02
-    assert homes.settle("other.example", 0, [1, 2], [1, 2], rng) == 1
+    rng = chance(1)
+    assert settle(None, 2, [2, 1], [2, 1], rng) == (2, True)
+    picks = [settle(2, 1, [1, 2], [1, 2], rng) for _ in range(2000)]
+    assert KEPT - 0.02 <= picks.count((2, False)) / 2000 < KEPT + 0.02
+    assert set(picks) == {(2, False), (1, False)}, "an email that goes elsewhere moves nothing"
 
 
 def test_a_home_in_trouble_is_left_and_one_that_is_merely_full_is_not():
-    homes, rng = Homes(), chance(1)
-    homes.settle("shop.example", 0, [2, 1], [2, 1], rng)
-    assert homes.settle("shop.example", 0, [1], [1], rng) == 1
-    assert homes.of("shop.example", 0) == 2
-    assert homes.settle("shop.example", 0, [1, 2], [1], rng) == 1
-    assert homes.of("shop.example", 0) == 1
-    assert homes.settle("shop.example", 0, [], [], rng) is None
+    rng = chance(1)
+    assert settle(2, 1, well=[1], here=[1], chance=rng) == (1, False)
+    assert settle(2, 1, well=[1], here=[1, 2], chance=rng) == (1, True)
+    assert settle(2, 1, well=[], here=[1, 2], chance=rng) == (1, False), (
+        "where all are in trouble nothing is settled"
+    )
 
 
 @pytest.mark.parametrize(
@@ -87,9 +86,15 @@ def test_who_runs_the_mailbox_decides_the_group(domain, mx, group):
     assert group in GROUPS
 
 
-def test_only_unknown_domains_need_their_mx():
-    assert needs_mx("firm.example")
-    assert not needs_mx("Gmail.com")
+def test_a_domain_is_of_no_known_host_until_its_mail_exchangers_were_asked():
+    hosts = MailboxHosts()
+    assert GROUPS[hosts.number("gmail.com")] == "google"
+    assert GROUPS[hosts.number("firm.example")] == OTHER
+    assert hosts.wanted() == {"firm.example"}
+    assert hosts.wanted() == set(), "it is asked for once, until somebody asks for its number again"
+    hosts.learn({"firm.example": "google", "odd.example": "a group of another version"})
+    assert [GROUPS[hosts.number(d)] for d in ("firm.example", "odd.example")] == ["google", OTHER]
+    assert hosts.wanted() == set()
 
 
 def test_dear_probes_of_old_troubles_are_rare_and_gainful_ones_frequent():

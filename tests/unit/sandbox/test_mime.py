@@ -69,3 +69,11 @@ def test_what_cannot_be_read_is_named() -> None:
     parsed = parse_mime(b"Content-Type: text/plain; charset=nonsense\r\n\r\ntext")
     assert parsed.text == "text"
     assert any("nonsense" in defect for defect in parsed.defects)
+
+
+def test_a_file_name_keeps_its_brackets_and_its_letters() -> None:
+    for name in ("<a>.txt", "<a>", "účet <2>.txt", 'the "2nd".txt'):
+        message = EmailMessage()
+        message.set_content("x")
+        message.add_attachment(b"x", maintype="application", subtype="pdf", filename=name)
+        assert [a.name for a in parse_mime(message.as_bytes()).attachments] == [name]

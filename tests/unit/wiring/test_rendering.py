@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
+import sys
+import threading
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
+from uuid import UUID
 
 import pytest
 
 from domain.templates import RenderingUnavailable, Source, TemplateFaulty
 from wiring.rendering.pool import RendererPool, RenderLimits
 
-LIMITS = RenderLimits(cpu_seconds=0.5, seconds=1.0, output=100_000)
+LIMITS = RenderLimits(cpu_seconds=0.5, seconds=10.0, output=100_000)
 
 
 @pytest.fixture(scope="module")
@@ -69,6 +77,45 @@ def test_every_missing_variable_is_named_once(renderer: RendererPool) -> None:
     with pytest.raises(TemplateFaulty) as caught:
         renderer.render(source, {"z": 1})
     assert sorted(f.name for f in caught.value.flaws) == ["a", "b", "c", "d"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{{ [a] }}", "{{ {'k': a} }}", "{% if a == 'Ada' %}x{% else %}y{% endif %}", "{{ a in ['x'] }}",
+        "{{ 'x' in a }}", "{{ a is none }}", "{{ [a]|sort }}", "{{ a|first }}", "{{ a|random }}", "{{ a + 1 }}",
+        "{{ 1 + a }}", "{{ a|int }}",
+        "{{ a > 1 }}", "{{ a|tojson }}", "{{ [a]|tojson }}", "{{ a|join }}", "{{ -a }}", "{{ a.b.c }}", "{{ a() }}",
+        "{{ '%s'|format(a) }}", "{{ a ~ 'x' }}", "{{ a|length }}", "{% for x in a %}{% endfor %}", "{{ a|float }}",
+    ],
+)  # fmt: skip
+def test_however_a_missing_variable_is_used_it_is_named_and_so_is_the_next(
+    renderer: RendererPool, text: str
+) -> None:
+    with pytest.raises(TemplateFaulty) as caught:
+        renderer.render(body(f"{text} {{{{ other }}}}"), {})
+    named = {f.name for f in caught.value.flaws if f.code == "missing_variable"}
+    assert named == {"a", "other"}
+    assert {f.code for f in caught.value.flaws} == {"missing_variable"}
+
+
+def test_the_first_of_nothing_is_told_without_a_variable(renderer: RendererPool) -> None:
+    assert flaws(renderer, body("{{ a|first }}"), a=[]) == {("text", "template_failed")}
+
+
+@pytest.mark.parametrize(
+    ("text", "made"),
+    [
+        ("{{ 'abc def'|wordwrap(3) }}", "abc\ndef"),
+        ("{{ [1]|pprint }}", "[1]"),
+        ("{{ {'a': 1}|tojson }}", '{"a": 1}'),
+        ("{{ self_ }} {{ v.self }}", "x y"),
+        ("{{ none is none }}{{ 1 is none }}", "TrueFalse"),
+    ],
+)
+def test_filters_and_names_work_as_jinja_has_them(renderer: RendererPool, text: str, made: str) -> None:
+    rendered = renderer.render(body(text), {"self_": "x", "v": {"self": "y"}, "self": "z"})
+    assert str(rendered.text).strip() == made
 
 
 def test_what_has_a_default_may_be_left_out(renderer: RendererPool) -> None:
@@ -214,10 +261,87 @@ def test_a_renderer_that_was_killed_is_replaced(renderer: RendererPool) -> None:
     assert renderer.render(body("well"), {}).text == "well"
 
 
+def test_every_rendering_has_its_own_share_of_processor_time() -> None:
+    program = (
+        "import time\n"
+        "from wiring.rendering.process import _grant\n"
+        "def use(seconds):\n"
+        "    end = time.process_time() + seconds\n"
+        "    while time.process_time() < end: pass\n"
+        "for _ in range(5): _grant(0.3); use(0.15)\n"
+        "print('five', flush=True)\n"
+        "_grant(0.3); use(0.8)\n"
+        "print('too much', flush=True)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=30)
+    assert (done.stdout, done.returncode) == ("five\n", -signal.SIGPROF)
+
+
 def test_who_finds_all_renderers_busy_is_told_so() -> None:
     pool = RendererPool(1, LIMITS, patience=0.05)
-    taken = pool._free.get()
+    taken = pool._take(None)
     with pytest.raises(RenderingUnavailable):
         pool.render(body("x"), {})
-    pool._free.put(taken)
+    pool._give_back(taken, None)
     pool.close()
+
+
+def test_users_take_turns_and_who_waits_goes_before_who_comes_back() -> None:
+    pool, greedy, other = RendererPool(2, LIMITS), UUID(int=1), UUID(int=2)
+    first, second = pool._take(greedy), pool._take(None)
+    served: list[str] = []
+
+    def ask(name: str, whose: UUID) -> None:
+        process = pool._take(whose)
+        served.append(name)
+        pool._give_back(process, whose)
+
+    with ThreadPoolExecutor(2) as threads:
+        for count, (name, whose) in enumerate([("greedy", greedy), ("other", other)], 1):
+            threads.submit(ask, name, whose)
+            while len(pool._waiting) < count:
+                time.sleep(0.001)
+        pool._give_back(second, None)
+        ask("greedy, back again", greedy)
+    pool._give_back(first, greedy)
+    pool.close()
+    assert served == ["other", "greedy", "greedy, back again"]
+
+
+def test_a_machine_that_is_too_busy_is_no_fault_of_the_template() -> None:
+    pool = RendererPool(1, RenderLimits(seconds=0.3))
+    pool.render(body("x"), {})
+    process = pool._processes[0]._process
+    assert process is not None
+    process.send_signal(signal.SIGSTOP)
+    with pytest.raises(RenderingUnavailable):
+        pool.render(body("x"), {})
+    assert pool.render(body("well"), {}).text == "well"
+    pool.close()
+
+
+def test_a_user_who_keeps_renderers_busy_keeps_no_other_waiting() -> None:
+    costly = body("{% for i in range(20000) %}{% for k in range(100) %}{% endfor %}{% endfor %}")
+    pool = RendererPool(2, RenderLimits(cpu_seconds=2.0, seconds=4.0))
+    greedy, other = UUID(int=1), UUID(int=2)
+    pool.render(body("x"), {}, other)
+    stop = threading.Event()
+
+    def go_on() -> None:
+        while not stop.is_set():
+            with suppress(RenderingUnavailable):
+                pool.render(costly, {}, greedy)
+
+    with ThreadPoolExecutor(6) as threads:
+        for _ in range(6):
+            threads.submit(go_on)
+        time.sleep(0.5)
+        waits = []
+        for _ in range(10):
+            began = time.monotonic()
+            assert pool.render(body("Hello {{ name }}"), {"name": "Ada"}, other).text == "Hello Ada"
+            waits.append(time.monotonic() - began)
+        stop.set()
+    pool.close()
+    alone = min(waits)
+    assert max(waits) < alone + 1.0, "it waited behind the other's"

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import base64
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
 from wiring.settings import Settings, SettingsError, StartSettings
+from wiring.settings.values import _rates
 
 KEY = base64.b64encode(b"k" * 32).decode()
 OTHER = base64.b64encode(b"o" * 32).decode()
@@ -143,3 +145,10 @@ def test_a_new_start_does_not_take_what_an_earlier_one_left(tmp_path: Path):
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "database-url").write_text("postgresql+psycopg2://gone/d\n")
     assert StartSettings.from_env({"MAILMUX_DATA_DIR": str(tmp_path)}).database_url is None
+
+
+def test_exchange_rates_are_read_and_wrong_ones_named() -> None:
+    assert _rates(" EUR=1.08, GBP=1.25 ") == {"EUR": Decimal("1.08"), "GBP": Decimal("1.25")}
+    for wrong in ("EUR", "EUR=", "EUR=0", "EUR=-1", "EUR=x", "eur=1", "EUR=nan", "EUR=inf"):
+        with pytest.raises(ValueError, match=r"is no rate like EUR=1\.08"):
+            _rates(wrong)

@@ -42,7 +42,7 @@ def test_without_redis_nobody_is_stuck(tmp_path: Path) -> None:
     silence = Silence(tmp_path / "worker.alive", clock)
     stuck = Silent(silence, 100, Secret("redis://127.0.0.1:1"))
     clock.now += 500
-    assert not stuck()
+    assert not stuck(500)
     assert silence.seconds() == 0
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Executor, Future
 from typing import Any
 from uuid import UUID
@@ -16,7 +16,7 @@ from domain.ports import Letter, Provider
 from tests.builders import a_submission, chance, new_id
 from workers.sending import Outgoing, Reply, Sender
 
-QUICK, SLOW, STUCK = 0.00098, 0.05, 0.6  # seconds for one email; the first is just within 20 in a series
+QUICK, SLOW, STUCK = 0.00245, 0.13, 0.6  # seconds for one email; the first is just within 20 in a series
 
 
 class Clock:
@@ -116,6 +116,31 @@ class Several(One):
             self.left += 1
 
 
+APART = object()  # a fate: the email is to go by itself
+FORGOTTEN = object()  # a fate: the group says nothing of the email
+
+
+class Together(One):
+    """One that takes groups. `groups`: the attempts of each."""
+
+    def __init__(self, clock: Clock, pace: float = QUICK) -> None:
+        super().__init__(clock, pace)
+        self.groups: list[list[UUID]] = []
+
+    def send_group(
+        self, letters: Sequence[Letter], go_on: Callable[[], bool]
+    ) -> Iterator[tuple[int, SendResult | ProviderError | None, float]]:
+        self.groups.append([letter.attempt_id for letter in letters])
+        for place, letter in enumerate(letters):
+            fate = self.fates.get(letter.attempt_id)
+            if not go_on():
+                return
+            if fate is APART:
+                yield place, None, 0.0
+            elif fate is not FORGOTTEN:
+                yield place, self.take(letter), self.pace
+
+
 class House:
     """A sender, and providers to send through."""
 
@@ -136,6 +161,11 @@ class House:
 
     def send(self, window: Sequence[Outgoing], go_on: Callable[[], bool] = lambda: True) -> list[Reply]:
         return self.sender.send(window, go_on)
+
+    def together(self) -> Together:
+        adapter = Together(self.clock)
+        self.adapters[adapter.id] = adapter
+        return adapter
 
     def familiar(self, pace: float = QUICK) -> Several:
         """A provider whose pace is known."""

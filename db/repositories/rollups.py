@@ -1,0 +1,77 @@
+"""Adding up the statistics. What is counted once more or less is written down by whoever changes it, in the same
+transaction (`stats_due`); a duty of the clock takes these rows away and adds them to `email_stats` in one transaction.
+
+So each is added once, whatever dies, and nothing is read again: no clock, and no order of commits, can lose one.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sqlalchemy import Connection, text
+
+from db.models.stats import COUNTS, LATENCIES
+from domain.stats import DAY_MINUTES, SLOT_MINUTES, STEPS, Dimension
+from routing.mailbox_groups import GROUP_OF_DOMAIN, OTHER
+
+_ROWS: Final = 1000  # of what is due, in one transaction: an attempt each, or as many as a window has
+
+_OF = {name: f"sum(change) FILTER (WHERE measure = '{name}')" for name in COUNTS if name != "recipients"}
+_OF["recipients"] = "sum(change * recipients) FILTER (WHERE measure = 'accepted')"
+# What may have been sent may be charged.
+_OF["spend"] = "sum(change * estimated_cost) FILTER (WHERE measure IN ('accepted', 'unknown'))"
+_SUMS = (*COUNTS, "spend")
+_KEY = "user_id, dimension, grain, slot, value, provider_id, currency"
+
+_ADD_UP = text(f"""
+    WITH due AS (
+        DELETE FROM stats_due WHERE id IN (SELECT id FROM stats_due ORDER BY id LIMIT {_ROWS})
+        RETURNING measure, change, attempts
+    ), seen AS (
+        SELECT due.measure, due.change, a.provider_id, a.currency, a.recipients, a.estimated_cost,
+            date_bin('{SLOT_MINUTES} minutes', a.opened_at, timestamptz 'epoch') AS slot,
+            CASE WHEN due.measure = 'accepted'
+                THEN LEAST({STEPS - 1}, floor(2 * ln(GREATEST(a.latency_ms, 1)) / ln(2))) END AS step,
+            j.user_id, j.email_type, CAST(j.campaign_id AS text) AS campaign,
+            lower(substring(j.envelope->'from'->>'email' FROM '[^@]*$')) AS sender_domain,
+            lower(substring(j.recipient FROM '[^@]*$')) AS recipient_domain
+        FROM due CROSS JOIN LATERAL unnest(due.attempts) AS u(id)
+        JOIN delivery_attempts a ON a.id = u.id
+        JOIN email_jobs j ON j.id = a.job_id
+    ), sums AS (
+        SELECT user_id, slot, provider_id, currency, email_type, campaign, sender_domain, recipient_domain,
+            {", ".join(f"coalesce({of}, 0) AS {name}" for name, of in _OF.items())},
+            {", ".join(f"sum(change) FILTER (WHERE step = {n}) AS {name}" for n, name in enumerate(LATENCIES))}
+        FROM seen GROUP BY 1, 2, 3, 4, 5, 6, 7, 8
+    )
+    INSERT INTO email_stats AS s ({_KEY}, {", ".join((*_SUMS, *LATENCIES))})
+    SELECT sums.user_id, d.dimension, g.grain, g.slot, d.value, sums.provider_id, sums.currency,
+        {", ".join(f"sum(sums.{name})" for name in (*_SUMS, *LATENCIES))}
+    FROM sums
+    LEFT JOIN unnest(CAST(:domains AS text[]), CAST(:groups AS text[])) AS own(domain, mailbox_group)
+        ON own.domain = sums.recipient_domain
+    LEFT JOIN mailbox_hosts h ON h.domain = sums.recipient_domain
+    CROSS JOIN LATERAL (VALUES
+        ({SLOT_MINUTES}, sums.slot), ({DAY_MINUTES}, date_trunc('day', sums.slot, 'UTC'))
+    ) AS g(grain, slot)
+    CROSS JOIN LATERAL (VALUES
+        ('{Dimension.ALL}', ''),
+        ('{Dimension.EMAIL_TYPE}', sums.email_type),
+        ('{Dimension.SENDER_DOMAIN}', sums.sender_domain),
+        ('{Dimension.MAILBOX_GROUP}', coalesce(own.mailbox_group, h.mailbox_group, '{OTHER}')),
+        ('{Dimension.CAMPAIGN}', sums.campaign)
+    ) AS d(dimension, value)
+    WHERE d.value IS NOT NULL
+    GROUP BY 1, 2, 3, 4, 5, 6, 7 ORDER BY 1, 2, 3, 4, 5, 6, 7
+    ON CONFLICT ({_KEY}) DO UPDATE SET
+        {", ".join(f"{name} = s.{name} + excluded.{name}" for name in _SUMS)},
+        {", ".join(f"{n} = nullif(coalesce(s.{n}, 0) + coalesce(excluded.{n}, 0), 0)" for n in LATENCIES)}
+""")  # noqa: S608  # constants of these modules only
+_MORE = text("SELECT EXISTS (SELECT FROM stats_due)")
+
+
+def add_up(connection: Connection) -> bool:
+    """domain.ports.UpkeepStore.add_up_stats."""
+    own = {"domains": list(GROUP_OF_DOMAIN), "groups": list(GROUP_OF_DOMAIN.values())}
+    connection.execute(_ADD_UP, own)
+    return not connection.scalar(_MORE)

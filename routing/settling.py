@@ -1,0 +1,158 @@
+"""What is settled about emails that are alike, so that a decision repeats only what the moment changes.
+
+Emails of a user and type without anything special may be carried by the same providers at the same figures. Who may,
+is kept as long as nothing that is configured or learned changes; what they were compared at, as long as the rates
+stand as they do. It is a memory, not a model: with it and without it decisions are the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, field
+
+from domain.message import Submission
+from routing.eligibility import Exclusion, lasting, matching_rule
+from routing.explanation import row_text, seen_text
+from routing.index import Worth
+from routing.outlook import Outlook, Weighing, weigh
+from routing.snapshot import ProviderSnapshot, RuleSnapshot, Snapshot
+from routing.worths import in_place_of
+
+_SMALL = 100_000  # characters of content that every provider takes
+_LARGEST = 1_000_000  # bytes that a provider must take for that
+_MOST_ALIKE = 1000  # weighings that are kept of one kind of emails
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """The eligible as one snapshot shows them, and what of them changes from one moment to the next.
+
+    `uneasy`: the numbers of those that something of the moment may stand in the way of; `taken`: whose probe is out;
+    `rooms`: what is free of their rates.
+    """
+
+    snapshot: Snapshot
+    fleet: Sequence[ProviderSnapshot]
+    uneasy: Sequence[int]
+    taken: Sequence[int]
+    rooms: tuple[float, ...]
+
+    def room(self, number: int) -> float:
+        return self.rooms[number]
+
+
+@dataclass(slots=True)
+class Alike:
+    """How the candidates compare, and the same as JSON text for the ledger."""
+
+    weighing: Weighing
+    seen: str
+
+
+@dataclass(slots=True)
+class Settled:
+    """What does not change from one moment to the next for emails that are alike.
+
+    `eligible`: places in the snapshot's providers. What is chosen among is numbered by the place in `eligible`.
+    """
+
+    eligible: tuple[int, ...]
+    exclusions: tuple[Exclusion, ...]
+    rule: RuleSnapshot | None
+    worth: Worth | None
+    numbers: range
+    outlook: Outlook | None
+    _moment: Moment | None = None
+    _rows: dict[int, list[str]] = field(default_factory=dict)  # per group
+    _alike: dict[Hashable, Alike] = field(default_factory=dict)
+
+    def at(self, snapshot: Snapshot) -> Moment:
+        """The fleet as a snapshot shows it."""
+        moment = self._moment
+        if moment is None or moment.snapshot is not snapshot:
+            fleet = [snapshot.providers[i] for i in self.eligible]
+            moment = self._moment = Moment(
+                snapshot,
+                fleet,
+                [k for k, p in enumerate(fleet) if not p.calm],
+                [k for k, p in enumerate(fleet) if p.probe_taken],
+                tuple([p.room for p in fleet]),
+            )
+        return moment
+
+    def rows(self, fleet: Sequence[ProviderSnapshot], group: int) -> list[str]:
+        """The figures of each, as the ledger keeps them."""
+        rows = self._rows.get(group)
+        if rows is None:
+            assert self.outlook is not None
+            assert self.worth is not None
+            standings = self.outlook.standings
+            rows = [row_text(p.name, standings[k], self.worth, group) for k, p in enumerate(fleet)]
+            self._rows[group] = rows
+        return rows
+
+    def alike(self, moment: Moment, numbers: Sequence[int], group: int, *, hopeful: bool) -> Alike:
+        """How those with these numbers compare at this moment for an email to a group."""
+        who = None if numbers is self.numbers else tuple(numbers)
+        key = group, hopeful, who, moment.rooms
+        found = self._alike.get(key)
+        if found is None:
+            assert self.outlook is not None
+            assert self.worth is not None
+            weighing = weigh(self.outlook, self.worth, group, numbers, moment.room, hopeful=hopeful)
+            if len(self._alike) >= _MOST_ALIKE:
+                self._alike.clear()
+            text = seen_text(weighing.scores, self.rows(moment.fleet, group))
+            found = self._alike[key] = Alike(weighing, text)
+        return found
+
+
+def settled_for(submission: Submission, snapshot: Snapshot) -> Settled:
+    """Who may carry such an email as things are configured. Plain emails of a user and type are all alike."""
+    message, tracking, own = submission.message, submission.tracking, submission.tracking.links
+    plain = (
+        len(submission.envelope.recipients) == 1
+        and not message.attachments
+        and len(message.text or "") + len(message.html or "") < _SMALL
+    )
+    if not plain:
+        return _settle(submission, snapshot)
+    key = (
+        submission.user_id, submission.email_type, submission.wishes, len(submission.envelope.reply_to),
+        submission.test, tracking.opens, tracking.clicks, own and (own.opens, own.clicks),
+        len(submission.tags), tuple([name for name, _ in message.headers]),
+    )  # fmt: skip
+    found: Settled | None = snapshot.settled.get(key)
+    if found is None:
+        found = _settle(submission, snapshot)
+        sizes = (p.capabilities.max_bytes for p in snapshot.providers)
+        if all(size is None or size > _LARGEST for size in sizes):
+            snapshot.settled[key] = found
+    return found
+
+
+def _settle(submission: Submission, snapshot: Snapshot) -> Settled:
+    rule = matching_rule(snapshot.rules, submission)
+    eligible: list[int] = []
+    exclusions: list[Exclusion] = []
+    for place, provider in enumerate(snapshot.providers):
+        if provider.test is not submission.test or (
+            provider.owner is not None and provider.owner != submission.user_id
+        ):
+            continue  # nobody hears of another user's, and a test of any that is not for tests
+        reason = lasting(provider, submission, rule)
+        if reason is None:
+            eligible.append(place)
+        else:
+            exclusions.append(reason)
+    fleet = snapshot.providers
+    if rule is not None:
+        eligible.sort(key=lambda i: rule.providers.index(fleet[i].id))
+    worth = snapshot.worth(submission.user_id, submission.email_type)
+    if worth is not None and submission.wishes.policy is not None:
+        prices = [float(p.price) * 1000 for p in fleet if p.owner in (None, submission.user_id)]
+        worth = in_place_of(worth, submission.wishes.policy, prices)
+    standings = [s for i in eligible if (s := fleet[i].standing) is not None]
+    known = worth is not None and len(standings) == len(eligible)
+    outlook = Outlook(snapshot.version, standings) if known else None
+    return Settled(tuple(eligible), tuple(exclusions), rule, worth, range(len(eligible)), outlook)

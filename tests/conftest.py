@@ -11,6 +11,7 @@ import itertools
 import shutil
 import socket
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -58,6 +59,9 @@ def pytest_configure() -> None:
     socket.socket.connect = _guarded_connect  # type: ignore[method-assign, assignment]
     socket.socket.connect_ex = _guarded_connect_ex  # type: ignore[method-assign, assignment]
 
+_GRACE = 5.0  # seconds for threads that are about to end
+_OPEN = sa.text("SELECT query FROM pg_stat_activity WHERE datname = :name AND state LIKE :state")
+
 
 class Databases:
     """Databases for tests on one server: `clone()` gives a migrated one, `empty()` one without a schema."""
@@ -98,8 +102,24 @@ class Databases:
         self.administer(f"CREATE DATABASE {name} OWNER {ROLE} TEMPLATE {template}")
         try:
             yield self._url(name)
+            self._nothing_is_left_open(name)
         finally:
             self.administer(f"DROP DATABASE {name} WITH (FORCE)")
+
+    def _nothing_is_left_open(self, name: str) -> None:
+        """Fail where a transaction was never ended: its connection would be found broken, by the garbage collector,
+        in the middle of whatever another test does then.
+        """
+        end = time.monotonic() + _GRACE
+        while open_ones := self._open_transactions(name):
+            if time.monotonic() > end:
+                pytest.fail(f"transactions were left open, which last ran: {open_ones}", pytrace=False)
+            time.sleep(0.05)  # a poll
+
+    def _open_transactions(self, name: str) -> list[str]:
+        with self._admin.connect() as connection:
+            asked = {"name": name, "state": "idle in transaction%"}
+            return list(connection.execute(_OPEN, asked).scalars())
 
     def _url(self, name: str) -> str:
         return make_url(self._postgres.url).set(database=name).render_as_string(hide_password=False)

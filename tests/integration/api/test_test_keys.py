@@ -52,13 +52,9 @@ def a_test_key(owner: Caller, scopes: Sequence[str] = keys.TEST_SCOPES) -> Calle
     made = answer.get_json()
     assert made["test"] is True
     assert made["key"].startswith("mx_test_")
-    [row] = (
-        owner.app.extensions["mailmux"]
-        .units()
-        .__enter__()
-        .connection.exec_driver_sql(f"SELECT user_id FROM api_keys WHERE public_id = '{made['public_id']}'")
-    )
-    return Caller(owner.app, row.user_id, made["public_id"], made["key"])
+    with owner.app.extensions["mailmux"].units() as unit:
+        stored = unit.accounts.find_key(made["public_id"])
+    return Caller(owner.app, stored.user_id, made["public_id"], made["key"])
 
 
 def tried_out(test: Caller) -> dict[str, str]:

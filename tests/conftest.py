@@ -59,6 +59,7 @@ def pytest_configure() -> None:
     socket.socket.connect = _guarded_connect  # type: ignore[method-assign, assignment]
     socket.socket.connect_ex = _guarded_connect_ex  # type: ignore[method-assign, assignment]
 
+
 _GRACE = 5.0  # seconds for threads that are about to end
 _OPEN = sa.text("SELECT query FROM pg_stat_activity WHERE datname = :name AND state LIKE :state")
 

@@ -153,6 +153,14 @@ FIGURES: Final[Mapping[str, Figure]] = {
         "Recipients of that window that are used, reserved ones included.",
         "mailmux_quota_used / mailmux_quota_limit > 0.9",
     ),
+    "mailmux_budget_spent_share": Figure(
+        "gauge",
+        ("budget_id", "user_id", "provider", "period", "currency"),
+        "What is spent of a budget in the `day` or `month` that goes on, by its own calendar: 1 is all, and more where "
+        "emails go all the same. Without a `user_id`: of everybody's emails; without a `provider`: by whichever. The "
+        "oldest 1,000 budgets are told of.",
+        "mailmux_budget_spent_share > 0.8",
+    ),
     "mailmux_attempts_total": Figure(
         "counter",
         (*_PROVIDER, "outcome", "error"),
@@ -249,6 +257,13 @@ def _of_census(census: Census) -> Iterator[Metric]:
     yield _filled(
         "mailmux_provider_latency_seconds",
         (((*name, str(q)), ms / 1000) for name, p in named for q, ms in p.latencies.items()),
+    )
+    yield _filled(
+        "mailmux_budget_spent_share",
+        (
+            ((str(b.id), str(b.user_id or ""), b.provider or "", b.period, b.currency), b.spent_share)
+            for b in census.budgets
+        ),
     )
     for metric, place in (("mailmux_quota_limit", 0), ("mailmux_quota_used", 1)):
         yield _filled(

@@ -27,17 +27,18 @@ _MOST = Decimal(10**11)  # that is ever noted as spent: no sum may be too large 
 # whose transaction began before midnight counts in the new day, once another has.
 _NOW = "greatest(b.began_at, mm_now()) AT TIME ZONE b.time_zone"
 _BEGINS = f"greatest(b.began_at, date_trunc(b.period, {_NOW}) AT TIME ZONE b.time_zone)"
-_STATE = f"""
+# Of `budgets b`, what is spent in the period that goes on.
+STATE = f"""
     b.id, b.user_id, b.provider_id, b.imposed, b.period, b.amount, b.currency, {_BEGINS} AS begins,
     CASE WHEN b.began_at = {_BEGINS} THEN b.spent ELSE 0 END AS spent,
     (date_trunc(b.period, {_NOW}) + CAST('1 ' || b.period AS interval)) AT TIME ZONE b.time_zone AS ends,
     coalesce(b.alerted_at >= {_BEGINS}, false) AS alerted, coalesce(b.stopped_at >= {_BEGINS}, false) AS stopped
 """
-_ALL = text(f"SELECT {_STATE} FROM budgets b ORDER BY b.id")  # noqa: S608  # constants of this module only
+_ALL = text(f"SELECT {STATE} FROM budgets b ORDER BY b.id")  # noqa: S608  # constants of this module only
 _LOCK = Prepared(
     "lock_budgets",
     f"""
-    SELECT {_STATE} FROM budgets b
+    SELECT {STATE} FROM budgets b
     WHERE (b.user_id IS NULL OR b.user_id = ANY(:users))
         AND (b.provider_id IS NULL OR b.provider_id = ANY(:providers))
     ORDER BY b.id FOR UPDATE
@@ -65,7 +66,7 @@ _STOP = text(f"""
     )
     UPDATE budgets b SET stopped_at = mm_now() FROM held
     WHERE held.id = b.id AND coalesce(b.stopped_at < {_BEGINS}, true)
-    RETURNING {_STATE}
+    RETURNING {STATE}
 """)  # noqa: S608  # as above
 
 # Only what was counted in the period that goes on. Sums are rounded as they were counted, one by one.
@@ -127,7 +128,7 @@ _WRITE_DOWN = text("""
 """)
 
 _SHOWN = f"""
-    SELECT {_STATE}, b.time_zone, b.created_at, b.updated_at, p.name AS provider,
+    SELECT {STATE}, b.time_zone, b.created_at, b.updated_at, p.name AS provider,
         CASE WHEN b.alerted_at >= {_BEGINS} THEN b.alerted_at END AS alerted_at,
         CASE WHEN b.stopped_at >= {_BEGINS} THEN b.stopped_at END AS stopped_at
     FROM budgets b LEFT JOIN providers p ON p.id = b.provider_id
@@ -258,7 +259,7 @@ class Budgets:
         Workers that count in it wait meanwhile, and have been counted or will be: none twice, and none not at all.
         """
         held = self._connection.execute(
-            text(f"SELECT {_STATE} FROM budgets b WHERE id = :id FOR UPDATE"),  # noqa: S608  # constants
+            text(f"SELECT {STATE} FROM budgets b WHERE id = :id FOR UPDATE"),  # noqa: S608  # constants
             {"id": id},
         )
         budget = _budget(held.mappings().one())

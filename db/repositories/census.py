@@ -9,6 +9,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, text
 
+from db.repositories.budgets import STATE
 from domain.message import Lane
 
 COUNTED_UP_TO: Final = 100_000  # emails in one state: counting more would only cost
@@ -70,6 +71,26 @@ _PROVIDERS = text("""
     WHERE p.deleted_at IS NULL AND NOT p.test ORDER BY p.id LIMIT 1000
 """)
 
+_BUDGETS = text(f"""
+    SELECT s.id, s.user_id, p.name AS provider, s.period, s.currency, s.amount, s.spent
+    FROM (SELECT {STATE} FROM budgets b ORDER BY b.id LIMIT 1000) s LEFT JOIN providers p ON p.id = s.provider_id
+    ORDER BY s.id
+""")  # noqa: S608  # constants only
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetState:
+    """One budget in the period that goes on. `user_id` None: of everybody's emails; `provider` None: by whatever
+    provider. `spent_share`: what is spent of it, 1 is all; of a budget of nothing all is spent.
+    """
+
+    id: UUID
+    user_id: UUID | None
+    provider: str | None
+    period: str
+    currency: str
+    spent_share: float
+
 
 @dataclass(frozen=True, slots=True)
 class ProviderState:
@@ -98,6 +119,7 @@ class Census:
     events_late: float
     duties: Mapping[str, float]
     providers: Sequence[ProviderState]
+    budgets: Sequence[BudgetState]
 
 
 def take_census(connection: Connection) -> Census:
@@ -114,7 +136,13 @@ def take_census(connection: Connection) -> Census:
         events_late=float(events.late),
         duties={r.name: float(r.seconds) for r in connection.execute(_DUTIES)},
         providers=[_provider(r) for r in connection.execute(_PROVIDERS)],
+        budgets=[_budget(r) for r in connection.execute(_BUDGETS)],
     )
+
+
+def _budget(row: Any) -> BudgetState:
+    share = float(row.spent / row.amount) if row.amount else 1.0
+    return BudgetState(row.id, row.user_id, row.provider, row.period, row.currency, share)
 
 
 def _provider(row: Any) -> ProviderState:

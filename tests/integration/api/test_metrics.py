@@ -18,13 +18,15 @@ from api.app import create_app
 from api.metrics import FIGURES
 from db.live import RedisLiveState
 from db.tally import Tally
+from domain.budgets import Period
 from domain.events import EventType
 from domain.message import Lane
 from providers.memory import Answer
 from routing.breaker import TRIP_AFTER, Sign
 from routing.live import Signal
-from tests.builders import a_submission, new_id
+from tests.builders import USER, a_submission, new_id
 from tests.integration.delivery.conftest import House
+from tests.integration.delivery.test_budgets import set_budget
 from tests.integration.delivery.test_events import event, sent, tell
 from wiring import metrics_page
 from wiring.bootstrap import SystemClock
@@ -105,6 +107,37 @@ def test_quotas_reliability_and_breakers_are_told_by_provider(
     breakers = found["mailmux_provider_breaker"]
     assert (by(breakers, "limited"), by(breakers, "free") > 0) == (0, True)
     assert by(found["mailmux_provider_reliability"], "free") == 1
+
+
+def test_what_is_spent_of_each_budget_is_told_of_the_period_that_goes_on(
+    house: House, database_url: str, redis_url: str
+):
+    house.set_time(datetime(2031, 5, 3, 22, 0, tzinfo=UTC))
+    house.provider("one", "0.25")
+    day = set_budget(house, "1", "one", time_zone="Asia/Kolkata")
+    month = set_budget(house, "4", user_id=None, period=Period.MONTH, currency="USD")
+    nothing = set_budget(house, "0", "one")
+    api = client(database_url, redis_url)
+
+    def told() -> dict[tuple[str, ...], float]:
+        return figures(api.get("/metrics"))["mailmux_budget_spent_share"]
+
+    labels = {
+        day: (str(day), "USD", "day", "one", str(USER)),
+        month: (str(month), "USD", "month", "", ""),
+        nothing: (str(nothing), "USD", "day", "one", str(USER)),
+    }
+    assert told() == {labels[day]: 0, labels[month]: 0, labels[nothing]: 1}
+    with house.units() as unit:
+        unit.budgets.delete(nothing)
+        unit.commit()
+    house.accept(*(a_submission() for _ in range(3)))
+    house.drain()
+    assert told() == {labels[day]: 0.75, labels[month]: 0.1875}
+    house.set_time(datetime(2031, 5, 4, 18, 29, tzinfo=UTC))
+    assert told()[labels[day]] == 0.75, "it is still the fourth in India"
+    house.set_time(datetime(2031, 5, 4, 18, 31, tzinfo=UTC))
+    assert told() == {labels[day]: 0, labels[month]: 0.1875}
 
 
 def test_attempts_are_counted_by_outcome_wherever_they_were_made(

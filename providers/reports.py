@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from email import message_from_bytes, policy
+from email.errors import MessageError
 from email.header import decode_header, make_header
 from email.message import Message
 from email.parser import HeaderParser
@@ -18,7 +19,7 @@ from typing import Final
 
 from domain.events import BounceClass, DeliveryEvent, EventType, InboundEvent, RejectReason
 from providers.fields import ATTEMPT, ATTEMPT_FIELD
-from providers.webhooks import attempt_of, enhanced_code, inbound, word
+from providers.webhooks import attempt_of, enhanced_code, inbound, instant, word
 
 LARGEST: Final = 2_000_000  # bytes of a report that is read; reports quote no more than the email's head
 
@@ -42,6 +43,10 @@ _SOFT: Final = re.compile(r"4\.|5\.2\.[23]$|5\.3\.|5\.4\.")
 _POLICY: Final = re.compile(r"[45]\.7\.")
 _INVALID: Final = re.compile(r"5\.1\.[01236]$")
 _ID: Final = re.compile(r"<[^<>\s]{1,900}>")
+# What the standard library raises of strange emails: MessageError of encoded words, OverflowError of dates.
+_WRONG: Final = (
+    ValueError, TypeError, LookupError, AttributeError, RecursionError, OverflowError, MessageError
+)  # fmt: skip
 
 
 def read_report(raw: bytes) -> list[InboundEvent]:
@@ -50,7 +55,7 @@ def read_report(raw: bytes) -> list[InboundEvent]:
         message = message_from_bytes(raw[:LARGEST], policy=policy.compat32)
         events = list(_events(message))
         name = word(message.get("Message-ID")) or ""
-    except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
+    except _WRONG:
         return []
     if not events:
         return []
@@ -189,17 +194,17 @@ def _text(value: object) -> str | None:
         return None
     try:
         decoded = str(make_header(decode_header(str(value))))
-    except (ValueError, LookupError):
+    except (ValueError, LookupError, MessageError):
         decoded = str(value)
     return word(" ".join(decoded.split())[:500])
 
 
 def _when(value: object) -> datetime | None:
+    """In UTC; None for what is no time, or none that a database can tell."""
     try:
-        found = parsedate_to_datetime(str(value)) if value is not None else None
-    except (ValueError, TypeError, IndexError):
+        return instant(parsedate_to_datetime(str(value)).isoformat()) if value is not None else None
+    except (ValueError, TypeError, IndexError, OverflowError):
         return None
-    return found if found is None or found.tzinfo is not None else found.replace(tzinfo=UTC)
 
 
 def _date(message: Message) -> datetime | None:

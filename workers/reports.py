@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from uuid import UUID
 
-from domain.errors import ProviderError
+from domain.errors import ProviderError, StorageUnavailable
 from domain.events import InboundEvent
 from domain.ports import DeliveryQueue, Log, Provider, ReportingProvider
 from workers.upkeep import Units
@@ -38,6 +38,11 @@ def collect_reports(
             count = provider.collect(keep, lambda: not stopping())
         except ProviderError as error:
             log.warning("reports_not_read", provider=str(provider_id), error=error.code, detail=error.detail)
+            continue
+        except StorageUnavailable:
+            raise
+        except Exception:  # whatever one account's emails break, the others' are not to wait for it
+            log.exception("reports_broken", provider=str(provider_id))
             continue
         if count:
             queue.ring_events()

@@ -17,6 +17,7 @@ from email.mime.multipart import MIMEMultipart
 from email.mime.text import MIMEText
 from pathlib import Path
 from typing import Any
+from uuid import UUID, uuid4
 
 import pytest
 import structlog
@@ -25,6 +26,7 @@ from domain.errors import Misconfigured, ProviderUnavailable, StorageUnavailable
 from domain.events import BounceClass
 from domain.lifecycle import fold
 from providers import registry
+from providers.memory import MemoryProvider
 from providers.world import Timeouts, World
 from tests.builders import a_submission
 from tests.contract.certificates import Authority, make_authority
@@ -264,6 +266,47 @@ def test_what_could_not_be_stored_is_read_again(house: House, relay: SMTPServer,
     assert imap.unseen() == 1
     assert read(house) == 1
     assert house.job(job).status == "bounced"
+
+
+def test_an_email_that_cannot_be_read_holds_up_no_other(
+    house: House, relay: SMTPServer, imap: ImapServer
+) -> None:
+    job, content = sent_by(house, relay)
+    answer = b"Subject: =?utf-8?b?a?=\r\nAuto-Submitted: auto-replied\r\nIn-Reply-To: <a@b.example>\r\n\r\nAway\r\n"
+    imap.bring(answer, a_bounce(content, "ada@x.example", "failed", "5.1.1"))
+    assert read(house) == 2
+    assert imap.unseen() == 0
+    assert house.job(job).status == "bounced"
+
+
+class BrokenMailbox(MemoryProvider):
+    """An account whose mailbox breaks its adapter in a way that nobody has thought of."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__("broken")
+        self._breaks_with = error
+
+    def collect(self, *_: object) -> int:
+        raise self._breaks_with
+
+
+def test_an_account_that_breaks_holds_up_no_other(house: House, relay: SMTPServer, imap: ImapServer) -> None:
+    job, content = sent_by(house, relay)
+    imap.bring(a_bounce(content, "ada@x.example", "failed", "5.1.1"))
+    (relay_id,) = [row.id for row in house.all("SELECT id FROM providers")]
+    broken = uuid4()
+
+    def adapter_of(provider_id: UUID) -> Any:
+        if provider_id == broken:
+            return BrokenMailbox(OverflowError("a year of twenty digits"))
+        return house.dispatcher.sender.adapter(provider_id)
+
+    assert collect_reports(house.units, [broken, relay_id], adapter_of, house.bell, log) == 1
+    apply_events(house.units, house.bell, house.clock, log)
+    assert house.job(job).status == "bounced"
+    away = BrokenMailbox(StorageUnavailable("away"))
+    with pytest.raises(StorageUnavailable):
+        collect_reports(house.units, [broken], lambda _: away, house.bell, log)
 
 
 def test_wrong_settings_of_the_mailbox_say_so(house: House, relay: SMTPServer, imap: ImapServer) -> None:

@@ -218,6 +218,48 @@ def test_what_is_no_report_says_nothing(raw: bytes) -> None:
     assert read_report(raw) == []
 
 
+# What the standard library's readers raise of: encoded words, dates, parameters and encodings that are none.
+FIELDS = st.sampled_from(
+    ["Subject", "Date", "From", "Message-ID", "Content-Type", "Content-Transfer-Encoding", "Status", "Action",
+     "Diagnostic-Code", "Final-Recipient", "Last-Attempt-Date", "Arrival-Date", "User-Agent", "In-Reply-To"]
+)  # fmt: skip
+VALUES = st.sampled_from(
+    ["=?utf-8?b?a?=", "smtp; =?utf-8?b?a?=", "=?utf-7?b?////?=", "Mon, 01 Jan 99999999999999999999 00:00:00 +9999",
+     "Fri, 31 Dec 9999 23:59:59 -2359", "1 Jan 1 0:0:0 +2359", "utf-8'en'x", "x/y; *0*=%ff", "<@", '"(', "\0", "é", ""]
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("Subject", "=?utf-8?b?a?="),
+        ("Diagnostic-Code", "smtp; =?utf-8?b?a?="),
+        ("Date", "Mon, 01 Jan 99999999999999999999 00:00:00 +0000"),
+        ("Last-Attempt-Date", "Mon, 01 Jan 99999999999999999999 00:00:00 +0000"),
+        ("Date", "Fri, 31 Dec 9999 23:59:59 -2300"),
+    ],
+)
+def test_a_field_that_cannot_be_read_costs_no_more_than_itself(name: str, value: str) -> None:
+    kept = [line for line in bounce().decode().split("\r\n") if not line.startswith(f"{name}:")]
+    at = kept.index("Action: failed") if name in ("Diagnostic-Code", "Last-Attempt-Date") else 0
+    event = only("\r\n".join([*kept[:at], f"{name}: {value}", *kept[at:]]).encode())
+    assert (event.type, event.attempt_id) == (EventType.BOUNCED, ATTEMPT)
+    assert event.occurred_at is None or event.occurred_at.year == 2026
+
+
+def test_an_automatic_answer_with_a_subject_that_cannot_be_read_is_one() -> None:
+    raw = b"Auto-Submitted: auto-replied\r\nIn-Reply-To: <a@b.example>\r\nSubject: =?utf-8?b?a?=\r\n\r\nAway"
+    assert only(raw).description == "=?utf-8?b?a?="
+
+
+@given(st.lists(st.tuples(FIELDS, VALUES), max_size=3), st.integers(0, 60))
+def test_no_report_with_fields_of_any_content_raises(fields: list[tuple[str, str]], at: int) -> None:
+    lines = bounce().split(b"\r\n")
+    lines[at:at] = [f"{name}: {value}".encode() for name, value in fields]
+    for event in read_report(b"\r\n".join(lines)):
+        assert event.event.attempt_id in (None, ATTEMPT)
+
+
 @given(st.binary(max_size=300), st.integers(0, 3000), st.integers(0, 300))
 def test_no_mutilated_report_raises(junk: bytes, at: int, gone: int) -> None:
     whole = bounce()

@@ -34,8 +34,8 @@ from db.repositories.past import PastPeriod
 from db.uow import SqlUnitOfWork
 from domain.attempt import Outcome
 from domain.errors import Misconfigured, ProviderUnavailable
-from domain.events import RejectReason
 from domain.message import Address, Envelope, Lane, Message, Recipient, Submission
+from domain.suppression import is_of_nobody
 from routing.breaker import CLOSED
 from routing.evidence import Record
 from routing.mailbox_groups import HOSTS, group_number
@@ -255,7 +255,7 @@ def _fates(period: PastPeriod) -> Mapping[UUID, bool | None]:
     for fate in period.fates:
         if fate.event != "bounced":
             found.setdefault(fate.attempt_id, True)
-        elif fate.reject_reason == RejectReason.INVALID or (fate.status_code or "").startswith("5.1."):
+        elif is_of_nobody(fate.reject_reason, fate.status_code):
             found[fate.attempt_id] = None
         else:
             found[fate.attempt_id] = False

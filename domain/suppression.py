@@ -104,8 +104,11 @@ class LeftOut:
 
 
 _POLICY = frozenset({RejectReason.BLOCKED, RejectReason.SPAM, RejectReason.TIMED_OUT})
-# RFC 3463: system, network, protocol, security and policy. Nothing of it is about the address.
-_NOT_THE_ADDRESS = (".3.", ".4.", ".5.", ".7.")
+# RFC 3463: system, network, protocol, content, security and policy. Nothing of it is about the address; and among
+# what is about addresses and mailboxes, the sender's address (X.1.7, X.1.8) and an email that is too long (X.2.3).
+_NOT_THE_ADDRESS = (".3.", ".4.", ".5.", ".6.", ".7.")
+_THE_SENDERS = (".1.7", ".1.8")
+_NOT_THE_MAILBOX = (*_THE_SENDERS, ".2.3")
 _BY_PROVIDER = {
     RejectReason.INVALID: Reach.ALL,
     RejectReason.BOUNCED: Reach.ALL,
@@ -132,8 +135,15 @@ def judge(event: DeliveryEvent) -> Verdict | None:
 def _is_of_the_address(event: DeliveryEvent) -> bool:
     if event.bounce is None or event.reject_reason in _POLICY:
         return False
-    code = event.status_code or ""
-    return not any(code[1:].startswith(group) for group in _NOT_THE_ADDRESS)
+    about = (event.status_code or "")[1:]
+    return about not in _NOT_THE_MAILBOX and not about.startswith(_NOT_THE_ADDRESS)
+
+
+def is_of_nobody(reason: str | None, code: str | None) -> bool:
+    """Whether a bounce's reason and status code say that the recipient's address does not exist, or is none."""
+    if (code or "")[1:] in _THE_SENDERS:
+        return False
+    return reason == RejectReason.INVALID or (code or "").startswith("5.1.")
 
 
 def normalized(address: str) -> str:

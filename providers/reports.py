@@ -38,8 +38,9 @@ _FEEDBACK: Final[Mapping[str, tuple[EventType, RejectReason | None]]] = {
     "opt-out": (EventType.UNSUBSCRIBED, RejectReason.UNSUBSCRIBED),
     "opt-out-list": (EventType.UNSUBSCRIBED, RejectReason.UNSUBSCRIBED),
 }
-# RFC 3463: what another try may mend (a full mailbox, a busy system), and what is a host's policy.
-_SOFT: Final = re.compile(r"4\.|5\.2\.[23]$|5\.3\.|5\.4\.")
+# RFC 3463: what says nothing against the address (a full mailbox, a busy system, our own address, the content), and
+# what is a host's policy.
+_SOFT: Final = re.compile(r"4\.|5\.1\.[78]$|5\.2\.[23]$|5\.[3-6]\.")
 _POLICY: Final = re.compile(r"[45]\.7\.")
 _INVALID: Final = re.compile(r"5\.1\.[01236]$")
 _ID: Final = re.compile(r"<[^<>\s]{1,900}>")
@@ -164,9 +165,10 @@ def _original(parts: Mapping[str, Message]) -> Message:
 
 
 def _judge(status: str) -> tuple[RejectReason, BounceClass]:
+    """A report without a status is of no more weight than one that another try may mend."""
     if _POLICY.match(status):
         return RejectReason.BLOCKED, BounceClass.SOFT
-    if _SOFT.match(status):
+    if not status or _SOFT.match(status):
         return RejectReason.BOUNCED, BounceClass.SOFT
     return (RejectReason.INVALID if _INVALID.match(status) else RejectReason.BOUNCED), BounceClass.HARD
 

@@ -13,13 +13,13 @@ from uuid import UUID
 
 from domain.attempt import Outcome
 from domain.errors import StorageUnavailable
-from domain.events import DeliveryEvent, EventType, RejectReason
+from domain.events import DeliveryEvent, EventType
 from domain.inbound import Change, Dossier, Match, Note, Waiting
 from domain.lifecycle import TAKEN, Event, Standing, Status, advance, fold, further, refused_by_list
 from domain.message import Lane
 from domain.ports import Clock, DeliveryQueue, InboundStore, Log
 from domain.stats import ticks
-from domain.suppression import Report, judge, normalized
+from domain.suppression import Report, is_of_nobody, judge, normalized
 from routing.mailbox_groups import group_number
 from routing.news import Heard, News, Newsroom, Silent, number_of
 from workers.upkeep import Units
@@ -210,8 +210,8 @@ def hear(recipients: Sequence[str], match: Match, event: DeliveryEvent) -> Heard
     That an address does not exist is the address's matter.
     """
     delivered = event.type is EventType.DELIVERED
-    unknown_user = event.reject_reason is RejectReason.INVALID or (event.status_code or "").startswith("5.1.")
-    if match.settled_at is None or not (delivered or (event.type is EventType.BOUNCED and not unknown_user)):
+    refused = event.type is EventType.BOUNCED and not is_of_nobody(event.reject_reason, event.status_code)
+    if match.settled_at is None or not (delivered or refused):
         return None
     recipient = event.recipient or recipients[0]
     group = group_number(recipient.rpartition("@")[2].lower())

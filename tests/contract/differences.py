@@ -56,6 +56,51 @@ def name_of(kind: str, item: Mapping[str, Any]) -> Any:
     return item.get("event")
 
 
+# What the providers call the two classes of bounces; what is not here is none.
+_HARD, _SOFT = "hard", "soft"
+_CLASSES: dict[str, dict[str, str]] = {
+    "brevo": {
+        "hard_bounce": _HARD, "hardBounce": _HARD, "invalid_email": _HARD, "invalid": _HARD,
+        "soft_bounce": _SOFT, "softBounce": _SOFT,
+    },
+    "mailersend": {"hard_bounced": _HARD, "soft_bounced": _SOFT},
+    "mailgun": {"permanent": _HARD, "bounced": _HARD, "dropped": _HARD},
+    "mailjet": {"true": _HARD, "1": _HARD, "false": _SOFT, "0": _SOFT, "": _SOFT},
+    "mailtrap": {"bounce": _HARD, "soft bounce": _SOFT},
+    "postmark": {"HardBounce": _HARD, "1": _HARD, "SoftBounce": _SOFT, "4096": _SOFT},
+    "resend": {"Permanent": _HARD, "Transient": _SOFT, "Undetermined": _SOFT},
+    "sendgrid": {"bounce": _HARD, "blocked": _SOFT},
+    "ses": {"Permanent": _HARD, "Transient": _SOFT, "Undetermined": _SOFT},
+    "sparkpost": {
+        **dict.fromkeys(("10", "30"), _HARD),
+        **dict.fromkeys(("20", "21", "22", "23", "24", "25", "40", "50", "51", "52", "53", "54", "70"), _SOFT),
+    },
+}  # fmt: skip
+
+
+def bounce_told(kind: str, item: Mapping[str, Any]) -> str | None:
+    """The class of the bounce in the provider's own words; None: they leave it open."""
+    match kind:
+        case "mailgun":
+            data = item.get("event-data", item)
+            told = data.get("severity") or data.get("event")
+        case "mailjet":
+            told = str(item.get("hard_bounce", "")).lower()
+        case "postmark":
+            told = item.get("Type") or item.get("SuppressionReason") or item.get("TypeCode")
+        case "resend":
+            told = item["data"]["bounce"]["type"]
+        case "sendgrid":
+            told = item.get("type") or item.get("event")
+        case "ses":
+            told = item["bounce"]["bounceType"]
+        case "sparkpost":
+            told = item.get("bounce_class")
+        case _:
+            told = name_of(kind, item)
+    return _CLASSES[kind].get(str(told))
+
+
 def is_meant(kind: str, field: str, ours: Any, its: Any, item: Mapping[str, Any]) -> bool:
     """Whether the difference is one of the list. `item`: the event as the provider wrote it."""
     if ours in NOTHING and its in NOTHING:

@@ -16,12 +16,12 @@ from typing import Any
 
 import pytest
 
-from domain.events import Forged, InboundEvent, Unreadable, WebhookRequest
+from domain.events import EventType, Forged, InboundEvent, Unreadable, WebhookRequest
 from domain.ports import WebhookReceiver
 from providers import registry
 from providers.sendgrid import WebhookSecret as SendGridSecret
 from tests.contract.adapters import CREDENTIALS
-from tests.contract.differences import counts_differ, is_meant
+from tests.contract.differences import bounce_told, counts_differ, is_meant
 from tests.contract.emails import a_world
 from tests.contract.recorded import CONTRACTS, compared, differences, expected, load, request_of, samples
 
@@ -90,12 +90,18 @@ def test_a_recorded_call_says_what_it_was_found_to_say(kind: str, path: Path) ->
         pytest.skip("a call that is not taken")
     found, theirs = receiver(kind, sample).parse(request_of(sample)).events, expected(sample)
     assert len({event.key for event in found}) == len(found)
+    assert found or not theirs
     if len(found) != len(theirs):
         assert all(counts_differ(kind, item_of(kind, event)) for event in found)
     for event, other in zip(found, theirs, strict=False):
         item = item_of(kind, event)
         for field, (ours, its) in differences(compared(event.event), other).items():
             assert is_meant(kind, field, ours, its, item), (field, ours, its)
+    for event in found:
+        if event.event.type is not EventType.BOUNCED:
+            assert event.event.bounce is None
+        elif (told := bounce_told(kind, item_of(kind, event))) is not None:
+            assert event.event.bounce == told
 
 
 # -- who is believed -----------------------------------------------------------------------------------------

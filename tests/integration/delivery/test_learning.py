@@ -279,6 +279,7 @@ def test_a_window_reserves_all_its_rates_in_one_round_trip(school: School):
         (DeliveryEvent(EventType.BOUNCED, reject_reason=RejectReason.BLOCKED), False),
         (DeliveryEvent(EventType.BOUNCED, reject_reason=RejectReason.INVALID), None),
         (DeliveryEvent(EventType.BOUNCED, status_code="5.1.1"), None),
+        (DeliveryEvent(EventType.BOUNCED, status_code="5.1.8"), False),
         (DeliveryEvent(EventType.OPENED), None),
     ],
 )

@@ -7,7 +7,16 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from domain.events import BounceClass, DeliveryEvent, EventType, RejectReason
-from domain.suppression import Cause, Listing, Reach, Verdict, judge, normalized, stopped_by
+from domain.suppression import (
+    Cause,
+    Listing,
+    Reach,
+    Verdict,
+    is_of_nobody,
+    judge,
+    normalized,
+    stopped_by,
+)
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 HARD, SOFT = BounceClass.HARD, BounceClass.SOFT
@@ -19,6 +28,8 @@ BOUNCED, REJECTED = EventType.BOUNCED, EventType.REJECTED
     [
         (DeliveryEvent(BOUNCED, bounce=HARD), Cause.HARD_BOUNCE, Reach.ALL),
         (DeliveryEvent(BOUNCED, bounce=HARD, status_code="5.1.1"), Cause.HARD_BOUNCE, Reach.ALL),
+        (DeliveryEvent(BOUNCED, bounce=HARD, status_code="5.1.10"), Cause.HARD_BOUNCE, Reach.ALL),
+        (DeliveryEvent(BOUNCED, bounce=HARD, status_code="5.2.1"), Cause.HARD_BOUNCE, Reach.ALL),
         (DeliveryEvent(BOUNCED, bounce=SOFT, status_code="4.2.2"), Cause.SOFT_BOUNCES, Reach.ALL),
         (DeliveryEvent(EventType.COMPLAINED), Cause.COMPLAINT, Reach.ITS_KIND),
         (DeliveryEvent(EventType.UNSUBSCRIBED), Cause.UNSUBSCRIBED, Reach.MARKETING),
@@ -39,6 +50,11 @@ def test_what_puts_an_address_on_the_list(event: DeliveryEvent, cause: Cause, re
         DeliveryEvent(BOUNCED),
         DeliveryEvent(BOUNCED, bounce=HARD, reject_reason=RejectReason.BLOCKED),
         DeliveryEvent(BOUNCED, bounce=HARD, status_code="5.7.1"),
+        DeliveryEvent(BOUNCED, bounce=HARD, status_code="5.1.7"),
+        DeliveryEvent(BOUNCED, bounce=HARD, status_code="5.1.8"),
+        DeliveryEvent(BOUNCED, bounce=HARD, status_code="5.2.3"),
+        DeliveryEvent(BOUNCED, bounce=HARD, status_code="5.6.0"),
+        DeliveryEvent(BOUNCED, bounce=SOFT, status_code="5.6.1"),
         DeliveryEvent(BOUNCED, bounce=SOFT, status_code="4.7.28"),
         DeliveryEvent(BOUNCED, bounce=SOFT, status_code="4.4.2"),
         DeliveryEvent(BOUNCED, bounce=SOFT, reject_reason=RejectReason.SPAM),
@@ -48,6 +64,24 @@ def test_what_puts_an_address_on_the_list(event: DeliveryEvent, cause: Cause, re
 )
 def test_throttling_policy_and_what_says_nothing_of_the_address_do_not(event: DeliveryEvent) -> None:
     assert judge(event) is None
+
+
+@pytest.mark.parametrize(
+    ("code", "reason", "nobody"),
+    [
+        ("5.1.1", RejectReason.BOUNCED, True),
+        ("5.1.10", RejectReason.BOUNCED, True),
+        (None, RejectReason.INVALID, True),
+        ("5.1.7", RejectReason.INVALID, False),
+        ("5.1.8", RejectReason.BOUNCED, False),
+        ("5.7.1", RejectReason.BLOCKED, False),
+        (None, None, False),
+    ],
+)
+def test_only_what_is_of_the_recipients_address_says_that_there_is_nobody(
+    code: str | None, reason: RejectReason | None, nobody: bool
+) -> None:
+    assert is_of_nobody(reason, code) == nobody
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,8 @@ Each accepted email is followed from the moment of its acceptance. Under "all is
 age x with probability p·F(x), under "something is wrong" with r·p·F(x), for a small and a large loss r. The sum of log
 likelihood ratios over the emails accepted since any moment τ, maximised over τ, is a scan over all beginnings of a
 trouble; silence weighs a little at first and more with age, so no quantile has to be waited for. It is kept per group
-and for all groups together. A bounce counts as what it is. The same scan, the other way round, finds the recovery.
+and for all groups together. A bounce counts as what it is. The same scan, the other way round, finds the recovery; a
+trial keeps its sums for as long as an alarm lasts, so that rare probes add up.
 """
 
 from __future__ import annotations
@@ -42,17 +43,41 @@ class Finding:
     evidence: float
 
 
+@dataclass(slots=True, eq=False)
+class Trial:
+    """Whether `groups`, of which hardly more than `left` of the usual arrived, deliver again since `since`.
+
+    Of what is too old to be looked at: `gained` speaks for it, counted from the moment from which on it does so most,
+    and `against` against it, likewise.
+    """
+
+    groups: tuple[int, ...]
+    left: float
+    since: float
+    gained: float = 0.0
+    against: float = 0.0
+
+    def add(self, evidence: float) -> None:
+        self.gained = max(0.0, self.gained + evidence)
+        self.against = min(0.0, self.against + evidence)
+
+    def bad(self, good: Floats) -> Floats:
+        """The chances to be heard of, as they are while the trouble lasts."""
+        return np.minimum(good * self.left, good * 0.9)
+
+
 class ProgressWatch:
     """Of one provider. Buckets of `WIDTH` seconds in a ring; what leaves the ring is folded into a carry."""
 
-    __slots__ = ("_bounced", "_carry", "_delivered", "_good", "_head", "_sent", "_usual", "groups")
+    __slots__ = ("_bounced", "_carry", "_delivered", "_good", "_head", "_sent", "_trials", "_usual", "groups")
 
     def __init__(self, groups: int) -> None:
         self.groups = groups
         self._sent, self._delivered, self._bounced = (np.zeros((groups, BUCKETS)) for _ in range(3))
         self._carry = np.zeros((len(RATIOS), groups + 1))
         self._head = 0  # the number of the newest bucket
-        # What came in the end of what left the ring: emails accepted, heard of as delivered.
+        self._trials: list[Trial] = []
+        # What came in the end of what left the ring while no trial was on: emails accepted, heard of as delivered.
         self._usual = [Fading(HALF_LIFE, 0.0, 0.0) for _ in range(groups)]
         self._good: Floats | None = None
 
@@ -90,6 +115,15 @@ class ProgressWatch:
             counts[which] = 0
         self._carry[:, which] = 0
         self._carry[:, -1] = 0
+
+    def begin(self, trial: Trial) -> None:
+        """Nothing that its groups were sent so far is judged any more; what follows is their trial."""
+        self._trials.append(trial)
+        self.forget(trial.groups)
+
+    def end(self, trial: Trial) -> None:
+        self._trials.remove(trial)
+        self.forget(trial.groups)
 
     def owed(self, before: Floats, heard: Floats, good: Floats) -> float:
         """How many delivered events should have come since the shares heard of were `before`."""
@@ -130,9 +164,14 @@ class ProgressWatch:
         for r, ratio in enumerate(RATIOS):
             gain = self._ratios(good, good * ratio, np.ones(1), at)[:, 0]
             self._carry[r] = np.maximum(0.0, self._carry[r] + np.append(gain, gain.sum()))
+        tried: set[int] = set()
+        for trial in self._trials:
+            tried.update(trial.groups)
+            if when >= trial.since:
+                trial.add(self._speaks(trial, np.ones(1), good, at)[0])
         self._good = None
         for group, usual in enumerate(self._usual):
-            if self._sent[group, at[0]]:
+            if group not in tried and self._sent[group, at[0]]:
                 usual.add(when, float(self._sent[group, at[0]]), float(self._delivered[group, at[0]]))
 
     def _order(self) -> Ints:
@@ -204,20 +243,24 @@ class ProgressWatch:
         expected = self._sent[rows][:, columns] * heard[start:] * good[rows][:, None]
         return float(expected.sum()), float(self._delivered[rows][:, columns].sum())
 
-    def recovery(
-        self, heard: Floats, good: Floats, left: float, groups: Sequence[int], since: float
-    ) -> float:
-        """The evidence, from what was accepted after `since`, that the groups deliver again as they used to."""
-        gains = self._gains(heard, good, left, groups, since)
-        return float(max(0.0, np.cumsum(gains[::-1]).max(initial=0.0)))
+    def recovery(self, heard: Floats, good: Floats, trial: Trial) -> float:
+        """The evidence, from what was accepted in a trial, that its groups deliver again as they used to."""
+        gains = self._gains(heard, good, trial)
+        newest_first = np.cumsum(gains[::-1])
+        return float(max(newest_first.max(initial=0.0), gains.sum() + trial.gained))
 
-    def lasts(self, heard: Floats, good: Floats, left: float, groups: Sequence[int], since: float) -> bool:
-        """Whether all of what was accepted after `since` and is still looked at shows that they do not."""
-        return float(self._gains(heard, good, left, groups, since).sum()) <= -LASTING
+    def lasts(self, heard: Floats, good: Floats, trial: Trial) -> bool:
+        """Whether what was accepted in a trial shows that they do not."""
+        gains = self._gains(heard, good, trial)
+        newest_first = np.cumsum(gains[::-1])
+        return float(min(newest_first.min(initial=0.0), gains.sum() + trial.against)) <= -LASTING
 
-    def _gains(self, heard: Floats, good: Floats, left: float, groups: Sequence[int], since: float) -> Floats:
+    def _gains(self, heard: Floats, good: Floats, trial: Trial) -> Floats:
         """What speaks for a recovery, and against it where it is below 0, by when it was accepted."""
-        later = np.arange(self._head - BUCKETS + 1, self._head + 1) * WIDTH >= since
-        bad = np.minimum(good * left, good * 0.9)
-        found: Floats = -self._ratios(good, bad, heard[later], self._order()[later])[list(groups)].sum(axis=0)
+        later = np.arange(self._head - BUCKETS + 1, self._head + 1) * WIDTH >= trial.since
+        return self._speaks(trial, heard[later], good, self._order()[later])
+
+    def _speaks(self, trial: Trial, heard: Floats, good: Floats, at: Ints) -> Floats:
+        ratios = self._ratios(good, trial.bad(good), heard, at)
+        found: Floats = -ratios[list(trial.groups)].sum(axis=0)
         return found

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from routing.progress import Trial
+
 SHORTEST_LOOK, LONGEST_LOOK = 1.0, 90.0  # seconds between probes
 HOPEFUL, HOPEFUL_LOOK = 1.0, 3.0  # evidence from which on probes follow one another quickly, and how
 FORCED_END = 7200.0  # seconds after which it is forgotten, unless probes still get lost
@@ -12,16 +14,14 @@ FORCED_END = 7200.0  # seconds after which it is forgotten, unless probes still 
 
 @dataclass(slots=True)
 class Suspicion:
-    """`left`: the share of the usual deliveries that still arrives, `at_most`: a cautious bound of it.
+    """`left`: the share of the usual deliveries that still arrives. `trial`: since it was noticed, of its end.
 
     `evidence` of recovery, in nats.
     """
 
-    groups: tuple[int, ...]
+    trial: Trial
     since: float
-    raised_at: float
     left: float
-    at_most: float
     next_probe_at: float
     evidence: float = 0.0
 

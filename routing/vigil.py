@@ -9,7 +9,7 @@ import numpy as np
 from routing.allocation import Floats
 from routing.delay import DelayCurve
 from routing.feed import EventFeed
-from routing.progress import CLEAR_THRESHOLD, ProgressWatch
+from routing.progress import CLEAR_THRESHOLD, ProgressWatch, Trial
 from routing.suspicion import FORCED_END, SHORTEST_LOOK, Suspicion
 
 BUSY_LOOK, IDLE_LOOK = 1.0, 10.0  # seconds between looks, with news and without
@@ -61,7 +61,7 @@ class Vigil:
     def together(self, group: int) -> Sequence[int]:
         """The groups that share a group's alarm."""
         suspicion = self._suspicions[group]
-        return (group,) if suspicion is None else suspicion.groups
+        return (group,) if suspicion is None else suspicion.trial.groups
 
     def probe_groups(self, now: float) -> frozenset[int]:
         return frozenset(
@@ -103,19 +103,21 @@ class Vigil:
             return
         left = max(_LEAST_LEFT, finding.left)
         at_most = max(left, finding.at_most)
-        suspicion = Suspicion(finding.groups, finding.since, now, left, at_most, now + SHORTEST_LOOK)
+        trial = Trial(finding.groups, at_most, now)
+        suspicion = Suspicion(trial, finding.since, left, now + SHORTEST_LOOK)
         for group in finding.groups:
             self._suspicions[group] = suspicion
-        self._progress.forget(finding.groups)
+        self._progress.begin(trial)
 
     def _clear(self, now: float, heard: Floats, good: Floats) -> None:
         for suspicion in {id(s): s for s in self._suspicions if s is not None}.values():
-            groups = [g for g, s in enumerate(self._suspicions) if s is suspicion]
-            seen = heard, good, suspicion.at_most, groups, suspicion.raised_at
-            suspicion.weigh(self._progress.recovery(*seen), now)
-            aged = now >= suspicion.raised_at + FORCED_END
-            if suspicion.evidence >= CLEAR_THRESHOLD or (aged and not self._progress.lasts(*seen)):
-                for group in groups:
+            trial = suspicion.trial
+            suspicion.weigh(self._progress.recovery(heard, good, trial), now)
+            aged = now >= trial.since + FORCED_END
+            if suspicion.evidence >= CLEAR_THRESHOLD or (
+                aged and not self._progress.lasts(heard, good, trial)
+            ):
+                for group in trial.groups:
                     self._suspicions[group] = None
                     self._void[group] = (suspicion.since, now)
-                self._progress.forget(groups)
+                self._progress.end(trial)

@@ -6,9 +6,11 @@ import math
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from routing.delay import DelayCurve
-from routing.progress import CLEAR_THRESHOLD, ProgressWatch
+from routing.progress import BUCKETS, CLEAR_THRESHOLD, LASTING, WIDTH, Finding, ProgressWatch, Trial
 from tests.builders import chance
 
 GROUPS = 2
@@ -94,21 +96,26 @@ def test_a_trickle_of_traffic_is_judged_over_a_long_time():
     assert traffic.now >= 2000
 
 
+def on_trial(traffic, found):
+    """From now on the watch tries whether the groups of a finding deliver again."""
+    trial = Trial(found.groups, found.at_most, traffic.now)
+    traffic.watch.begin(trial)
+    good = np.full(GROUPS, GOOD)
+
+    def evidence():
+        return traffic.watch.recovery(heard(traffic.watch.ages(traffic.now)), good, trial)
+
+    def lasts():
+        return traffic.watch.lasts(heard(traffic.watch.ages(traffic.now)), good, trial)
+
+    return trial, evidence, lasts
+
+
 def test_recovery_needs_deliveries_of_what_was_sent_afterwards():
     traffic = Traffic(trouble_at=400, seed=8)
     found = traffic.run(600)
     raised = traffic.now
-    traffic.watch.forget(found.groups)
-    good = np.full(GROUPS, GOOD)
-
-    def evidence():
-        ages = heard(traffic.watch.ages(traffic.now))
-        return traffic.watch.recovery(ages, good, found.at_most, found.groups, raised)
-
-    def lasts():
-        ages = heard(traffic.watch.ages(traffic.now))
-        return traffic.watch.lasts(ages, good, found.at_most, found.groups, raised)
-
+    _, evidence, lasts = on_trial(traffic, found)
     assert not lasts(), "nothing was sent since"
     traffic.run(raised + 60, suspects=(True, True))
     assert evidence() < CLEAR_THRESHOLD
@@ -118,6 +125,83 @@ def test_recovery_needs_deliveries_of_what_was_sent_afterwards():
     assert evidence() >= CLEAR_THRESHOLD
     traffic.run(traffic.now + 300, suspects=(True, True))
     assert not lasts()
+
+
+RARE = 150.0  # seconds between probes: one or two of them are ever looked at together
+
+
+def probed(lost, count=40, at_most=0.4):
+    """A trial by rare probes, of which `lost` say which get lost; whether it lasts, at every probe."""
+    traffic = Traffic(per_second=0)
+    traffic.now = 1000.0
+    _, evidence, lasts = on_trial(traffic, Finding((0, 1), 990.0, at_most, at_most, 20.0))
+    said = []
+    for i in range(count):
+        at = traffic.now
+        traffic.watch.sent(0, at)
+        if not lost(i):
+            traffic.watch.event(0, at, True)
+        traffic.now += RARE
+        traffic.watch.advance(traffic.now)
+        said.append((evidence(), lasts()))
+    return said
+
+
+def test_rare_probes_that_get_lost_add_up_and_stand_whatever_became_of_the_last():
+    said = probed(lambda i: i % 3 != 2)
+    assert all(lasting for _, lasting in said[6:])
+    assert max(evidence for evidence, _ in said) < CLEAR_THRESHOLD
+
+
+def test_rare_probes_that_arrive_add_up_to_a_recovery():
+    said = probed(lambda _: False, at_most=0.85)
+    assert said[3][0] < CLEAR_THRESHOLD <= said[39][0]
+    assert not any(lasting for _, lasting in said)
+
+
+def test_after_many_lost_probes_a_recovery_is_found_as_soon_as_after_few():
+    soon = probed(lambda i: i < 10, count=20)
+    late = probed(lambda i: i < 30)
+    assert [e for e, _ in soon[10:20]] == pytest.approx([e for e, _ in late[30:40]])
+    assert late[39][0] >= CLEAR_THRESHOLD
+
+
+@given(st.lists(st.booleans(), max_size=12), st.floats(0.05, 1), st.integers(0, 12))
+def test_evidence_is_the_same_before_and_after_it_has_left_the_ring(arrived, left, still):
+    """`still`: how many of the probes may still be looked at."""
+    trial, watch = Trial((0, 1), left, 100.0), ProgressWatch(GROUPS)
+    watch.begin(trial)
+    good, everything = np.full(GROUPS, GOOD), np.ones(BUCKETS)
+    gains = []
+    bad = trial.bad(good)[0]
+    for i, delivered in enumerate(arrived):
+        at = 200.0 + WIDTH * i
+        watch.sent(i % GROUPS, at)
+        if delivered:
+            watch.event(i % GROUPS, at, True)
+        gains.append(math.log(GOOD / bad) if delivered else math.log((1 - GOOD) / (1 - bad)))
+    watch.advance(200.0 + WIDTH * (BUCKETS - 1 + max(0, len(arrived) - still)))
+    assert watch.usual() == pytest.approx(good), "a trial teaches nothing"
+    sums = [sum(gains[i:]) for i in range(len(gains) + 1)]
+    assert watch.recovery(everything, good, trial) == pytest.approx(max(sums), abs=1e-6)
+    assert watch.lasts(everything, good, trial) == (min(sums) <= -LASTING)
+
+
+def test_what_probes_show_of_a_trouble_is_not_taken_for_usual():
+    traffic = Traffic(seed=3)
+    traffic.run(800)
+    before = traffic.watch.usual().copy()
+    trial = Trial((0, 1), 0.4, traffic.now)
+    traffic.watch.begin(trial)
+    traffic.trouble_at = traffic.now
+    traffic.run(traffic.now + 900, suspects=(True, True))
+    assert traffic.watch.usual() == pytest.approx(before)
+    traffic.watch.end(trial)
+    traffic.trouble_at = math.inf
+    traffic.run(traffic.now + 10, suspects=(True, True))
+    traffic.bad = (0, 1)
+    traffic.trouble_at = traffic.now
+    assert traffic.run(traffic.now + 60) is not None, "the same trouble is found again"
 
 
 def test_what_is_forgotten_is_not_judged():

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-_COMPUTED: Final = ("=", "+", "-", "@", "\t", "\r")  # how a cell begins that a spreadsheet would compute
+# How a cell begins that a spreadsheet would compute; the last are their full-width forms, which some take for the same.
+_COMPUTED: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 
 
 def cell(value: str | None) -> str:

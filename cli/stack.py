@@ -7,6 +7,7 @@ import http.client
 import os
 import secrets
 import signal
+import socket
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -22,7 +23,7 @@ from cli.supervisor import Supervisor
 from cli.welcome import Ready
 from wiring import commands
 from wiring.embedded.postgres import EmbeddedPostgres
-from wiring.embedded.processes import Program, ServiceFailed, free_port, write_private
+from wiring.embedded.processes import Program, ServiceFailed, claim_port, free_port, write_private
 from wiring.embedded.valkey import EmbeddedValkey
 from wiring.ready import ready_file
 from wiring.redis_check import check_redis
@@ -43,7 +44,7 @@ class Stack:
         self, folder: Path, settings: StartSettings, environ: Mapping[str, str], supervisor: Supervisor
     ) -> None:
         self._folder, self._given, self._supervisor = folder, settings, supervisor
-        self._ports: set[int] = set()
+        self._claims: dict[int, socket.socket] = {}  # on the ports that our programs listen on
         self._redis_url, self._flower_password = Secret(""), ""
         self._environ = {**environ, "PYTHONUNBUFFERED": "1", "MAILMUX_DATA_DIR": str(folder)}
 
@@ -237,15 +238,15 @@ class Stack:
 
     def _choose_port(self, host: str, wanted: int, whom: str) -> int:
         """The wanted port, or the next one that is free. 0: any."""
-        for port in range(wanted, min(wanted + _PORTS_TRIED, 65536)) if wanted else (0,):
-            if port in self._ports:
-                continue
+        for port in range(wanted, min(wanted + _PORTS_TRIED, 65536)) if wanted else (0,) * _PORTS_TRIED:
             try:
                 found = free_port(port, host)
             except OSError as error:
                 raise ServiceFailed(f"{whom} cannot listen on {host}: {error.strerror}") from error
-            if port in (0, found):
-                self._ports.add(found)
+            if port not in (0, found) or found in self._claims:
+                continue
+            if (claim := claim_port(found)) is not None:
+                self._claims[found] = claim
                 if port not in (0, wanted):
                     self._supervisor.say(f"port {wanted} is taken: {whom} listens on {port}")
                 return found

@@ -223,6 +223,23 @@ def free_port(preferred: int = 0, host: str = "127.0.0.1") -> int:
     raise AssertionError("port 0 is always tried")
 
 
+def claim_port(port: int) -> socket.socket | None:
+    """Have a port to oneself for as long as the socket is open and this process lives; None: another start has it.
+
+    Servers of several processes share their port by SO_REUSEPORT. A second service that is started at the same moment
+    finds the port free, too, and would share it: half of the requests would go to each. A name in Linux's abstract
+    namespace is given to one only. Other systems have none, so that there every claim is granted.
+    """
+    claim = socket.socket(socket.AF_UNIX)
+    if sys.platform == "linux":
+        try:
+            claim.bind(f"\0mailmux listens on {port}")
+        except OSError:
+            claim.close()
+            return None
+    return claim
+
+
 def kept_port(file: Path) -> int:
     """The port noted in the file if it is still free, else another, which is noted."""
     noted = file.read_text().strip() if file.is_file() else ""

@@ -24,7 +24,8 @@ def segment(id: object) -> str:
 
 class Transport:
     """JSON over HTTP with a key, or without one where none is needed. A request is repeated after 429, 502, 503, 504 or
-    no answer, up to `retries` times, only where it changes nothing, or bears an Idempotency-Key.
+    no answer, up to `retries` times, only where it changes nothing, or bears an Idempotency-Key; one with such a key
+    also after 409 while the service is still at work on the same request.
     """
 
     def __init__(
@@ -86,7 +87,10 @@ class Transport:
                     raise Unreachable(why, idempotency_key) from error
                 self._sleep(_backoff(tries))
                 continue
-            if answer.status_code in _AGAIN and tries <= left:
+            busy = (
+                answer.status_code == 409 and idempotency_key is not None and "Retry-After" in answer.headers
+            )
+            if (busy or answer.status_code in _AGAIN) and tries <= left:
                 self._sleep(_asked_for(answer) or _backoff(tries))
                 continue
             if 200 <= answer.status_code < 300:

@@ -110,6 +110,22 @@ def test_it_waits_as_long_as_the_service_asks(answering: Answers) -> None:
     assert service.slept == [7.0]
 
 
+def test_a_request_that_the_service_is_still_at_work_on_is_asked_for_again(answering: Answers) -> None:
+    """Its answer was lost, and the repeat came before the first one was through."""
+    busy: Any = (409, {"Retry-After": "1"}, {"type": "/problems/request-in-flight"})
+    service = answering(None, busy, OK)
+    assert service.send() == OK[2]
+    assert service.slept[1:] == [1.0]
+    assert len({headers["Idempotency-Key"] for _, _, headers, _ in service.got}) == 1
+
+
+def test_what_cannot_be_done_is_not_asked_for_again(answering: Answers) -> None:
+    service = answering((409, {}, {"type": "/problems/conflict"}))
+    with pytest.raises(MailmuxError):
+        service.send()
+    assert len(service.got) == 1
+
+
 def test_what_changes_something_without_a_key_is_asked_for_once(answering: Answers) -> None:
     service = answering((503, {}, {"title": "away"}))
     with pytest.raises(MailmuxError):

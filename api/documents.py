@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Iterator, Mapping
-from typing import Any, get_type_hints
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypeVar, get_type_hints
 
 from flask import Flask
 from flask_openapi3.types import ResponseDict
 from pydantic import BaseModel, Field
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
+from api import examples
 from api.errors import MEDIA_TYPE
 from api.fields import Out
 
 EVERYWHERE = (400, 401, 403, 429, 500, 503)  # what any route with a key may answer
+WITHOUT_KEY = (400, 500, 503)
+
+View = TypeVar("View", bound=Callable[..., Any])
 
 DESCRIPTION = """\
 Post an email once. Mailmux chooses the provider by cost, reliability and quota, moves to the next one where a
@@ -40,6 +44,13 @@ _WORDS = {
     429: "The API key was used too often in this minute; `RateLimit-*` say when it may be again.",
     502: "The provider did not answer, or refused; `code` says why",
     503: "The service cannot answer now; nothing was accepted, as far as is known",
+}
+_WORDS_WITHOUT_KEY = {
+    **_WORDS,
+    401: "The address or the password is wrong",
+    403: "The link was changed, or its time is over",
+    404: "No such thing",
+    429: "Too many tries",
 }
 _RETRY_AFTER = {"description": "Seconds to wait before asking again.", "schema": {"type": "integer"}}
 _REQUEST_ID = {"description": "Names this request in the log.", "schema": {"type": "string"}}
@@ -95,8 +106,27 @@ class ProblemOut(Out):
 
 
 def problems(*statuses: int) -> ResponseDict:
-    """The answers of these statuses, for a route's `responses`; those of every route come with them."""
-    return {status: _problem(status) for status in sorted({*statuses, *EVERYWHERE})}
+    """The answers of these statuses, for a route's `responses`; those of every route with a key come with them."""
+    return {status: _problem(status, _WORDS) for status in sorted({*statuses, *EVERYWHERE})}
+
+
+def open_problems(*statuses: int) -> ResponseDict:
+    """The same for a public route."""
+    return {status: _problem(status, _WORDS_WITHOUT_KEY) for status in sorted({*statuses, *WITHOUT_KEY})}
+
+
+def described(
+    *, body: Mapping[str, Any] | None = None, answers: Mapping[int, Mapping[str, Any]] | None = None
+) -> Callable[[View], View]:
+    """What the plugin cannot see of a route: its request body where that is no JSON, and further media types of its
+    answers, by status. Stands below `scoped` and `public`, which keep it.
+    """
+
+    def decorate(view: View) -> View:
+        view.described = (body, answers or {})  # type: ignore[attr-defined]
+        return view
+
+    return decorate
 
 
 def build_document(app: Flask, collected: Mapping[str, Any]) -> dict[str, Any]:
@@ -109,9 +139,11 @@ def build_document(app: Flask, collected: Mapping[str, Any]) -> dict[str, Any]:
         operation["description"] = inspect.getdoc(view) or ""
         scope = getattr(view, "scope", None)
         operation["security"] = [{"key": [scope]}] if scope else []
-        given = getattr(view, "request_body", None)  # of a form, or of bytes
-        if given is not None:
-            operation["requestBody"] = given
+        request_body, answers = getattr(view, "described", (None, {}))
+        if request_body is not None:
+            operation["requestBody"] = request_body
+        for status, content in answers.items():
+            operation["responses"][str(status)].setdefault("content", {}).update(content)
         body = get_type_hints(view).get("body")
         if body is not None:
             bodies.append(body)
@@ -119,13 +151,16 @@ def build_document(app: Flask, collected: Mapping[str, Any]) -> dict[str, Any]:
             extra = _HEADERS.get(operation["operationId"], {}) if status.startswith("2") else {}
             response["headers"] = {**response.get("headers", {}), **extra, "X-Request-Id": _REQUEST_ID}
         _drop_default_error(operation)
-    document["components"] = {**document["components"], "schemas": _schemas(app, bodies)}
+    schemas = _schemas(app, bodies)
+    document["components"] = {**document["components"], "schemas": schemas}
+    for _, operation in _operations(app, document["paths"]):
+        examples.show(operation, schemas)
     return document
 
 
-def _problem(status: int) -> dict[str, Any]:
+def _problem(status: int, words: Mapping[int, str]) -> dict[str, Any]:
     found: dict[str, Any] = {
-        "description": _WORDS[status],
+        "description": words[status],
         "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemOut"}}},
     }
     if status in (409, 429, 503):

@@ -92,10 +92,15 @@ class Problem(Exception):
         super().__init__(detail)
         self.status = status
         self.detail = detail
-        self.type = type or _BY_STATUS.get(status, "bad-request" if status < 500 else "internal-error")
+        self.type = type or type_of(status)
         self.errors = tuple(errors)
         self.headers = dict(headers or {})
         self.extra = dict(extra or {})
+
+
+def type_of(status: int) -> str:
+    """What a problem of this status is, where nothing more is known of it."""
+    return _BY_STATUS.get(status, "bad-request" if status < 500 else "internal-error")
 
 
 def invalid(errors: Sequence[FieldError]) -> Problem:

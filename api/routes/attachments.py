@@ -17,7 +17,7 @@ from sqlalchemy import RowMapping
 from werkzeug.datastructures import FileStorage
 
 from api.auth import SEND, caller
-from api.documents import problems
+from api.documents import described, open_problems, problems
 from api.errors import FieldError, Problem, invalid, not_found
 from api.filing import NewFile, file_away
 from api.links import DOWNLOAD, UPLOAD
@@ -62,15 +62,21 @@ _FORM: Final = {
                     },
                     "content_type": {"type": "string", "description": "Left out: what the name implies."},
                 },
-            }
+                "additionalProperties": False,
+            },
+            "example": {"file": "%PDF-1.7 …", "filename": "invoice.pdf", "content_type": "application/pdf"},
         }
     },
 }
-_BYTES: Final = {"required": True, "content": {"application/octet-stream": {"schema": {}}}}
+_BYTES: Final = {
+    "schema": {"type": "string", "contentMediaType": "application/octet-stream"},
+    "example": "%PDF-1.7 …",
+}
 
 
 @blueprint.post("", summary="Upload a file", responses={201: AttachmentOut, **problems(413, 415, 422)})
 @scoped(SEND)
+@described(body=_FORM)
 def create() -> Response:
     """Takes a form (multipart/form-data) with a part `file`. The same file under the same name keeps its id.
 
@@ -90,9 +96,6 @@ def create() -> Response:
     _demand_fit(new, "file")
     (kept,) = file_away(deps, caller().user_id, [new])
     return answer(_shown(kept.id), 201, {"Location": f"/v1/attachments/{kept.id}"})
-
-
-create.request_body = _FORM
 
 
 @blueprint.get("", summary="List files", responses={200: AttachmentPage, **problems(422)})
@@ -123,8 +126,13 @@ def delete(path: AttachmentPath) -> Response:
     return empty()
 
 
-@blueprint.get(f"{_ONE}/content", summary="Read a file by its link", responses={200: None, **problems(404)})
+@blueprint.get(
+    f"{_ONE}/content",
+    summary="Read a file by its link",
+    responses={200: None, **open_problems(403, 404, 422)},
+)
 @public
+@described(answers={200: {"*/*": _BYTES}})
 def content(path: AttachmentPath, query: LinkQuery) -> Response:
     """The address is in `download_url`. 403 where it was changed, or its time is over."""
     deps = dependencies()
@@ -173,8 +181,11 @@ def announce(body: UploadCreate) -> Response:
     return answer(UploadOut(id=upload_id, upload_url=url, expires_at=row["expires_at"]), 201)
 
 
-@blueprint.put(_UPLOAD, summary="Upload by a link", responses={204: None, **problems(404, 409, 413)})
+@blueprint.put(
+    _UPLOAD, summary="Upload by a link", responses={204: None, **open_problems(403, 404, 409, 413, 422)}
+)
 @public
+@described(body={"required": True, "content": {"application/octet-stream": _BYTES}})
 def upload(path: UploadPath, query: LinkQuery) -> Response:
     """The address is `upload_url`; the body are the file's bytes. 403 where it was changed, or its time is over."""
     deps = dependencies()
@@ -195,9 +206,6 @@ def upload(path: UploadPath, query: LinkQuery) -> Response:
     deps.store.delete(key)  # a second try replaces the first
     deps.store.put(key, raw)
     return empty()
-
-
-upload.request_body = _BYTES
 
 
 @blueprint.post(

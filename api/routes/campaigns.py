@@ -161,7 +161,7 @@ def delete(path: CampaignPath) -> Response:
     return empty()
 
 
-@blueprint.get("/halts", summary="List halts", responses={200: HaltList})
+@blueprint.get("/halts", summary="List halts", responses={200: HaltList, **problems()})
 @scoped(READ)
 def list_halts() -> Response:
     """The caller's; of operators all. Campaigns that are paused are not among them."""

@@ -10,6 +10,7 @@ from markupsafe import Markup
 
 from api.documents import build_document
 from api.errors import TITLES, to_json
+from api.examples import of_problem
 from api.requests import public
 
 _FIRST = ("emails", "attachments", "templates", "campaigns", "email types")
@@ -18,7 +19,7 @@ PAGE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; f
 
 def register_documents(app: Flask, collected: dict[str, Any]) -> None:
     """Serve the document of all routes that are registered by now."""
-    document = build_document(app, collected)
+    document = app.extensions["mailmux.document"] = build_document(app, collected)
     raw = to_json(document)
     routes = Blueprint("documents", __name__)
 
@@ -38,6 +39,7 @@ def register_documents(app: Flask, collected: dict[str, Any]) -> None:
             pretty=_pretty,
             prose=_prose,
             problems=TITLES,
+            problem=of_problem(422, "emails:send", {"pointer": "/to/0"}),
         )
         return Response(
             page,

@@ -14,7 +14,7 @@ from flask_openapi3.models.tag import Tag
 from pydantic import Field
 
 from api.auth import caller
-from api.documents import problems
+from api.documents import described, problems
 from api.drawing import draw
 from api.errors import TITLES, Problem
 from api.fields import Out
@@ -24,6 +24,15 @@ from api.schemas.posting import EmailCreate
 from api.schemas.replay import ReplayOut, ReplayRequest
 
 LINES = "application/x-ndjson"
+_AS_LINES = {
+    LINES: {
+        "schema": {
+            "type": "string",
+            "description": "A JSON object a line: `done`, and at last `result` or `problem`.",
+        },
+        "example": '{"done": 1200, "of": 4200}\n{"result": {"traffic": {"found": 4200, …}, …}}\n',
+    }
+}
 _BUSY_SECONDS = 5
 
 log = structlog.get_logger(__name__)
@@ -52,6 +61,7 @@ def preview(body: EmailCreate) -> Response:
     "/replay", summary="Replay past traffic", responses={200: ReplayOut, **problems(413, 415, 422)}
 )
 @scoped("emails:read")
+@described(answers={200: _AS_LINES})
 def replay(body: ReplayRequest) -> Response:
     """What a period of your emails, or another service's log, would have cost and come to under another policy, other
     prices or with other providers. Nothing is sent or changed.

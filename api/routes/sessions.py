@@ -16,7 +16,7 @@ from sqlalchemy import RowMapping
 from api import keys
 from api.auth import OPERATOR, caller
 from api.deps import Dependencies
-from api.documents import problems
+from api.documents import open_problems, problems
 from api.errors import FieldError, Problem, invalid, not_found
 from api.origin import client_address
 from api.paging import page, read_cursor
@@ -47,7 +47,7 @@ log = structlog.get_logger(__name__)
 
 
 @blueprint.post(
-    "/sessions", summary="Sign in", responses={201: SessionMade, **problems(401, 413, 415, 422, 429)}
+    "/sessions", summary="Sign in", responses={201: SessionMade, **open_problems(401, 413, 415, 422, 429)}
 )
 @public
 def create_session(body: SignIn) -> Response:
@@ -135,7 +135,9 @@ def change_password(body: PasswordChange) -> Response:
 
 
 @blueprint.post(
-    "/password", summary="Set a password by a link", responses={204: None, **problems(413, 415, 422, 429)}
+    "/password",
+    summary="Set a password by a link",
+    responses={204: None, **open_problems(413, 415, 422, 429)},
 )
 @public
 def set_password(body: PasswordFirst) -> Response:

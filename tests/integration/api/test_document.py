@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import jsonschema  # type: ignore[import-untyped]
@@ -22,6 +23,9 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
+from api import examples
+from api.documents import EVERYWHERE
+from api.errors import TITLES
 from tests.integration.api.test_access import A_FORM, GUARDED, PLACES, ROUTES, things
 from tests.integration.api.world import Caller, World
 
@@ -81,18 +85,66 @@ def test_every_error_is_described_as_a_problem(document: dict[str, Any]) -> None
         for status, answer in operation["responses"].items():
             if status >= "4" and path != "/readyz":
                 assert list(answer["content"]) == ["application/problem+json"], (method, path, status)
+                shown = answer["content"]["application/problem+json"]["example"]
+                assert shown["status"] == int(status)
+                assert shown["title"] == TITLES[shown["type"].removeprefix("/problems/")]
 
 
-def test_every_body_has_an_example_that_its_schema_allows(document: dict[str, Any]) -> None:
-    schemas = document["components"]["schemas"]
+def test_every_route_with_a_key_names_what_any_of_them_may_answer(document: dict[str, Any]) -> None:
     for route, operation in operations(document).items():
-        content = operation.get("requestBody", {}).get("content", {}).get("application/json")
-        if content is not None:
-            name = content["schema"]["$ref"].rpartition("/")[2]
-            assert schemas[name].get("examples"), route
-            for shown in schemas[name]["examples"]:
-                whole = {**schemas[name], "components": document["components"]}
-                jsonschema.Draft202012Validator(whole).validate(shown)
+        always = EVERYWHERE if operation["security"] else ()
+        assert {str(status) for status in always} <= operation["responses"].keys(), route
+        if "requestBody" in operation and operation["security"]:
+            assert {"413", "415", "422"} <= operation["responses"].keys(), route
+        if "{" in route[1]:
+            assert "404" in operation["responses"], route
+
+
+def contents(operation: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """What is sent and answered, by what it is: `body`, or the status."""
+    if "requestBody" in operation:
+        yield "body", operation["requestBody"]["content"]
+    for status, answer in operation["responses"].items():
+        if status != "204":
+            yield status, answer["content"]
+
+
+def shown_in(part: Any) -> Iterator[tuple[Any, Any]]:
+    """Every schema anywhere that shows examples, with each of them."""
+    if isinstance(part, dict):
+        if isinstance(part.get("examples"), list):
+            yield from ((part, one) for one in part["examples"])
+        for name, inner in part.items():
+            if name not in ("example", "examples"):
+                yield from shown_in(inner)
+    elif isinstance(part, list):
+        for inner in part:
+            yield from shown_in(inner)
+
+
+def test_every_body_and_every_answer_has_an_example_and_all_examples_are_valid(
+    document: dict[str, Any],
+) -> None:
+    formats = jsonschema.Draft202012Validator.FORMAT_CHECKER
+
+    def check(schema: Any, value: Any) -> None:
+        whole = {**schema, "components": document["components"]}
+        jsonschema.Draft202012Validator(whole, format_checker=formats).validate(value)
+
+    for route, operation in operations(document).items():
+        for what, media in contents(operation):
+            assert media, (route, what)
+            for kind, content in media.items():
+                assert "example" in content, (route, what, kind)
+                check(content["schema"], content["example"])
+    for schema, example in shown_in(document):
+        check(schema, example)
+
+
+def test_a_field_without_an_example_is_named() -> None:
+    schema = {"type": "object", "properties": {"a_new_field": {"type": "string"}}}
+    with pytest.raises(LookupError, match=r"'a_new_field' of NewOut"):
+        examples.of_schema({"$ref": "#/components/schemas/NewOut"}, {"NewOut": schema})
 
 
 def test_the_idempotency_key_is_described(document: dict[str, Any]) -> None:

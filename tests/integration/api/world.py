@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from flask import Flask
+from flask import Flask, Response, request
 from sqlalchemy import Connection, Engine, event, text
 from werkzeug.test import TestResponse
 
@@ -113,11 +114,14 @@ class World:
     check_tells: list[Checkup]
     confirmed: list[tuple[str, str]]
     zone: Zone
+    undocumented: set[str]
 
     def close(self) -> None:
+        """Whatever a test has asked, the document named the answer."""
         self.engine.dispose()
         assert isinstance(self.deps.renderer, RendererPool)
         self.deps.renderer.close()
+        assert not self.undocumented
         assert isinstance(self.deps.store, LocalStore)
         shutil.rmtree(self.deps.store.root, ignore_errors=True)
 
@@ -302,7 +306,31 @@ def make_world(database_url: str, ready: Callable[[], list[Check]] | None = None
         ready=ready or (lambda: [Check("postgres", ok=True)]),
         board=board,
     )
-    return World(create_app(deps), engine, deps, bell, built, check_error, check_tells, confirmed, resolver)
+    app = create_app(deps)
+    return World(
+        app, engine, deps, bell, built, check_error, check_tells, confirmed, resolver, _held_to_document(app)
+    )
+
+
+def _held_to_document(app: Flask) -> set[str]:
+    """Filled with answers that the OpenAPI document of the application does not name."""
+    found: set[str] = set()
+    paths = app.extensions["mailmux.document"]["paths"]
+
+    @app.after_request
+    def look(response: Response) -> Response:
+        path = re.sub(r"<(?:[^<>:]+:)?([^<>]+)>", r"{\1}", request.url_rule.rule if request.url_rule else "")
+        operation = paths.get(path, {}).get(request.method.lower())
+        if operation is not None:
+            named = operation["responses"].get(str(response.status_code), {"content": {}})
+            if (
+                not {response.mimetype, "*/*"}
+                & named.get("content", {"": None, response.mimetype: None}).keys()
+            ):
+                found.add(f"{request.method} {path}: {response.status_code} {response.mimetype}")
+        return response
+
+    return found
 
 
 EMAIL: dict[str, Any] = {

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import click
-from mailmux_client import BatchResult, Mailmux, MailmuxError
-from mailmux_client.emails import BatchAccepted
+from mailmux_client import BatchAccepted, BatchResult, Mailmux, MailmuxError
+from mailmux_client.shapes import ProblemInItem
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -99,13 +99,15 @@ def _hand_over(
     try:
         return mailmux.emails.send_batch(emails, defaults=defaults, permissive=True, idempotency_key=key)
     except MailmuxError as refused:
-        wrong: dict[int, list[dict[str, str]]] = {}
+        wrong: dict[int, list[ProblemInItem]] = {}
         for error in refused.errors:
             _, _, place = error.where.partition("/emails/")
             number = place.partition("/")[0]
             if not number.isdigit():
                 raise
-            wrong.setdefault(int(number), []).append({"detail": error.detail})
+            wrong.setdefault(int(number), []).append(
+                {"pointer": error.where, "detail": error.detail, "code": error.code}
+            )
         if refused.status != 422 or set(wrong) != set(range(len(emails))):
             raise
         results: list[BatchResult] = [

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 from mailmux_client import Mailmux
+from mailmux_client.shapes import StatsOut
 
 from cli.remote import over_http, show, show_list, text_of
 
@@ -38,7 +39,7 @@ def stats(mailmux: Mailmux, as_json: bool, by: tuple[str, ...], **filters: str |
     show(found, as_json, lambda _: _print(found, by))
 
 
-def _print(found: dict[str, Any], by: tuple[str, ...]) -> None:
+def _print(found: StatsOut, by: tuple[str, ...]) -> None:
     click.echo(f"{found['since']} to {found['until']}, {found['timezone']}")
     rows = [*found["groups"], {**dict.fromkeys(by, "total"), **found["total"]}]
     columns: list[tuple[str, Callable[[Any], Any]]] = [

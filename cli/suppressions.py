@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import csv
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import click
 from mailmux_client import Mailmux, MailmuxError
+from mailmux_client.shapes import ProviderOut
 
 from cli.cells import cell, uncell
 from cli.remote import counting, moment, over_http, show, show_list
@@ -120,22 +121,25 @@ def _import_rows(
                 raise click.ClickException(
                     "\n".join([f"{file}: nothing from line {first} on is added", *lines])
                 ) from refused
-            total = {name: total[name] + done[name] for name in total}
+            total["added"] += done["added"]
+            total["known"] += done["known"]
             progress.advance(task, len(entries))
     return total
 
 
-def _import_lists(mailmux: Mailmux, account: dict[str, Any], as_json: bool) -> dict[str, int]:
+def _import_lists(mailmux: Mailmux, account: ProviderOut, as_json: bool) -> dict[str, int]:
     total = {"added": 0, "known": 0, "skipped": 0}
     with counting(as_json) as progress:
         task = progress.add_task(account["name"], total=None)
         for done in mailmux.providers.import_suppressions(account["id"]):
-            total = {name: total[name] + done[name] for name in total}
-            progress.advance(task, sum(done[name] for name in total))
+            total["added"] += done["added"]
+            total["known"] += done["known"]
+            total["skipped"] += done["skipped"]
+            progress.advance(task, done["added"] + done["known"] + done["skipped"])
     return total
 
 
-def _account(mailmux: Mailmux, service: str, wanted: str | None) -> dict[str, Any]:
+def _account(mailmux: Mailmux, service: str, wanted: str | None) -> ProviderOut:
     found = [p for p in mailmux.providers.list() if p["kind"] == service]
     if wanted is not None:
         found = [p for p in found if wanted in (p["id"], p["name"])]
@@ -158,7 +162,8 @@ def export(mailmux: Mailmux, as_json: bool) -> None:
         return
     writer = csv.writer(sys.stdout, lineterminator="\n")
     writer.writerow(_COLUMNS)
-    for entry in mailmux.suppressions.list():
+    for listed in mailmux.suppressions.list():
+        entry: Mapping[str, Any] = listed
         writer.writerow([cell(entry[name]) for name in _COLUMNS])
 
 

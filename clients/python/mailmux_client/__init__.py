@@ -8,14 +8,15 @@ print(mailmux.emails.get(email["id"])["status"])
 """
 
 from mailmux_client.client import Mailmux, set_password, sign_in
-from mailmux_client.emails import Accepted, BatchResult, Email, EmailSummary
 from mailmux_client.errors import FieldError, MailmuxError, Unreachable
+from mailmux_client.shapes import BatchAccepted, BatchResult, EmailAccepted, EmailOut, EmailSummary
 from mailmux_client.webhooks import NotVerified, verify_webhook
 
 __all__ = [
-    "Accepted",
+    "BatchAccepted",
     "BatchResult",
-    "Email",
+    "EmailAccepted",
+    "EmailOut",
     "EmailSummary",
     "FieldError",
     "Mailmux",

@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import requests
 
+from mailmux_client import shapes
 from mailmux_client.emails import Emails
 from mailmux_client.errors import MailmuxError, Unreachable
 from mailmux_client.resources import (
@@ -49,35 +50,42 @@ class Mailmux:
         self.providers = Providers(self._transport, "/v1/providers")
         self.rules = Rules(self._transport, "/v1/routing-rules")
         self.templates = Templates(self._transport, "/v1/templates")
-        self.email_types = Resource(self._transport, "/v1/email-types")
-        self.suppressions = Resource(self._transport, "/v1/suppressions")
+        self.email_types = Resource[shapes.TypeOut, shapes.TypeOut, shapes.TypeOut](
+            self._transport, "/v1/email-types"
+        )
+        self.suppressions = Resource[shapes.Suppressed, shapes.SuppressionOut, shapes.SuppressionOut](
+            self._transport, "/v1/suppressions"
+        )
         self.attachments = Files(self._transport)
         self.halts = Halts(self._transport)
-        self.erasures = Resource(self._transport, "/v1/erasures")
+        self.erasures = Resource[shapes.ErasureOut, shapes.ErasureOut, shapes.ErasureOut](
+            self._transport, "/v1/erasures"
+        )
         self.keys = Keys(self._transport, "/v1/keys")
         self.users = Users(self._transport, "/v1/users")
         self.sessions = Sessions(self._transport)
         self.campaigns = Campaigns(self._transport, "/v1/campaigns")
-        self.budgets = Resource(self._transport, "/v1/budgets")
+        self.budgets = Resource[shapes.BudgetOut, shapes.BudgetOut, shapes.BudgetOut](
+            self._transport, "/v1/budgets"
+        )
         self.domains = Domains(self._transport, "/v1/domains")
         self.webhooks = Webhooks(self._transport, "/v1/webhooks")
 
-    def preview_routing(self, email: Mapping[str, Any]) -> dict[str, Any]:
+    def preview_routing(self, email: Mapping[str, Any]) -> shapes.Preview:
         """What would be decided for an email now; nothing is sent."""
-        found = self._transport.ask("POST", "/v1/routing/preview", dict(email))
-        return cast(dict[str, Any], found)
+        return cast(shapes.Preview, self._transport.ask("POST", "/v1/routing/preview", dict(email)))
 
-    def stats(self, *, group_by: Sequence[str] = (), **filters: Any) -> dict[str, Any]:
+    def stats(self, *, group_by: Sequence[str] = (), **filters: Any) -> shapes.StatsOut:
         """What was sent, what became of it and what it cost. `group_by`: day, provider, and one of email_type,
         sender_domain, mailbox_group, campaign. `filters`: since, until, timezone, provider and so on, as
         GET /v1/stats takes them.
         """
         found = self._transport.ask("GET", "/v1/stats", query={**filters, "group_by": list(group_by)})
-        return cast(dict[str, Any], found)
+        return cast(shapes.StatsOut, found)
 
     def replay_routing(
         self, *, progress: Callable[[int, int], None] | None = None, **asked: Any
-    ) -> dict[str, Any]:
+    ) -> shapes.ReplayOut:
         """What past traffic would have cost and come to otherwise (POST /v1/routing/replay); nothing is sent.
 
         `progress` is told how many emails of how many are decided, now and then.
@@ -86,12 +94,12 @@ class Mailmux:
             if "done" in line and progress is not None:
                 progress(line["done"], line["of"])
             if "result" in line:
-                return cast(dict[str, Any], line["result"])
+                return cast(shapes.ReplayOut, line["result"])
             if "problem" in line:
                 raise MailmuxError(line["problem"]["status"], line["problem"])
         raise Unreachable("the answer broke off before its result")
 
-    def audit_log(self, **filters: Any) -> Iterator[dict[str, Any]]:
+    def audit_log(self, **filters: Any) -> Iterator[shapes.AuditOut]:
         """Who changed what, newest first: target, user_id."""
         return self._transport.pages("/v1/audit-log", filters)
 

@@ -7,63 +7,21 @@ from datetime import datetime
 from typing import Any, NotRequired, TypedDict, cast
 from uuid import uuid4
 
+from mailmux_client.shapes import (
+    BatchAccepted,
+    CancelledMany,
+    EmailAccepted,
+    EmailOut,
+    EmailSummary,
+    RescheduledMany,
+    ResentMany,
+)
 from mailmux_client.transport import Transport, segment
-
-
-class Accepted(TypedDict):
-    """The email is committed: it will be delivered, or accounted for."""
-
-    id: str
-    status: str
-
-
-class BatchResult(TypedDict):
-    """What became of one entry of a batch."""
-
-    index: int
-    status: str
-    id: str | None
-    errors: list[dict[str, str]]
-
-
-class BatchAccepted(TypedDict):
-    accepted: int
-    rejected: int
-    results: list[BatchResult]
 
 
 class Mailbox(TypedDict):
     email: str
     name: NotRequired[str]
-
-
-class EmailSummary(TypedDict):
-    """An email, as lists show it. Times are RFC 3339."""
-
-    id: str
-    status: str
-    status_reason: str | None
-    email_type: str
-    lane: str
-    recipients: list[dict[str, Any]]
-    subject: str
-    tags: list[str]
-    metadata: dict[str, str]
-    provider: str | None
-    created_at: str
-    send_at: str | None
-    expires_at: str | None
-    sent_at: str | None
-    campaign_id: str | None
-
-
-class Email(EmailSummary):
-    """An email, with everything that happened to it."""
-
-    on_unknown: str
-    timeline: list[dict[str, Any]]
-    attempts: list[dict[str, Any]]
-    events: list[dict[str, Any]]
 
 
 Address = str | Mailbox
@@ -82,7 +40,7 @@ class Emails:
         send_at: datetime | str | None = None,
         expires_at: datetime | str | None = None,
         **fields: Any,
-    ) -> Accepted:
+    ) -> EmailAccepted:
         """Hand over one email. `fields`: as POST /v1/emails takes them (subject, text, html, template, variables, cc,
         bcc, reply_to, headers, tags, metadata, email_type, routing, track, on_unknown, …).
 
@@ -90,7 +48,7 @@ class Emails:
         """
         body = {"from": sender, "to": list(to), **fields, **_times(send_at=send_at, expires_at=expires_at)}
         key = idempotency_key or str(uuid4())
-        return cast(Accepted, self._ask.ask("POST", "/v1/emails", body, idempotency_key=key))
+        return cast(EmailAccepted, self._ask.ask("POST", "/v1/emails", body, idempotency_key=key))
 
     def send_batch(
         self,
@@ -109,9 +67,9 @@ class Emails:
         key = idempotency_key or str(uuid4())
         return cast(BatchAccepted, self._ask.ask("POST", "/v1/emails/batch", body, idempotency_key=key))
 
-    def get(self, email_id: str) -> Email:
+    def get(self, email_id: str) -> EmailOut:
         """One email with its timeline, its attempts and why each provider was chosen."""
-        return cast(Email, self._ask.ask("GET", f"/v1/emails/{segment(email_id)}"))
+        return cast(EmailOut, self._ask.ask("GET", f"/v1/emails/{segment(email_id)}"))
 
     def list(self, **filters: Any) -> Iterator[EmailSummary]:
         """Emails, newest first: status, email_type, lane, recipient, tag, provider, metadata ("name:value"),
@@ -119,37 +77,35 @@ class Emails:
         """
         return self._ask.pages("/v1/emails", _times(**filters))
 
-    def cancel(self, email_id: str) -> Accepted:
+    def cancel(self, email_id: str) -> EmailAccepted:
         """Take an email back that still waits. Raises MailmuxError 409 where it is too late."""
-        return cast(Accepted, self._ask.ask("POST", f"/v1/emails/{segment(email_id)}/cancel"))
+        return cast(EmailAccepted, self._ask.ask("POST", f"/v1/emails/{segment(email_id)}/cancel"))
 
-    def cancel_many(self, *, dry_run: bool = False, **filters: Any) -> dict[str, Any]:
+    def cancel_many(self, *, dry_run: bool = False, **filters: Any) -> CancelledMany:
         """Take back all waiting emails that the filters find, or count them."""
         body = {**_times(**filters), "dry_run": dry_run}
-        return cast(dict[str, Any], self._ask.ask("POST", "/v1/emails/cancel", body))
+        return cast(CancelledMany, self._ask.ask("POST", "/v1/emails/cancel", body))
 
-    def reschedule(self, email_id: str, send_at: datetime | str) -> dict[str, Any]:
+    def reschedule(self, email_id: str, send_at: datetime | str) -> EmailAccepted:
         """Send a waiting email at another time."""
         path = f"/v1/emails/{segment(email_id)}/reschedule"
-        return cast(dict[str, Any], self._ask.ask("POST", path, _times(send_at=send_at)))
+        return cast(EmailAccepted, self._ask.ask("POST", path, _times(send_at=send_at)))
 
     def reschedule_many(
         self, send_at: datetime | str, *, dry_run: bool = False, **filters: Any
-    ) -> dict[str, Any]:
+    ) -> RescheduledMany:
         """Send all emails whose time has not come, and that the filters find, at another time; or count them."""
         body = {**_times(**filters, send_at=send_at), "dry_run": dry_run}
-        return cast(dict[str, Any], self._ask.ask("POST", "/v1/emails/reschedule", body))
+        return cast(RescheduledMany, self._ask.ask("POST", "/v1/emails/reschedule", body))
 
-    def resend(self, email_id: str) -> Accepted:
+    def resend(self, email_id: str) -> EmailAccepted:
         """Send an email again. Raises MailmuxError 409 where it did not fail, or was sent again already."""
-        return cast(Accepted, self._ask.ask("POST", f"/v1/emails/{segment(email_id)}/resend"))
+        return cast(EmailAccepted, self._ask.ask("POST", f"/v1/emails/{segment(email_id)}/resend"))
 
-    def resend_many(
-        self, *, dry_run: bool = False, cursor: str | None = None, **filters: Any
-    ) -> dict[str, Any]:
+    def resend_many(self, *, dry_run: bool = False, cursor: str | None = None, **filters: Any) -> ResentMany:
         """Send again what failed and the filters find, up to 200 at once; or count them."""
         body = {**_times(**filters, cursor=cursor), "dry_run": dry_run}
-        return cast(dict[str, Any], self._ask.ask("POST", "/v1/emails/resend", body))
+        return cast(ResentMany, self._ask.ask("POST", "/v1/emails/resend", body))
 
 
 def _times(**values: Any) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
 from flask import Flask, Request, Response, current_app, g, request
@@ -14,7 +14,7 @@ from api.origin import client_address
 from db.repositories.accounts import StoredKey
 from db.throttle import Turn
 from domain.intake import Sender
-from domain.keys import NO_LIMITS, KeyLimits
+from domain.value import value
 
 OPERATOR = "operator"
 SEND = "emails:send"
@@ -23,34 +23,25 @@ _MOST_KNOWN = 10_000
 _NOBODY = "0" * 64  # compared with where no key was found, so that the answer takes as long
 
 
-@dataclass(frozen=True, slots=True)
-class Caller:
-    """The account on whose behalf a request is made, and what the key allows."""
+@value
+class Caller(Sender):
+    """Who makes a request: on whose behalf emails are accepted, and what else the key allows.
 
-    user_id: UUID
-    key_id: UUID
-    role: str
-    scopes: frozenset[str]
-    limits: KeyLimits = NO_LIMITS
-    test_of: UUID | None = None
+    `ends_at`: when the key ends, and with it those that it makes; None also for sessions, which are people's.
+    """
 
-    @property
-    def is_test(self) -> bool:
-        """Whether this is a test key: `user_id` is a test account then, and `test_of` the user whose it is."""
-        return self.test_of is not None
+    role: str = "member"
+    scopes: frozenset[str] = frozenset()
+    ends_at: datetime | None = None
 
     @property
-    def library(self) -> UUID:
-        """Whose templates and email types the caller sends with: those of live keys, also for test keys."""
-        return self.test_of or self.user_id
+    def key_id(self) -> UUID:
+        assert self.api_key_id is not None  # whoever calls has one
+        return self.api_key_id
 
     @property
     def is_operator(self) -> bool:
         return self.role == OPERATOR
-
-    @property
-    def sender(self) -> Sender:
-        return Sender(self.user_id, self.key_id, self.limits, self.test_of)
 
 
 def caller() -> Caller:
@@ -60,7 +51,7 @@ def caller() -> Caller:
 
 
 class KnownKeys:
-    """Keys that were looked up a moment ago. Only for sending: accepting emails looks itself whether a key stands
+    """Keys that were looked up a moment ago. Only for accepting emails, which looks itself whether a key stands
     (api.intake), in the transaction that commits them.
     """
 
@@ -68,9 +59,10 @@ class KnownKeys:
         self._deps = deps
         self._known: dict[str, tuple[float, StoredKey]] = {}
 
-    def find(self, public_id: str, scope: str) -> StoredKey | None:
+    def find(self, public_id: str, lately: bool) -> StoredKey | None:
+        """`lately`: as it was some seconds ago will do."""
         now = self._deps.clock.monotonic()
-        if scope == SEND and public_id in self._known:
+        if lately and public_id in self._known:
             since, stored = self._known[public_id]
             if now - since < _KNOWN_SECONDS:
                 return stored
@@ -91,7 +83,7 @@ def guard(app: Flask, deps: Dependencies) -> None:
     def _authenticate() -> None:
         scope = scope_of(request.endpoint)
         if scope is not None:
-            g.caller = authenticate(keys, request, scope)
+            g.caller = authenticate(keys, request, scope, lately=_looks_again(request))
             _check_place(g.caller, client_address(request, deps.limits.trusted_proxies))
             _take_turn(deps, g.caller)
 
@@ -123,6 +115,12 @@ def _take_turn(deps: Dependencies, asker: Caller) -> None:
         )
 
 
+def _looks_again(asked: Request) -> bool:
+    """Whether the route looks at the key again in the transaction that does what is asked for; a dry run has none."""
+    view = current_app.view_functions.get(asked.endpoint or "")
+    return getattr(view, "looks_again", False) and "dry_run" not in asked.args
+
+
 def scope_of(endpoint: str | None) -> str | None:
     """The scope that an endpoint asks for; None where it is public or where nothing matched."""
     view = current_app.view_functions.get(endpoint or "")
@@ -130,10 +128,10 @@ def scope_of(endpoint: str | None) -> str | None:
     return scope
 
 
-def authenticate(keys: KnownKeys, asked: Request, scope: str) -> Caller:
+def authenticate(keys: KnownKeys, asked: Request, scope: str, lately: bool = False) -> Caller:
     """Return the caller. Raises Problem: 401 without a valid key, 403 where the key lacks the scope."""
     key = _presented(asked)
-    stored = keys.find(key.public_id, scope)
+    stored = keys.find(key.public_id, lately)
     called = "session" if key.kind == SESSION else "API key"
     if not key.matches(stored.hash if stored else _NOBODY) or stored is None or stored.kind != key.kind:
         raise unauthorized(f"the {called} is not known")
@@ -148,7 +146,15 @@ def authenticate(keys: KnownKeys, asked: Request, scope: str) -> Caller:
             headers={"WWW-Authenticate": f'Bearer error="insufficient_scope", scope="{scope}"'},
             extra={"scope": scope},
         )
-    return Caller(stored.user_id, stored.id, stored.role, stored.scopes, stored.limits, stored.test_of)
+    return Caller(
+        stored.user_id,
+        stored.id,
+        stored.limits,
+        stored.test_of,
+        stored.role,
+        stored.scopes,
+        None if stored.kind == SESSION else stored.expires_at,
+    )
 
 
 def _presented(asked: Request) -> ApiKey:

@@ -23,7 +23,7 @@ def draw(body: EmailCreate) -> tuple[Submission, Decision]:
     deps = dependencies()
     (draft,) = attach(trackable(fill([body.draft()])), keep=False)
     with deps.units() as unit:
-        drawn = intake.draw_up(unit, caller().sender, draft, deps.ids(), deps.gathering.rules)
+        drawn = intake.draw_up(unit, caller(), draft, deps.ids(), deps.gathering.rules)
         HOSTS.learn(unit.mailbox_hosts.known({r.address.domain for r in draft.envelope.recipients}))
     if not isinstance(drawn, tuple):
         raise invalid([FieldError("pointer", pointer(o.path), o.code, o.detail) for o in drawn])

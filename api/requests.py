@@ -28,15 +28,17 @@ def dependencies() -> Dependencies:
     return found
 
 
-def scoped(scope: str, review: Review | None = None) -> Callable[[View], View]:
+def scoped(scope: str, review: Review | None = None, looks_again: bool = False) -> Callable[[View], View]:
     """A route that needs an API key with this scope.
 
-    `review` is asked only about requests that are refused anyway, so that all is said in one answer.
+    `review` is asked only about requests that are refused anyway, so that all is said in one answer. `looks_again`:
+    what it does looks again whether the key stands, in its own transaction.
     """
 
     def decorate(view: View) -> View:
         checked = _checked(view, review)
         checked.scope = scope  # type: ignore[attr-defined]
+        checked.looks_again = looks_again  # type: ignore[attr-defined]
         return checked
 
     return decorate

@@ -73,7 +73,7 @@ def _accept(chosen: Sequence[Resendable]) -> dict[UUID, str]:
     deps = dependencies()
     try:
         deps.gathering.accept(
-            caller().sender,
+            caller(),
             [old.draft(deps.gathering.rules.public_url, item) for item, old in enumerate(chosen)],
         )
     except Refused as refusal:

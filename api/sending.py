@@ -23,7 +23,7 @@ def hand_over(
 ) -> Receipt:
     """Accept emails for the caller. Raises Problem; `name` finds the fields that are objected to."""
     try:
-        return dependencies().gathering.accept(caller().sender, drafts, once)
+        return dependencies().gathering.accept(caller(), drafts, once)
     except Refused as refused:
         raise invalid(name(refused.objections)) from refused
     except SenderGone as gone:

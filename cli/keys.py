@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 
 import click
 from mailmux_client import Mailmux
@@ -26,13 +26,19 @@ _TEN_YEARS = 10 * _SECONDS["y"]
 
 def _read_span(_: click.Context, __: click.Parameter, value: str | None) -> float | None:
     """A length of time, as 12h, 90d, 4w or 1y; in seconds."""
-    if value is None:
-        return None
+    return None if value is None else _seconds_of(value)
+
+
+def _seconds_of(value: str) -> float:
     match = _SPAN.fullmatch(value)
     seconds = int(match["number"]) * _SECONDS[match["unit"]] if match else 0
     if not 0 < seconds <= _TEN_YEARS:
         raise click.BadParameter("must be like 12h, 90d, 4w or 1y, and ten years at most")
     return seconds
+
+
+def _from_now(seconds: float) -> str:
+    return (datetime.now(UTC) + timedelta(seconds=seconds)).isoformat()
 
 
 def _read_scopes(_: click.Context, __: click.Parameter, value: str) -> tuple[str, ...]:
@@ -140,14 +146,22 @@ def revoke(key_id: str) -> None:
 
 @keys.command()
 @click.argument("key_id")
-@click.option("--overlap-hours", type=click.FloatRange(0, 168), default=24.0, show_default=True)
+@click.option("--overlap-hours", type=click.FloatRange(0, 720), default=24.0, show_default=True)
+@click.option(
+    "--expires",
+    metavar="SPAN",
+    help="When the new one ends: 12h, 90d, 4w, 1y, or never. Needed where the former one has an end.",
+)
 @over_http
-def rotate(mailmux: Mailmux, as_json: bool, key_id: str, overlap_hours: float) -> None:
+def rotate(mailmux: Mailmux, as_json: bool, key_id: str, overlap_hours: float, expires: str | None) -> None:
     """Make a new key like one of your own, over the API; the former one holds for a while. KEY_ID: what
     `mailmux keys list` shows, or its id.
     """
+    ends: dict[str, str | None] = {}
+    if expires is not None:
+        ends["expires_at"] = None if expires == "never" else _from_now(_seconds_of(expires))
     known = next((k["id"] for k in mailmux.keys.list() if key_id in (k["id"], k["public_id"])), key_id)
-    made = mailmux.keys.rotate(known, overlap_hours)
+    made = mailmux.keys.rotate(known, overlap_hours, **ends)
     show(made, as_json, print_fields)
     click.echo("Keep it now: it is not shown again.", err=True)
 

@@ -153,7 +153,7 @@ class Sender:
 
     @property
     def library(self) -> UUID:
-        """Whose email types and providers may be named."""
+        """Whose templates, email types and providers may be named: those of live keys, also with a test key."""
         return self.test_of or self.user_id
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from datetime import datetime
 
 from flask import Response
 from flask_openapi3.blueprint import APIBlueprint
@@ -32,6 +33,7 @@ from api.schemas.accounts import (
 from api.schemas.providers import PageQuery
 from api.testing import test_account_of
 from db.repositories.accounts import LastOperator, UserKnown, limits_of
+from db.uow import SqlUnitOfWork
 
 blueprint = APIBlueprint("accounts", __name__, url_prefix="/v1", abp_tags=[Tag(name="keys and users")])
 KEYS_READ, KEYS_WRITE, USERS = "keys:read", "keys:write", "users:write"
@@ -59,21 +61,19 @@ def create_key(body: KeyCreate) -> Response:
         errors.append(
             FieldError("pointer", "/scopes", "live_only", f"no test key has {', '.join(live_only)}")
         )
+    ends_at = body.expires_at or asker.ends_at
+    errors += _outliving(asker, ends_at)
     if errors:
         raise invalid(errors)
     made, key_id = keys.mint(keys.TEST if test else keys.KEY), deps.ids()
     scopes = [scope for scope in keys.SCOPES if scope in body.scopes]
     with deps.units() as unit:
-        if body.expires_at is not None and not unit.accounts.is_ahead(body.expires_at):
-            raise invalid(
-                [FieldError("pointer", "/expires_at", "in_the_past", "expires_at lies in the past")]
-            )
+        _demand_ahead(unit, ends_at)
         owner = asker.user_id
         if test and not asker.is_test:
             owner = test_account_of(unit.accounts, asker.user_id, deps.sealer, deps.ids)
         unit.accounts.add_key(key_id, owner, made.public_id, made.hash, scopes, name=body.name, limits=limits)
-        if body.expires_at is not None:
-            unit.accounts.end_key(key_id, body.expires_at)
+        unit.accounts.end_key(key_id, ends_at)
         row = unit.accounts.own_key(asker.user_id, key_id)
         unit.commit()
     return answer(_made(row, made), 201, {"Location": f"/v1/keys/{key_id}"})
@@ -118,7 +118,7 @@ def revoke_key(path: KeyPath) -> Response:
 )
 @scoped(KEYS_WRITE)
 def rotate_key(path: KeyPath, body: KeyRotate) -> Response:
-    """A new key with the same name and scopes; the former one stands for a while beside it."""
+    """A new key with the same name, scopes and limits; the former one stands for a while beside it."""
     deps, asker = dependencies(), caller()
     with deps.units() as unit:
         row = unit.accounts.own_key(asker.user_id, path.key_id, lock=True)
@@ -130,6 +130,12 @@ def rotate_key(path: KeyPath, body: KeyRotate) -> Response:
         limits = limits_of(row)
         if not set(row["scopes"]) <= asker.scopes or any(limits.beyond(asker.limits)):
             raise Problem(403, "The key may do more than yours")
+        if row["expires_at"] is not None and "expires_at" not in body.model_fields_set:
+            detail = "the former key has an end: say when the new one ends, or null for never"
+            raise invalid([FieldError("pointer", "/expires_at", "missing", detail)])
+        if errors := _outliving(asker, body.expires_at):
+            raise invalid(errors)
+        _demand_ahead(unit, body.expires_at)
         unit.accounts.add_key(
             key_id,
             row["user_id"],
@@ -139,6 +145,7 @@ def rotate_key(path: KeyPath, body: KeyRotate) -> Response:
             name=row["name"],
             limits=limits,
         )
+        unit.accounts.end_key(key_id, body.expires_at)
         if body.overlap_hours:
             unit.accounts.end_key_in(path.key_id, body.overlap_hours)
         else:
@@ -163,7 +170,7 @@ def create_user(body: UserCreate) -> Response:
             raise Problem(409, "There is a user with this address") from known
         scopes = keys.scopes_of(body.role)
         unit.accounts.add_key(
-            deps.ids(),
+            key_id := deps.ids(),
             user_id,
             made.public_id,
             made.hash,
@@ -171,6 +178,7 @@ def create_user(body: UserCreate) -> Response:
             name="first key",
             limits=caller().limits,
         )
+        unit.accounts.end_key(key_id, caller().ends_at)
         row = unit.accounts.user(user_id)
         unit.commit()
     return answer(
@@ -206,6 +214,18 @@ def change_user(path: UserPath, body: UserChange) -> Response:
         row = unit.accounts.user(path.user_id)
         unit.commit()
     return answer(_user(row))
+
+
+def _outliving(asker: Caller, ends_at: datetime | None) -> list[FieldError]:
+    """What is wrong with the end of a key that the caller makes."""
+    if asker.ends_at is None or (ends_at is not None and ends_at <= asker.ends_at):
+        return []
+    return [FieldError("pointer", "/expires_at", "beyond", "your key ends before that itself")]
+
+
+def _demand_ahead(unit: SqlUnitOfWork, ends_at: datetime | None) -> None:
+    if ends_at is not None and not unit.accounts.is_ahead(ends_at):
+        raise invalid([FieldError("pointer", "/expires_at", "in_the_past", "expires_at lies in the past")])
 
 
 def _operators_only(asker: Caller) -> None:

@@ -30,7 +30,7 @@ Wrong = dict[int, list[FieldError]]
 @blueprint.post(
     "", summary="Send many emails", responses={202: BatchAccepted, **problems(409, 413, 415, 422)}
 )
-@scoped(SEND)
+@scoped(SEND, looks_again=True)
 def create(header: SendHeaders, body: BatchCreate) -> Response:
     """Accepts up to 1,000 emails, each with a result of its own. Once this answers 202 those that are not
     `rejected` are committed.
@@ -72,7 +72,7 @@ def _those_that_are_right(
 
 def _objections(drafts: Sequence[Draft]) -> list[Objection]:
     with dependencies().units() as unit:
-        return intake.review(unit, caller().sender, drafts, dependencies().gathering.rules)
+        return intake.review(unit, caller(), drafts, dependencies().gathering.rules)
 
 
 def _results(body: BatchCreate, receipt: Receipt, wrong: Mapping[int, list[FieldError]]) -> BatchAccepted:

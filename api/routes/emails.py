@@ -82,7 +82,7 @@ def _review(body: dict[str, Any], wrong: frozenset[str]) -> list[FieldError]:
     )
     drafts = attach(trackable(fill([email.draft()])), keep=False)
     with dependencies().units() as unit:
-        found = intake.review(unit, caller().sender, drafts, dependencies().gathering.rules)
+        found = intake.review(unit, caller(), drafts, dependencies().gathering.rules)
     return _named(o for o in found if sender or o.path != ("from",))
 
 
@@ -95,7 +95,7 @@ def _named(objections: Iterable[Objection]) -> list[FieldError]:
     summary="Send an email",
     responses={200: EmailDrawn, 202: EmailAccepted, **problems(409, 413, 415, 422)},
 )
-@scoped(SEND, _review)
+@scoped(SEND, _review, looks_again=True)
 def create(header: SendHeaders, query: SendQuery, body: EmailCreate) -> Response:
     """Accepts one email. Once this answers 202 the email is committed: it is delivered or accounted for.
 

@@ -75,7 +75,10 @@ class KeyCreate(Body):
         default=None,
         description="Whether it is a test key, whose emails go to nobody. Left out: as the key that makes it.",
     )
-    expires_at: Instant | None = Field(default=None, description="Left out: it stands until it is revoked.")
+    expires_at: Instant | None = Field(
+        default=None,
+        description="Left out: it stands until it is revoked; made with a key that ends, it ends with that.",
+    )
     senders: Senders = Field(default=[])
     networks: Networks = Field(default=[])
     per_minute: PerMinute | None = Field(
@@ -91,6 +94,10 @@ class KeyRotate(Body):
 
     overlap_hours: float = Field(
         default=24, ge=0, le=720, description="So long the former key still stands; 0: it is revoked at once."
+    )
+    expires_at: Instant | None = Field(
+        default=None,
+        description="When the new key ends; null: never. Has to be said where the former one has an end.",
     )
 
 

@@ -17,7 +17,7 @@ _FIRST_USER_LOCK = 0x6D6D_0001  # advisory lock: one process at a time looks for
 
 _KEY = text("""
     SELECT k.id, k.key, k.user_id, u.role, k.scopes, k.revoked_at IS NOT NULL AS revoked,
-        coalesce(k.expires_at <= mm_now(), false) AS expired, k.senders, k.networks, k.per_minute,
+        k.expires_at, coalesce(k.expires_at <= mm_now(), false) AS expired, k.senders, k.networks, k.per_minute,
         CASE WHEN u.test_of IS NULL THEN k.kind ELSE 'test' END AS kind, u.test_of
     FROM api_keys k JOIN users u ON u.id = k.user_id WHERE k.public_id = :public_id
 """)
@@ -105,6 +105,7 @@ class StoredKey:
     limits: KeyLimits = NO_LIMITS
     kind: str = "key"
     test_of: UUID | None = None
+    expires_at: datetime | None = None
 
 
 def limits_of(row: RowMapping) -> KeyLimits:
@@ -125,7 +126,7 @@ class Accounts:
             return None
         return StoredKey(
             row.id, row.key, row.user_id, row.role, frozenset(row.scopes), row.revoked, row.expired,
-            limits_of(row._mapping), row.kind, row.test_of,
+            limits_of(row._mapping), row.kind, row.test_of, row.expires_at,
         )  # fmt: skip
 
     def list_keys(self, email: str | None = None) -> Sequence[Row[Any]]:
@@ -183,7 +184,8 @@ class Accounts:
         """Whether a time is still to come, by the database's clock."""
         return bool(self._connection.execute(text("SELECT :at > mm_now()"), {"at": at}).scalar())
 
-    def end_key(self, id: UUID, at: datetime) -> None:
+    def end_key(self, id: UUID, at: datetime | None) -> None:
+        """None: it stands until it is revoked."""
         self._connection.execute(_END_KEY, {"id": id, "at": at})
 
     def end_key_in(self, id: UUID, hours: float) -> None:

@@ -277,6 +277,20 @@ def test_the_scope_alone_suffices(world: World, method: str, rule: str) -> None:
     assert answer.status_code in (200, 201, 202, 204), answer.text
 
 
+@pytest.mark.parametrize(("method", "rule"), GUARDED)
+def test_a_revoked_key_does_nothing_more(world: World, method: str, rule: str) -> None:
+    """Also where it was used a moment ago."""
+    owner = world.user()
+    key = world.key(owner.user_id)
+    assert key.post("/v1/emails", EMAIL).status_code == 202
+    with world.deps.units() as unit:
+        unit.accounts.revoke_key(key.public_id)
+        unit.commit()
+    answer = key.ask(method, path_of(rule), json=BODIES.get((method, rule)))
+    assert answer.status_code == 401
+    assert key.post("/v1/emails?dry_run=true", EMAIL).status_code == 401
+
+
 @pytest.mark.parametrize("role", ["member", "operator"])
 @pytest.mark.parametrize(("method", "rule"), OF_ONE)
 def test_what_belongs_to_others_is_not_there(world: World, method: str, rule: str, role: str) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from api import keys
-from tests.integration.api.world import EMAIL, Caller, World
+from tests.integration.api.world import EMAIL, Caller, World, fields
 
 
 def made(caller: Caller, *scopes: str, **more: Any) -> dict[str, Any]:
@@ -76,8 +76,28 @@ def test_a_key_that_would_end_sooner_is_not_prolonged_by_a_rotation(world: World
     caller = world.user()
     [row] = world.sql("SELECT mm_now() + interval '1 hour' AS at")
     old = made(caller, expires_at=row.at.isoformat())
-    caller.post(f"/v1/keys/{old['id']}/rotate", {"overlap_hours": 24})
+    path = f"/v1/keys/{old['id']}/rotate"
+    assert fields(caller.post(path, {"overlap_hours": 24})) == {"/expires_at"}, "nothing lives longer unasked"
+    fresh = caller.post(path, {"overlap_hours": 24, "expires_at": None}).get_json()
+    assert fresh["expires_at"] is None
     assert caller.get(f"/v1/keys/{old['id']}").get_json()["expires_at"] == old["expires_at"]
+
+
+def test_a_key_that_ends_makes_none_that_outlives_it(world: World) -> None:
+    operator = world.user("operator")
+    [row] = world.sql("SELECT mm_now() + interval '1 day' AS day, mm_now() + interval '2 days' AS later")
+    old = made(operator, "keys:write", "users:write", "emails:read", expires_at=row.day.isoformat())
+    brief = with_key(operator, old["key"])
+    beyond = {"scopes": ["emails:read"], "expires_at": row.later.isoformat()}
+    assert fields(brief.post("/v1/keys", beyond)) == {"/expires_at"}
+    assert brief.post("/v1/keys", {"scopes": ["emails:read"]}).get_json()["expires_at"] == old["expires_at"]
+    for expires_at in (None, row.later.isoformat()):
+        answer = brief.post(f"/v1/keys/{old['id']}/rotate", {"expires_at": expires_at})
+        assert fields(answer) == {"/expires_at"}
+    first = brief.post("/v1/users", {"email": f"{old['id']}@new.example"}).get_json()["key"]
+    [listed] = with_key(operator, first).get("/v1/keys").get_json()["data"]
+    assert listed["expires_at"] == old["expires_at"]
+    assert operator.signed_in().post("/v1/keys", {"scopes": ["emails:read"]}).get_json()["expires_at"] is None
 
 
 @pytest.mark.parametrize(

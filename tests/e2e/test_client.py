@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -31,7 +32,7 @@ def test_an_email_is_sent_once_and_its_webhook_is_proved_also_while_the_secret_r
     receiver = Receiver()
     hook = mailmux.webhooks.create(url=receiver.url, types=["email.sent", "webhook.test"])
     try:
-        email = {
+        email: dict[str, Any] = {
             "sender": "Shop <shop@client.example>",
             "to": ["ada@example.com"],
             "subject": "s",
@@ -81,7 +82,7 @@ def test_somebody_is_added_signs_in_and_out(mailmux: Mailmux, service: Service):
         assert next(person.keys.list())["id"] == key["id"]
         with pytest.raises(MailmuxError) as refused:
             list(person.users.list())
-        assert (refused.value.status, refused.value.type) == (403, "/problems/operators-only")
+        assert (refused.value.status, refused.value.type) == (403, "/problems/missing-scope")
         person.sign_out()
         with pytest.raises(MailmuxError) as gone:
             list(person.keys.list())

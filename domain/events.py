@@ -61,6 +61,7 @@ class DeliveryEvent:
     `recipient`: bare address as the provider wrote it; None where it does not say which (`unresolved`).
     `occurred_at`: aware, by the provider's clock; None where it does not say.
     `status_code`: RFC 3463, such as 5.1.1. `description`: the provider's words. `mta_response`: the mailbox host's.
+    `listed`: the provider did not try, as the recipient is on a list of its own.
     `machine`: a sign that no person opened it or followed the link, but a program.
     """
 
@@ -73,6 +74,7 @@ class DeliveryEvent:
     provider_message_id: str | None = None
     reject_reason: RejectReason | None = None
     bounce: BounceClass | None = None
+    listed: bool = False
     status_code: str | None = None
     description: str | None = None
     mta_response: str | None = None

@@ -214,7 +214,7 @@ def _fate(events: Iterable[DeliveryEvent]) -> Fate:
     found = [Fate(Status.SENT)]
     for event in events:
         if event.type is EventType.REJECTED:
-            found.append(Fate(Status.SUPPRESSED if event.reject_reason in BY_LIST else Status.FAILED))
+            found.append(Fate(Status.SUPPRESSED if _is_by_list(event) else Status.FAILED))
         elif event.type in _BECOMES:
             found.append(
                 Fate(_BECOMES[event.type], event.bounce if event.type is EventType.BOUNCED else None)
@@ -237,4 +237,8 @@ def _hardness(fate: Fate) -> int:
 def refused_by_list(events: Iterable[DeliveryEvent]) -> bool:
     """Whether a provider that did not send refused the recipients, and not this account's email."""
     refusals = [e for e in events if e.type in (EventType.REJECTED, EventType.FAILED)]
-    return bool(refusals) and all(e.reject_reason in BY_LIST for e in refusals)
+    return bool(refusals) and all(map(_is_by_list, refusals))
+
+
+def _is_by_list(event: DeliveryEvent) -> bool:
+    return event.listed or event.reject_reason in BY_LIST

@@ -118,12 +118,18 @@ _BY_PROVIDER = {
 
 
 def judge(event: DeliveryEvent) -> Verdict | None:
-    """What an event of a provider means for its recipient; None: nothing."""
+    """What an event of a provider means for its recipient; None: nothing.
+
+    A list of the provider's that does not say why it holds an address counts for emails of the kind alone.
+    """
     match event.type:
         case EventType.COMPLAINED:
             return Verdict(Cause.COMPLAINT, Reach.ITS_KIND)
         case EventType.UNSUBSCRIBED:
             return Verdict(Cause.UNSUBSCRIBED, Reach.MARKETING)
+        case EventType.REJECTED | EventType.BOUNCED if event.listed:
+            reason = event.reject_reason or RejectReason.OTHER
+            return Verdict(Cause.PROVIDER, _BY_PROVIDER.get(reason, Reach.ITS_KIND))
         case EventType.REJECTED if event.reject_reason in _BY_PROVIDER:
             return Verdict(Cause.PROVIDER, _BY_PROVIDER[event.reject_reason])
         case EventType.BOUNCED if _is_of_the_address(event):

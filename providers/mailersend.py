@@ -12,7 +12,7 @@ It has no metadata: our ids travel as two of an email's five tags, which every e
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -30,14 +30,16 @@ from domain.errors import (
     SenderNotVerified,
     Unsupported,
 )
+from domain.events import RejectReason
 from domain.message import Attachment, Disposition, RecipientKind, Submission
 from providers.base import UNREADABLE, HTTPProvider
 from providers.exchange import Request, Response
 from providers.fields import ATTEMPT, EMAIL, SecretToken
 from providers.filetypes import demand_agreement
-from providers.mailersend_webhook import WebhookSecret, webhook
+from providers.mailersend_webhook import REASONS, WebhookSecret, webhook
 from providers.mime import encoded_value
 from providers.origins import BaseURL
+from providers.partial import LISTED, taken_but_for, taken_for_some
 from providers.payloads import (
     bodies,
     compact,
@@ -47,7 +49,7 @@ from providers.payloads import (
     person,
     tracking_wishes,
 )
-from providers.webhooks import instant
+from providers.webhooks import instant, word, words
 from providers.world import World
 
 __all__ = ["Config", "Credentials", "WebhookSecret", "build", "capabilities", "webhook"]
@@ -160,6 +162,14 @@ class MailerSendProvider(HTTPProvider):
         kinds = {str(w["type"]) for w in warnings}
         if "ALL_SUPPRESSED" in kinds:
             raise RecipientSuppressed(self.name, f"every recipient is suppressed: {_reasons(warnings)}")
+        if kinds == {"SOME_SUPPRESSED"}:
+            said = f"some recipients are suppressed: {_reasons(warnings)}"
+            named = list(_suppressed(warnings))
+            if message_id is None:
+                return SendResult()
+            if not named:
+                return taken_for_some(message_id, said)
+            return taken_but_for(message_id, named, said, listed=True)
         if kinds:
             raise OutcomeUnknown(
                 self.name, f"taken with warnings ({', '.join(sorted(kinds))}): {_reasons(warnings)}"
@@ -215,6 +225,14 @@ class MailerSendProvider(HTTPProvider):
             return {field.partition(".")[0] for field in self.json(response)["errors"]} or {""}
         except UNREADABLE:
             return {""}
+
+
+def _suppressed(warnings: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, RejectReason]]:
+    for warning in warnings:
+        for person_ in warning.get("recipients", ()):
+            if (address := word(person_.get("email"))) is not None:
+                reasons = [REASONS[r] for r in words(person_.get("reasons")) if r in REASONS]
+                yield address, reasons[0] if reasons else LISTED
 
 
 def _reasons(warnings: Sequence[Mapping[str, Any]]) -> str:

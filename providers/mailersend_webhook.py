@@ -20,6 +20,13 @@ from providers.webhooks import attempt_of, email_of, enhanced_code, instant, map
 from providers.world import World
 
 _Meaning = tuple[EventType, RejectReason | None, BounceClass | None]
+# Why an address is on MailerSend's suppression list; `blocklisted` says no more than that.
+REASONS: Mapping[str, RejectReason] = {
+    "hard_bounced": RejectReason.BOUNCED,
+    "spam_complaint": RejectReason.SPAM,
+    "spam_complaints": RejectReason.SPAM,
+    "unsubscribed": RejectReason.UNSUBSCRIBED,
+}
 _EVENTS: dict[str | None, _Meaning] = {
     "sent": (EventType.SENT, None, None),
     "delivered": (EventType.DELIVERED, None, None),

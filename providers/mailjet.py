@@ -40,6 +40,7 @@ from providers.mailjet_search import MailjetSearch
 from providers.mailjet_webhook import WebhookSecret, webhook
 from providers.mime import encoded_value
 from providers.origins import BaseURL
+from providers.partial import taken_for_some
 from providers.payloads import (
     bodies,
     compact,
@@ -178,8 +179,19 @@ class MailjetProvider(MailjetSearch, BatchProvider):
             found[name] = "enabled" if wish else "disabled"
         return found
 
+    def took(self, response: Response) -> bool:
+        """Also one that was taken for some recipients, with whatever status the errors of the others have."""
+        some_taken, errors = self._errors(response) if 400 <= response.status < 500 else (False, [])
+        return super().took(response) or (some_taken and bool(errors))
+
     def parse(self, response: Response) -> SendResult:
-        """MessageID 0 stands for none, in sandbox mode."""
+        """MessageID 0 stands for none, in sandbox mode. Where some recipients were refused it does not say which."""
+        some_taken, errors = self._errors(response)
+        if some_taken and errors:
+            taken = next(m for m in self.json(response)["Messages"] if m.get("Status") == "success")
+            message_id = str(taken["To"][0].get("MessageID") or "")[:255]
+            said = f"taken for some recipients only: {clean(self.explain(response) or '', self._secrets)}"
+            return taken_for_some(message_id, said) if message_id else SendResult()
         if (failure := self._failure(response)) is not None:
             raise failure
         (message,) = self.json(response)["Messages"]
@@ -218,7 +230,7 @@ class MailjetProvider(MailjetSearch, BatchProvider):
         said = said if said is not None else clean(self.explain(response) or "", self._secrets)
         detail = f"{response.status}: {said}"
         if some_taken:
-            return OutcomeUnknown(self.name, f"{detail}; and taken for others")
+            return OutcomeUnknown(self.name, f"{detail}; and taken")
         meanings = [_CODES.get(str(e.get("ErrorCode"))) for e in errors]
         if (known := next((m for m in meanings if m is not None), None)) is not None:
             return known(self.name, detail)

@@ -11,6 +11,7 @@ No idempotency: our ids travel as metadata, which every event repeats.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 from uuid import UUID
@@ -38,6 +39,7 @@ from providers.exchange import Request, Response
 from providers.fields import ATTEMPT, EMAIL, SecretKey, labels
 from providers.mailboxes import written
 from providers.origins import BaseURL
+from providers.partial import LISTED, taken_but_for, taken_for_some
 from providers.payloads import bodies, compact, content_of, recipients
 from providers.postmark_lists import page
 from providers.postmark_search import PostmarkSearch
@@ -50,6 +52,9 @@ __all__ = ["Config", "Credentials", "WebhookSecret", "build", "capabilities", "w
 _MOST_FIELDS, _LONGEST_NAME, _LONGEST_VALUE = 10, 20, 80
 _LONGEST_TAG = 1000
 _LONGEST_BODY = 5_000_000  # bytes
+# "Message OK, but will not deliver to these inactive addresses: a@b.example, c@d.example. Inactive recipients are …"
+_INACTIVE = re.compile(r"inactive addresses\b:?(.*?)(?:\bInactive recipients\b|\Z)", re.DOTALL)
+_ADDRESS = re.compile(r"[^\s<>,;:]+@[^\s<>,;:]+")
 _TAG = "tag of ours"  # a name that no metadata can have there
 Stream = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,29}$")]
 
@@ -171,7 +176,15 @@ class PostmarkProvider(PostmarkSearch, BatchProvider):
         message_id = answer["MessageID"]
         if code != 0 or not isinstance(message_id, str) or not message_id:
             raise ValueError("no MessageID")
-        return SendResult(message_id[:255])
+        said = word(answer.get("Message")) or ""
+        if (inactive := _INACTIVE.search(said)) is None:
+            return SendResult(message_id[:255])
+        named = [(found.rstrip("."), LISTED) for found in _ADDRESS.findall(inactive[1])]
+        if not named:
+            return taken_for_some(message_id[:255], "some recipients are inactive there")
+        return taken_but_for(
+            message_id[:255], named, "inactive: on the stream's suppression list", listed=True
+        )
 
     def probe(self) -> Request:
         return Request("GET", "/server", self._fields)

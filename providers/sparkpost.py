@@ -23,7 +23,6 @@ from domain.capabilities import Capabilities, Search
 from domain.checkup import Checkup, SenderIdentity
 from domain.errors import (
     Misconfigured,
-    OutcomeUnknown,
     ProviderError,
     ProviderUnavailable,
     RateLimited,
@@ -38,6 +37,7 @@ from providers.exchange import Request, Response
 from providers.fields import SecretKey
 from providers.mailboxes import written
 from providers.origins import BaseURL
+from providers.partial import taken_for_some
 from providers.payloads import (
     bodies,
     compact,
@@ -154,11 +154,12 @@ class SparkPostProvider(SparkPostSearch):
         taken, refused = int(results["total_accepted_recipients"]), int(results["total_rejected_recipients"])
         if taken < 1 <= refused:
             raise Rejected(self.name, "refused for every recipient")
-        if refused:
-            raise OutcomeUnknown(self.name, f"taken for {taken} recipients, refused for {refused}")
         if taken < 1 or not isinstance(results["id"], str | int):
             raise ValueError("neither taken nor refused")
-        return SendResult(str(results["id"])[:255] or None)
+        message_id = str(results["id"])[:255]
+        if refused:  # it does not say for whom
+            return taken_for_some(message_id, f"taken for {taken} recipients, refused for {refused}")
+        return SendResult(message_id or None)
 
     def probe(self) -> Request:
         return Request("GET", "/api/v1/sending-domains", self._fields)

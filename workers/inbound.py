@@ -207,10 +207,11 @@ def tells_of_sending(event: DeliveryEvent) -> bool:
 def hear(recipients: Sequence[str], match: Match, event: DeliveryEvent) -> Heard | None:
     """What an event teaches of the provider, if anything: whether a mailbox host took what the provider had accepted.
 
-    That an address does not exist is the address's matter.
+    That an address does not exist is the address's matter; of one that the provider lists no host was asked.
     """
     delivered = event.type is EventType.DELIVERED
-    refused = event.type is EventType.BOUNCED and not is_of_nobody(event.reject_reason, event.status_code)
+    nobody = event.listed or is_of_nobody(event.reject_reason, event.status_code)
+    refused = event.type is EventType.BOUNCED and not nobody
     if match.settled_at is None or not (delivered or refused):
         return None
     recipient = event.recipient or recipients[0]

@@ -18,6 +18,7 @@ from domain.errors import (
     SenderNotVerified,
     Unsupported,
 )
+from domain.events import EventType, RejectReason
 from providers.exchange import Response
 from tests.contract.json_providers import provider
 
@@ -83,7 +84,7 @@ ANSWERS: list[tuple[str, int, Any, type[ProviderError] | None]] = [
     # SparkPost: its extended error codes
     ("sparkpost", 200, counted(2, 0), None),
     ("sparkpost", 200, counted(0, 2), Rejected),
-    ("sparkpost", 200, counted(1, 1), OutcomeUnknown),
+    ("sparkpost", 200, counted(1, 1), None),
     ("sparkpost", 200, counted(0, 0), OutcomeUnknown),
     ("sparkpost", 200, {}, OutcomeUnknown),
     ("sparkpost", 400, sparkpost("1200"), Rejected),
@@ -120,8 +121,9 @@ ANSWERS: list[tuple[str, int, Any, type[ProviderError] | None]] = [
     # Mailjet: its table of errors, with the status of the call or within a 200
     ("mailjet", 200, {"Messages": [GOOD]}, None),
     ("mailjet", 200, {"Messages": [BAD]}, Rejected),
-    ("mailjet", 200, {"Messages": [GOOD, BAD]}, OutcomeUnknown),
-    ("mailjet", 400, {"Messages": [GOOD, BAD]}, OutcomeUnknown),
+    ("mailjet", 200, {"Messages": [GOOD, BAD]}, None),
+    ("mailjet", 400, {"Messages": [GOOD, BAD]}, None),
+    ("mailjet", 500, {"Messages": [GOOD, BAD]}, OutcomeUnknown),
     ("mailjet", 400, {"Messages": [GOOD]}, OutcomeUnknown),
     ("mailjet", 200, mailjet("send-0008", 403), SenderNotVerified),
     ("mailjet", 200, mailjet("mj-0099", 500), OutcomeUnknown),
@@ -148,7 +150,7 @@ ANSWERS: list[tuple[str, int, Any, type[ProviderError] | None]] = [
     ("mailersend", 202, "", None),
     ("mailersend", 200, "", OutcomeUnknown),
     ("mailersend", 202, {"warnings": [{"type": "ALL_SUPPRESSED", "recipients": []}]}, RecipientSuppressed),
-    ("mailersend", 202, {"warnings": [{"type": "SOME_SUPPRESSED", "recipients": []}]}, OutcomeUnknown),
+    ("mailersend", 202, {"warnings": [{"type": "SOME_SUPPRESSED", "recipients": []}]}, None),
     ("mailersend", 202, {"warnings": [{"type": "SOMETHING"}]}, OutcomeUnknown),
     ("mailersend", 202, "<html>", OutcomeUnknown),
     ("mailersend", 400, mailersend("words"), Rejected),
@@ -205,6 +207,38 @@ def test_an_answer_means_what_the_document_says(
         except (ValueError, TypeError, LookupError):
             found = OutcomeUnknown
     assert found is meaning
+
+
+SUPPRESSED = [
+    {"email": "ada@example.com", "name": "Ada", "reasons": ["hard_bounced"]},
+    {"email": "bob@example.com", "reasons": ["blocklisted"]},
+]
+PARTLY: list[tuple[str, int, Any, str, list[tuple[str, RejectReason]]]] = [
+    ("mailersend", 202, {"warnings": [{"type": "SOME_SUPPRESSED", "recipients": SUPPRESSED}]}, "x-1",
+     [("ada@example.com", RejectReason.BOUNCED), ("bob@example.com", RejectReason.BLOCKED)]),
+    ("mailersend", 202, {"warnings": [{"type": "SOME_SUPPRESSED"}]}, "x-1", []),
+    ("sparkpost", 200, counted(2, 1), "1", []),
+    ("mailjet", 200, {"Messages": [GOOD, BAD]}, "7", []),
+    ("mailjet", 400, {"Messages": [BAD, GOOD]}, "7", []),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("kind", "status", "body", "message_id", "refused"), PARTLY)
+def test_what_was_taken_for_some_recipients_was_taken(
+    kind: str, status: int, body: Any, message_id: str, refused: list[tuple[str, RejectReason]]
+) -> None:
+    adapter = provider(kind)
+    response = Response(status, {"x-message-id": "x-1"}, json.dumps(body).encode())
+    assert adapter.judge(response) is None
+    result = adapter.parse(response)
+    assert result.provider_message_id == message_id
+    events = [found.event for found in result.events]
+    assert {event.provider_message_id for event in events} == {message_id}
+    if refused:
+        assert [(e.recipient, e.reject_reason) for e in events] == refused
+        assert {(e.type, e.listed) for e in events} == {(EventType.REJECTED, True)}
+    else:
+        assert [(e.type, e.recipient) for e in events] == [(EventType.UNKNOWN, None)]
 
 
 @pytest.mark.parametrize(

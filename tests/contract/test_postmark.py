@@ -19,6 +19,7 @@ from domain.errors import (
     SenderNotVerified,
     Unsupported,
 )
+from domain.events import EventType
 from domain.message import Lane
 from providers import registry
 from tests.builders import a_submission, new_id
@@ -87,6 +88,34 @@ def test_an_email_that_will_be_late_was_taken(server: PostmarkServer):
     }
     server.answers.append(as_json(200, late))
     assert send(server).provider_message_id == "m-1"
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        ("ada@example.com, bob@example.com", ["ada@example.com", "bob@example.com"]),
+        ("ada@example.com.", ["ada@example.com"]),
+        (
+            "ada@example.com. Inactive recipients are ones that … write to x@postmark.example",
+            ["ada@example.com"],
+        ),
+        ("some", []),
+    ],
+)
+def test_inactive_recipients_of_an_email_that_went_to_others_are_rejected(
+    server: PostmarkServer, words: str, named: list[str]
+):
+    said = f"Message OK, but will not deliver to these inactive addresses: {words}"
+    server.answers.append(as_json(200, {"ErrorCode": 0, "MessageID": "m-1", "Message": said}))
+    result = send(server)
+    assert result.provider_message_id == "m-1"
+    events = [found.event for found in result.events]
+    if named:
+        assert [(e.recipient, e.listed) for e in events] == [(address, True) for address in named]
+        assert {e.type for e in events} == {EventType.REJECTED}
+    else:
+        assert [(e.type, e.recipient) for e in events] == [(EventType.UNKNOWN, None)]
+    assert {e.provider_message_id for e in events} == {"m-1"}
 
 
 def test_a_number_may_come_as_text(server: PostmarkServer):

@@ -10,9 +10,12 @@ from uuid import UUID
 import pytest
 import structlog
 
-from domain.attempt import Outcome
+from domain.attempt import Outcome, SendResult
 from domain.events import BounceClass, DeliveryEvent, EventType, InboundEvent, RejectReason
-from providers.memory import Answer
+from domain.lifecycle import fold
+from domain.message import Submission
+from providers.memory import Answer, MemoryProvider
+from providers.partial import taken_but_for
 from tests.builders import a_submission, new_id
 from tests.integration.delivery.conftest import House
 from workers.inbound import UNMATCHED_AFTER, apply_events
@@ -72,6 +75,33 @@ def test_an_event_is_applied_by_the_providers_message_id(house: House) -> None:
     tell(house, "one", event(EventType.DELIVERED, provider_message_id=f"memory-{attempt}"))
     apply(house)
     assert house.job(job).status == "delivered"
+
+
+class Choosy(MemoryProvider):
+    """Takes an email, but for one recipient whom it lists."""
+
+    def send(self, submission: Submission, attempt_id: UUID) -> SendResult:
+        super().send(submission, attempt_id)
+        refused = [("bob@example.com", RejectReason.BLOCKED)]
+        return taken_but_for(f"choosy-{attempt_id}", refused, "one is suppressed", listed=True)
+
+
+def test_whom_the_answer_to_the_send_refuses_is_refused_and_the_email_is_sent(house: House) -> None:
+    house.provider("choosy")
+    house.adapters["choosy"] = Choosy("choosy")
+    (job,) = house.accept(a_submission(to=("ada@example.com", "bob@example.com")))
+    house.drain()
+    apply(house)
+    (attempt,) = house.ledger(job)
+    assert (attempt.outcome, attempt.error) == (Outcome.ACCEPTED, None)
+    assert house.job(job).status == "sent"
+    with house.units() as unit:
+        dossier = unit.inbound.hold([job])[job]
+    standing = fold(dossier.recipients, dossier.attempts, dossier.events)
+    fates = dict(zip(dossier.recipients, standing.recipients, strict=True))
+    assert (fates["ada@example.com"].status, fates["bob@example.com"].status) == ("sent", "suppressed")
+    listed = house.all("SELECT address, cause FROM suppressions")
+    assert [(row.address, row.cause) for row in listed] == [("bob@example.com", "provider")]
 
 
 def test_nobody_elses_webhook_speaks_of_an_email(house: House) -> None:

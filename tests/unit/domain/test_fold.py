@@ -137,3 +137,5 @@ def test_the_email_is_what_somebody_should_look_at():
     spam = DeliveryEvent(EventType.REJECTED, recipient=BOB, reject_reason=RejectReason.SPAM)
     assert fold([ADA, BOB], accepted, [delivered, (FIRST, spam)]).status is Status.DELIVERED
     assert fold([BOB], accepted, [(FIRST, spam)]).status is Status.SUPPRESSED
+    listed = DeliveryEvent(EventType.REJECTED, recipient=BOB, reject_reason=RejectReason.BLOCKED, listed=True)
+    assert fold([BOB], accepted, [(FIRST, listed)]).status is Status.SUPPRESSED

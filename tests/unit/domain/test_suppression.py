@@ -34,6 +34,13 @@ BOUNCED, REJECTED = EventType.BOUNCED, EventType.REJECTED
         (DeliveryEvent(EventType.COMPLAINED), Cause.COMPLAINT, Reach.ITS_KIND),
         (DeliveryEvent(EventType.UNSUBSCRIBED), Cause.UNSUBSCRIBED, Reach.MARKETING),
         (DeliveryEvent(REJECTED, reject_reason=RejectReason.BOUNCED), Cause.PROVIDER, Reach.ALL),
+        (
+            DeliveryEvent(REJECTED, reject_reason=RejectReason.BLOCKED, listed=True),
+            Cause.PROVIDER,
+            Reach.ITS_KIND,
+        ),
+        (DeliveryEvent(REJECTED, reject_reason=RejectReason.BOUNCED, listed=True), Cause.PROVIDER, Reach.ALL),
+        (DeliveryEvent(BOUNCED, bounce=HARD, listed=True), Cause.PROVIDER, Reach.ITS_KIND),
         (DeliveryEvent(REJECTED, reject_reason=RejectReason.UNSUBSCRIBED), Cause.PROVIDER, Reach.MARKETING),
     ],
 )

@@ -48,6 +48,7 @@ from providers.world import World
 LONGEST_WAIT = 86_400.0  # seconds; a Retry-After beyond a day is an error of the provider's
 # What reading another form than the documented one raises.
 UNREADABLE = (ValueError, TypeError, LookupError, AttributeError)
+_NO_DATE = (ValueError, OverflowError)  # the latter of a year of twenty digits
 _NO_EMAIL_OF_OURS = frozenset({401, 402, 403, 404, 405, 406, 410, 415})
 _OF_THE_EMAIL = frozenset({400, 422})
 _NOT_PROCESSED = frozenset({408, 421, 425, 503})
@@ -258,7 +259,7 @@ class HTTPProvider(ABC):
         elif value:
             try:
                 seconds = self.seconds_until(response, parsedate_to_datetime(value))
-            except ValueError:
+            except _NO_DATE:
                 seconds = None
         if seconds is None:
             seconds = self.reset_after(response)
@@ -270,7 +271,7 @@ class HTTPProvider(ABC):
         """By the provider's own clock (its Date field), so that ours may be wrong; else by ours."""
         try:
             now = parsedate_to_datetime(response.headers["date"])
-        except (LookupError, ValueError):
+        except (LookupError, *_NO_DATE):
             now = self._world.wall_time()
         return (_aware(moment) - _aware(now)).total_seconds()
 

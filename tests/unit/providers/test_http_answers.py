@@ -121,7 +121,13 @@ def test_an_error_in_no_known_form_is_still_judged(
         ({"retry_after": "soon"}, None),
         ({"retry_after": "Mon, 23 Nov 99999999999999999999 12:00:30 GMT"}, None),
         ({"retry_after": "Mon, 23 Nov 9999 12:00:30 GMT"}, 86_400),
-        ({"retry_after": "Mon, 23 Nov 2026 12:00:30 GMT", "date": "Mon, 23 Nov 99999999999999999999 9:0:0 GMT"}, 30),
+        (
+            {
+                "retry_after": "Mon, 23 Nov 2026 12:00:30 GMT",
+                "date": "Mon, 23 Nov 99999999999999999999 9:0:0 GMT",
+            },
+            30,
+        ),
         ({"retry_after": "Mon, 23 Nov 2026 12:00:30 GMT", "date": "Mon, 23 Nov 9999 09:00:00 -2359"}, 0),
         ({"retry_after": "1e9"}, None),
         ({"retry_after": "٧"}, None),

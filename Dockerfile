@@ -11,7 +11,7 @@ RUN /venv/bin/pip install --no-cache-dir --no-deps --no-build-isolation --no-ind
 
 FROM python:3.13-slim
 ENV PATH=/venv/bin:$PATH PYTHONUNBUFFERED=1 MAILMUX_API_HOST=0.0.0.0 MAILMUX_DATA_DIR=/data
-RUN useradd --system --no-log-init --uid 10025 mailmux && install -d -o mailmux /data /data/attachments
+RUN useradd --system --no-log-init --uid 10025 mailmux && install -d -o mailmux /data /data/attachments /data/sandbox
 COPY --from=build /venv /venv
 COPY --from=build /app /app
 WORKDIR /app

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 
 class Duty(StrEnum):
@@ -23,6 +24,21 @@ class Duty(StrEnum):
     CHECK_DOMAINS = "check_domains"
     ADD_UP_STATS = "add_up_stats"
     ERASE = "erase"
+
+
+SLOW: Final = frozenset(
+    {
+        Duty.REPEAT_CALLS,
+        Duty.LOOK_UP,
+        Duty.READ_REPORTS,
+        Duty.CHECK_DOMAINS,
+        Duty.COLLECT_FILES,
+        Duty.PURGE,
+        Duty.ADD_UP_STATS,
+        Duty.ERASE,
+    }
+)
+"""What asks others, who may keep it waiting, or works through the database for long: some twenty seconds at a time."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,13 +56,14 @@ from workers.queue import (
     DeliveryBells,
     Doorbell,
     Inbox,
+    duty_queue,
     duty_task,
 )
 from workers.run import Heart
 from workers.upkeep import overdue
 
 _UNHEARD_RINGS = 8  # in a lane's queue, after which no more are added
-_UNDONE_DUTIES = 2 * len(Duty)  # in the queue for upkeep, likewise
+_UNDONE_DUTIES = 2 * len(Duty)  # in a queue for upkeep, likewise
 _FRESH = 0.2  # seconds that what was read of the providers is used
 _LIVE_TIMEOUT = 0.05  # seconds that a decision waits for Redis
 
@@ -215,8 +216,9 @@ def duty_publisher(settings: Settings, app: Celery) -> Callable[[Duty], None]:
     waiting = _waiting(settings)
 
     def publish(duty: Duty) -> None:
-        if waiting(UPKEEP_QUEUE) < _UNDONE_DUTIES:
-            app.send_task(duty_task(duty), queue=UPKEEP_QUEUE, retry=False, ignore_result=True)
+        queue = duty_queue(duty)
+        if waiting(queue) < _UNDONE_DUTIES:
+            app.send_task(duty_task(duty), queue=queue, retry=False, ignore_result=True)
 
     return publish
 

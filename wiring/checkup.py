@@ -27,6 +27,7 @@ from wiring.bootstrap import Foundry, SystemClock, build_rota, build_sealer
 from wiring.clocks import database_ahead, read_clocks
 from wiring.migrate import migrations_folder
 from wiring.settings import Settings
+from workers.queue import duty_queue
 from workers.upkeep import LATE_FACTOR, LATE_SECONDS
 
 _PINNED: Final = {"celery": "5.6.3", "kombu": "5.6.2"}  # others lose workers when Redis restarts (ADR 4)
@@ -300,12 +301,13 @@ def _work(settings: Settings, connection: Connection) -> Iterator[Finding]:
         yield warn("unknown", f"{held} emails may have been sent, and are held", advice)
     rota = build_rota(settings)
     late = [
-        duty.value
+        duty
         for duty, every in rota.every.items()
         if census.duties.get(duty.value, float("inf")) > LATE_FACTOR * every + LATE_SECONDS + 60
     ]
     if late:
-        advice = "Start beat (celery -A wiring.worker beat) and a worker that takes the queue upkeep."
+        queues = " and ".join(sorted({duty_queue(duty) for duty in late}))
+        advice = f"Start beat (celery -A wiring.worker beat) and a worker that takes the queue {queues}."
         yield warn("duties", f"not done in time: {', '.join(late)}", advice)
     else:
         yield ok("duties", "all were done in time")

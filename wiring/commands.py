@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from typing import Final
 
 from domain.message import Lane
-from workers.queue import UPKEEP_QUEUE
+from workers.queue import SLOW_QUEUE, UPKEEP_QUEUE
 
 TRANSACTIONAL: Final = ("transactional", (Lane.TRANSACTIONAL.value, UPKEEP_QUEUE))
-"""The worker that an OTP never waits for, with its queues. Upkeep is short, and campaigns must not hold it up."""
-ALL_LANES: Final = ("all-lanes", (*(lane.value for lane in Lane), UPKEEP_QUEUE))
+"""The worker that an OTP never waits for, with its queues. What it takes of upkeep is done in a moment, and campaigns
+must not hold it up; what asks others, or works for long, is the other's."""
+ALL_LANES: Final = ("all-lanes", (*(lane.value for lane in Lane), UPKEEP_QUEUE, SLOW_QUEUE))
 
 CONNECTIONS: Final = 512
 """Held open by an API process. Many more than its threads: clients keep theirs open between requests, and one that is

@@ -21,7 +21,7 @@ from domain.message import Lane
 from routing.breaker import Admission
 from wiring.bootstrap import SystemClock
 from wiring.settings import Settings
-from workers.queue import UPKEEP_QUEUE
+from workers.queue import SLOW_QUEUE, UPKEEP_QUEUE
 
 _TIMEOUT = 1.0  # seconds for Redis
 
@@ -60,7 +60,8 @@ def _census(units: Callable[[], SqlUnitOfWork]) -> Census | None:
 
 
 def _messages(client: redis.Redis) -> Mapping[str, int]:
-    return {name: cast("int", client.llen(name)) for name in (*(lane.value for lane in Lane), UPKEEP_QUEUE)}
+    queues = (*(lane.value for lane in Lane), UPKEEP_QUEUE, SLOW_QUEUE)
+    return {name: cast("int", client.llen(name)) for name in queues}
 
 
 def _breakers(live: RedisLiveState, census: Census | None) -> Mapping[UUID, tuple[int, bool]]:

@@ -27,6 +27,7 @@ from workers.upkeep import Units
 SILENT = Silent()
 
 _BATCH = 200  # events per transaction
+_SECONDS = 2.0  # at most in one go: an OTP may wait for the worker that does it
 _BUSY_WAITS = (
     0.1,
     0.2,
@@ -68,7 +69,7 @@ def apply_events(
     queue: DeliveryQueue,
     clock: Clock,
     log: Log,
-    seconds: float = 20.0,
+    seconds: float = _SECONDS,
     newsroom: Newsroom = SILENT,
     count: Callable[[UUID, str], None] = lambda *_: None,
 ) -> float | None:

@@ -11,12 +11,13 @@ import structlog
 
 from domain.message import Lane
 from domain.ports import Clock
-from domain.upkeep import Duty
+from domain.upkeep import SLOW, Duty
 
 DRAIN_TASK = "mailmux.deliver_due_emails"
 EVENTS_TASK = "mailmux.apply_events"
 LIFE_TASK = "mailmux.show_life"
-UPKEEP_QUEUE = "upkeep"
+UPKEEP_QUEUE = "upkeep"  # what is done in a moment; also by the worker that an OTP never waits for
+SLOW_QUEUE = "slow"  # what may keep a worker for long
 _GAP = 0.02  # seconds between two rings of one lane: what comes meanwhile goes together
 _EVENTS_GAP = 0.2  # seconds between two rings for events: many are applied for the price of one
 _QUIET = 5.0  # seconds between two log lines about a broker that is away
@@ -27,6 +28,11 @@ log = structlog.get_logger(__name__)
 def duty_task(duty: Duty) -> str:
     """The name of the task that performs a duty."""
     return f"mailmux.{duty.value}"
+
+
+def duty_queue(duty: Duty) -> str:
+    """Where a duty is rung for."""
+    return SLOW_QUEUE if duty in SLOW else UPKEEP_QUEUE
 
 
 Rung = TypeVar("Rung", bound=StrEnum)

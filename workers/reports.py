@@ -2,31 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from uuid import UUID
 
 from domain.errors import ProviderError, StorageUnavailable
 from domain.events import InboundEvent
-from domain.ports import DeliveryQueue, Log, Provider, ReportingProvider
-from workers.upkeep import Units
+from domain.ports import Clock, DeliveryQueue, Log, Provider, ReportingProvider
+from workers.upkeep import Units, timely
 
 
 def collect_reports(
     units: Units,
-    providers: Iterable[UUID],
+    providers: Sequence[UUID],
     adapter: Callable[[UUID], Provider],
     queue: DeliveryQueue,
+    clock: Clock,
     log: Log,
     stopping: Callable[[], bool] = lambda: False,
 ) -> int:
-    """Read the mailboxes of these accounts; one that fails stops no other. Returns how many events there were."""
-    found = 0
-    for provider_id in providers:
+    """Read the mailboxes of these accounts; one that fails stops no other. Returns how many events there were.
+
+    When the time of a round is over, what is left is read by the next: each in another order, so that no mailbox is
+    left out for good because those before it take long.
+    """
+    is_over, found = timely(clock, stopping), 0
+    for provider_id in clock.chance.sample(providers, len(providers)):
         try:
             provider = adapter(provider_id)
         except LookupError:
             continue
-        if not isinstance(provider, ReportingProvider) or stopping():
+        if not isinstance(provider, ReportingProvider) or is_over():
             continue
 
         def keep(events: Sequence[InboundEvent], provider_id: UUID = provider_id) -> None:
@@ -35,7 +40,7 @@ def collect_reports(
                 unit.commit()
 
         try:
-            count = provider.collect(keep, lambda: not stopping())
+            count = provider.collect(keep, lambda: not is_over())
         except ProviderError as error:
             log.warning("reports_not_read", provider=str(provider_id), error=error.code, detail=error.detail)
             continue

@@ -144,14 +144,17 @@ def read_when_due(deps: WorkerDeps) -> None:
         dispatcher = deps.dispatcher
         providers = [provider.id for provider in dispatcher.fleet.snapshot().providers]
         adapter = dispatcher.sender.adapter
-        reports.collect_reports(deps.units, providers, adapter, deps.queue, log, dispatcher.stopping)
+        reports.collect_reports(
+            deps.units, providers, adapter, deps.queue, dispatcher.clock, log, dispatcher.stopping
+        )
 
 
 def collect_when_due(deps: WorkerDeps) -> None:
     """Take unused files out of the store."""
     if upkeep.perform(Duty.COLLECT_FILES, deps.rota, deps.units):
         dispatcher = deps.dispatcher
-        dispatcher.files.collect(deps.units, log, dispatcher.stopping)
+        is_over = upkeep.timely(dispatcher.clock, dispatcher.stopping)
+        dispatcher.files.collect(deps.units, log, is_over)
 
 
 def watch_when_due(deps: WorkerDeps) -> None:
@@ -165,8 +168,9 @@ def check_domains_when_due(deps: WorkerDeps) -> None:
     if upkeep.perform(Duty.CHECK_DOMAINS, deps.rota, deps.units):
         dispatcher = deps.dispatcher
         domains.check_domains(
-            deps.house, dispatcher.fleet, dispatcher.sender.adapter, deps.resolver, dispatcher.stopping
-        )
+            deps.house, dispatcher.fleet, dispatcher.sender.adapter, deps.resolver, dispatcher.clock,
+            dispatcher.stopping,
+        )  # fmt: skip
 
 
 def add_up_when_due(deps: WorkerDeps) -> None:

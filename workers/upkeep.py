@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from typing import Final
 
 from domain.delivery import Doubt, Release
 from domain.lifecycle import Event, advance
-from domain.ports import DeliveryQueue, WorkerUnit
+from domain.ports import Clock, DeliveryQueue, WorkerUnit
 from domain.upkeep import Duty, Rota
 from routing.policy import Patience, hold_seconds
 
 LATE_FACTOR, LATE_SECONDS = 3, 30.0  # periods and seconds, after which a duty is rung for without beat
+
+SECONDS: Final = 20.0  # that a duty which asks others has; the last answer may take longer
 
 Units = Callable[[], AbstractContextManager[WorkerUnit]]
 
@@ -59,6 +62,12 @@ def perform(duty: Duty, rota: Rota, units: Units) -> bool:
             unit.upkeep.note_done(duty)
         unit.commit()
     return True
+
+
+def timely(clock: Clock, stopping: Callable[[], bool], seconds: float = SECONDS) -> Callable[[], bool]:
+    """What says whether a duty is to begin nothing new: it has had its time from now on, or the worker stops."""
+    end = clock.monotonic() + seconds
+    return lambda: stopping() or clock.monotonic() >= end
 
 
 def overdue(rota: Rota, units: Units) -> Sequence[Duty]:

@@ -37,6 +37,7 @@ _TAKE = text("""
     FROM (SELECT id FROM domains WHERE due_at <= mm_now() ORDER BY due_at LIMIT :limit FOR UPDATE SKIP LOCKED) due
     WHERE d.id = due.id RETURNING d.id, d.user_id, d.name, d.token
 """)
+_GIVE_BACK = text("UPDATE domains SET due_at = mm_now() WHERE id = ANY(CAST(:ids AS uuid[]))")
 # Daily; a young one that waits for its records every quarter of an hour. A proof that is gone from the DNS still holds
 # for some days: records are lost in a move from one DNS to another.
 _KEEP = text(f"""
@@ -94,6 +95,10 @@ class Domains:
     def take_due(self, limit: int) -> Sequence[RowMapping]:
         """Domains that are due to be checked: id, user_id, name, token. They are this process's for ten minutes."""
         return self._connection.execute(_TAKE, {"limit": limit}).mappings().all()
+
+    def give_back(self, taken: Sequence[UUID]) -> None:
+        """Let what was taken, and not checked, be due at once."""
+        self._connection.execute(_GIVE_BACK, {"ids": list(map(str, taken))})
 
     def keep(self, id: UUID, name: str, report: DomainReport) -> None:
         """Write down what a check found: whose the domain is, and from which accounts emails are kept since it is not

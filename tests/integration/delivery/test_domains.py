@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import text
 
 from domain.errors import ProviderUnavailable
-from domain.sender_domains import SenderDomain
+from domain.sender_domains import DomainRecord, RecordKind, SenderDomain
 from tests.builders import USER, a_submission, new_id
 from tests.integration.delivery.conftest import House
 from tests.zone import Zone
@@ -28,7 +29,7 @@ def declare(house: House, name: str = NAME) -> UUID:
 def check(house: House) -> int:
     dispatcher = house.dispatcher
     dispatcher.fleet.outdate()
-    return check_domains(house.units, dispatcher.fleet, dispatcher.sender.adapter, Zone())
+    return check_domains(house.units, dispatcher.fleet, dispatcher.sender.adapter, Zone(), house.clock)
 
 
 def teach(provider: Any, says: Any) -> None:
@@ -127,3 +128,56 @@ def test_what_a_dead_process_took_is_checked_by_another(house: House):
     assert check(house) == 1
     with house.engine.connect() as connection:
         assert connection.scalar(text("SELECT report->'spf'->>'ok' FROM domains")) == "false"
+
+
+def test_accounts_that_hang_use_up_a_rounds_time_and_no_more_and_the_rest_is_due_at_once(house: House):
+    asked: list[str] = []
+
+    def hang(name: str) -> SenderDomain | None:
+        asked.append(name)
+        house.clock.move(10)
+        raise ProviderUnavailable("hangs", "timed out")
+
+    house.provider("hangs").sender_domain = hang
+    for number in range(5):
+        declare(house, f"shop{number}.example")
+    assert check(house) == 5
+    assert len(asked) == 1, "its answer is waited for once in a round"
+    house.pass_time(15 * 60)
+    for name in ("too", "three", "four"):
+        house.provider(name).sender_domain = hang
+    asked.clear()
+    began = house.clock.monotonic()
+    assert check(house) == 1
+    assert house.clock.monotonic() - began < 40
+    assert len(asked) == 2
+    assert check(house) == 1, "the other four are due, and the next round begins with one of them"
+
+
+def test_an_account_that_refuses_at_once_is_asked_about_every_domain(house: House):
+    one = house.provider("one")
+    asked: list[str] = []
+
+    def refuse(name: str) -> SenderDomain | None:
+        asked.append(name)
+        raise ProviderUnavailable("one", "not now")
+
+    one.sender_domain = refuse
+    for number in range(3):
+        declare(house, f"shop{number}.example")
+    assert check(house) == 3
+    assert len(asked) == 3
+
+
+def test_a_dns_that_answers_slowly_ends_no_round_by_force(house: House):
+    class Slow(Zone):
+        def look_up(self, name: str, type: str) -> Sequence[str]:
+            house.clock.move(4)
+            return super().look_up(name, type)
+
+    records = tuple(DomainRecord(RecordKind.DKIM, "TXT", f"k{n}.{NAME}", "v") for n in range(30))
+    teach(house.provider("one"), SenderDomain(verified=False, records=records))
+    declare(house)
+    dispatcher, began = house.dispatcher, house.clock.monotonic()
+    check_domains(house.units, dispatcher.fleet, dispatcher.sender.adapter, Slow(), house.clock)
+    assert house.clock.monotonic() - began < 30

@@ -260,3 +260,20 @@ def test_any_order_and_any_number_of_appliers_make_the_same(house: House) -> Non
     assert waiting == 0
     assert {house.job(job).status for job, _ in jobs} == {"bounced"}
     assert {row.outcome for job, _ in jobs for row in house.ledger(job)} == {Outcome.ACCEPTED.value}
+
+
+def test_events_are_applied_for_two_seconds_at_a_time_and_the_rest_is_due(house: House) -> None:
+    """The worker that does it may be the one that an OTP waits for."""
+    _, attempt = sent(house)
+    tell(house, "one", *(event(EventType.OPENED, attempt) for _ in range(700)))
+    began = house.clock.monotonic()
+
+    def slow_units() -> Any:
+        house.clock.move(0.9)
+        return house.units()
+
+    due_in = apply_events(slow_units, house.bell, house.clock, LOG)
+    assert house.clock.monotonic() - began < 10
+    assert due_in is not None
+    assert due_in <= 0
+    assert 200 <= states(house).count("applied") < 700

@@ -25,8 +25,7 @@ import structlog
 from domain.errors import Misconfigured, ProviderUnavailable, StorageUnavailable
 from domain.events import BounceClass
 from domain.lifecycle import fold
-from providers import registry
-from providers.memory import MemoryProvider
+from providers import memory, registry
 from providers.world import Timeouts, World
 from tests.builders import a_submission
 from tests.contract.certificates import Authority, make_authority
@@ -143,7 +142,9 @@ def relay(house: House, smtp: SMTPServer, imap: ImapServer) -> SMTPServer:
 def read(house: House) -> int:
     """What the clock's duty does, and then the applying of events."""
     providers = [row.id for row in house.all("SELECT id FROM providers")]
-    found = collect_reports(house.units, providers, house.dispatcher.sender.adapter, house.bell, log)
+    found = collect_reports(
+        house.units, providers, house.dispatcher.sender.adapter, house.bell, house.clock, log
+    )
     apply_events(house.units, house.bell, house.clock, log)
     return found
 
@@ -279,7 +280,7 @@ def test_an_email_that_cannot_be_read_holds_up_no_other(
     assert house.job(job).status == "bounced"
 
 
-class BrokenMailbox(MemoryProvider):
+class BrokenMailbox(memory.MemoryProvider):
     """An account whose mailbox breaks its adapter in a way that nobody has thought of."""
 
     def __init__(self, error: Exception) -> None:
@@ -301,12 +302,12 @@ def test_an_account_that_breaks_holds_up_no_other(house: House, relay: SMTPServe
             return BrokenMailbox(OverflowError("a year of twenty digits"))
         return house.dispatcher.sender.adapter(provider_id)
 
-    assert collect_reports(house.units, [broken, relay_id], adapter_of, house.bell, log) == 1
+    assert collect_reports(house.units, [broken, relay_id], adapter_of, house.bell, house.clock, log) == 1
     apply_events(house.units, house.bell, house.clock, log)
     assert house.job(job).status == "bounced"
     away = BrokenMailbox(StorageUnavailable("away"))
     with pytest.raises(StorageUnavailable):
-        collect_reports(house.units, [broken], lambda _: away, house.bell, log)
+        collect_reports(house.units, [broken], lambda _: away, house.bell, house.clock, log)
 
 
 def test_wrong_settings_of_the_mailbox_say_so(house: House, relay: SMTPServer, imap: ImapServer) -> None:
@@ -334,3 +335,39 @@ def test_the_mailbox_is_read_over_tls_that_is_verified(
             distrusting.collect(lambda _: None, lambda: True)
     finally:
         server.stop()
+
+
+def test_mailboxes_that_hang_have_a_rounds_time_and_none_is_left_out_for_good(house: House) -> None:
+    read_of: list[str] = []
+
+    class Hanging(memory.MemoryProvider):
+        def collect(self, keep: Any, go_on: Any) -> int:
+            read_of.append(self.name)
+            house.clock.move(10)
+            raise ProviderUnavailable(self.name, "timed out")
+
+    for name in "abcde":
+        house.provider(name)
+        house.adapters[name] = Hanging(name, memory.Config())
+    house.dispatcher.fleet.snapshot()
+    for _ in range(30):
+        began, before = house.clock.monotonic(), len(read_of)
+        read(house)
+        assert house.clock.monotonic() - began < 21
+        assert len(read_of) - before == 2
+    assert set(read_of) == set("abcde")
+
+
+def test_a_mailbox_that_is_slow_is_left_when_the_time_is_over(house: House) -> None:
+    class Slow(memory.MemoryProvider):
+        def collect(self, keep: Any, go_on: Any) -> int:
+            emails = 0
+            while go_on():
+                house.clock.move(3)
+                emails += 1
+            return emails
+
+    house.provider("slow")
+    house.adapters["slow"] = Slow("slow", memory.Config())
+    house.dispatcher.fleet.snapshot()
+    assert read(house) == 7

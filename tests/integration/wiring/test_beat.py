@@ -38,7 +38,8 @@ def app(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> Celery:
 
 def rung(redis_url: str) -> Counter[str]:
     with redis.Redis.from_url(redis_url) as client:
-        return Counter(json.loads(m)["headers"]["task"] for m in client.lrange("upkeep", 0, -1))
+        messages = [m for queue in ("upkeep", "slow") for m in client.lrange(queue, 0, -1)]
+        return Counter(json.loads(m)["headers"]["task"] for m in messages)
 
 
 def test_each_duty_is_rung_for_at_the_start_and_then_in_its_turn(app: Celery, redis_url: str):
@@ -51,10 +52,22 @@ def test_each_duty_is_rung_for_at_the_start_and_then_in_its_turn(app: Celery, re
     assert rung(redis_url) == {"mailmux.sweep": 2, "mailmux.purge": 1}
 
 
+def test_what_takes_long_is_rung_for_where_the_transactional_worker_does_not_hear_it(
+    app: Celery, redis_url: str
+):
+    DutyScheduler(app).tick()
+    with redis.Redis.from_url(redis_url) as client:
+        rings = {
+            q: [json.loads(m)["headers"]["task"] for m in client.lrange(q, 0, -1)] for q in ("upkeep", "slow")
+        }
+    assert rings == {"upkeep": ["mailmux.sweep"], "slow": ["mailmux.purge"]}
+
+
 def test_rings_carry_no_expiry_that_a_workers_clock_could_judge(app: Celery, redis_url: str):
     DutyScheduler(app).tick()
     with redis.Redis.from_url(redis_url) as client:
-        headers = [json.loads(m)["headers"] for m in client.lrange("upkeep", 0, -1)]
+        messages = [m for queue in ("upkeep", "slow") for m in client.lrange(queue, 0, -1)]
+    headers = [json.loads(m)["headers"] for m in messages]
     assert [(h["expires"], h["eta"]) for h in headers] == [(None, None)] * 2
 
 
@@ -89,7 +102,7 @@ def test_without_beat_a_workers_heart_rings_for_what_is_overdue(
             assert perform(duty, worker.rota, worker.units)
         time.sleep(0.5)
         with redis.Redis.from_url(redis_url) as client:
-            client.delete("upkeep")
+            client.delete("upkeep", "slow")
             time.sleep(1)
             assert rung(redis_url) == {}, "what was done is not rung for"
             assert client.hlen("mailmux:clocks") == 1

@@ -101,6 +101,21 @@ def test_the_containers_run_what_run_runs(declared: dict[str, Any]):
     assert set(declared) == {*wanted, "postgres", "redis", "migrate", "init", "init-sandbox"}
 
 
+def test_the_guide_shows_the_same_commands():
+    guide = (ROOT / "docs/howto/deploy.md").read_text().replace("\\\n", " ")
+    shown = {" ".join(line.partition("#")[0].split()) for line in guide.splitlines()}
+    api = commands.api("0.0.0.0", 8025, DEFAULTS.api_threads, DEFAULTS.api_workers)
+    needless = (" --log-level error", " --workers 1", " --include wiring.ready")
+    for command in (
+        api, commands.worker(*commands.TRANSACTIONAL), commands.worker(*commands.ALL_LANES),
+        commands.beat(), commands.learner(), commands.webhooks(),
+    ):  # fmt: skip
+        wanted = " ".join(command)
+        for words in needless:
+            wanted = wanted.replace(words, "")
+        assert wanted in shown
+
+
 def test_the_image_runs_the_api_by_itself():
     (line,) = [
         part for part in (ROOT / "Dockerfile").read_text().replace("\\\n", " ").splitlines()
@@ -161,3 +176,20 @@ def test_every_variable_is_one_that_the_service_knows(declared: dict[str, Any]):
     known = {*variables(StartSettings), "FLOWER_BASIC_AUTH"}
     for name in set(declared) - {"postgres", "redis"}:
         assert set(declared[name]["environment"]) <= known, name
+
+
+def test_every_volume_of_ours_is_made_in_the_image_and_is_the_users():
+    """A named volume that is new takes over what the image has there, and where it has nothing it is root's."""
+    made = [
+        command.split()[4:]
+        for command in (ROOT / "Dockerfile").read_text().replace("&&", "\n").splitlines()
+        if command.split()[:4] == ["install", "-d", "-o", "mailmux"]
+    ]
+    targets = {
+        volume["target"]
+        for name, service in services("tools", "sandbox").items()
+        for volume in service.get("volumes", [])
+        if name not in {"postgres", "redis"}
+    }
+    assert {"/data/attachments", "/data/sandbox"} <= targets
+    assert targets <= {folder for command in made for folder in command}

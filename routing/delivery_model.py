@@ -23,6 +23,7 @@ CELL_STRENGTH = 30.0
 OFFSET_STRENGTH = 60.0
 THRESHOLD = 2.3  # standard errors from which on the recent residual of a provider counts
 LEAST_RECENT = 30.0  # events without which nothing stands out
+POOR, ENOUGH_POOR = 0.8, 30.0  # chance, and events of the provider, from which on it is as bad as trouble
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +64,20 @@ class DeliveryModel:
     def adopt(self, provider: int, other: DeliveryModel, there: int) -> None:
         """Take over a provider from another model of the same groups."""
         self._cells[provider], self._recent[provider] = other._cells[there], other._recent[there]
+
+    def poor(self, provider: int) -> tuple[int, ...]:
+        """The groups for which a provider is as bad as if it were in trouble."""
+        believed = self._believed[provider]
+        if sum(d.sample for d in believed) < ENOUGH_POOR:
+            return ()
+        return tuple(g for g, d in enumerate(believed) if d.chance <= POOR)
+
+    def forget(self, provider: int, groups: Sequence[int], now: float) -> None:
+        """What was seen of a provider in these groups was of a time that may be over."""
+        for group in groups:
+            self._cells[provider][group] = Fading(HALF_LIFE, 0.0, 0.0)
+        self._recent[provider] = Fading(RECENT_HALF_LIFE, 0.0, 0.0, 0.0)
+        self.refresh(now)
 
     def of(self, provider: int, group: int) -> Delivery:
         return self._believed[provider][group]

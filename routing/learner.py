@@ -197,7 +197,8 @@ class Learner:
         if self._due(now):
             self.delivery.refresh(now)
             self.delay.refresh(now)
-            for p in self._providers:
+            for k, p in enumerate(self._providers):
+                self._doubt(k, p, now)
                 p.vigil.watch(now, self.delay)
             self._made_at, self._news = now, 0
         standings = [self._standing(k, p, now) for k, p in enumerate(self._providers)]
@@ -209,6 +210,17 @@ class Learner:
             self._seen = [0.0] * len(self._demands)
             self._find_least()
             self._weigh_probes(now)
+
+    def _doubt(self, k: int, p: _Provider, now: float) -> None:
+        """A loss that was there before it could be told from quality is looked at again, once nobody has used its
+        provider for long: else nobody would ever learn that it is over.
+        """
+        poor = set(self.delivery.poor(k)) - p.vigil.alarmed() if self.delay.known else set()
+        if poor and p.vigil.unused(now):
+            groups = sorted(poor)
+            left = sum(self.delivery.of(k, g).chance for g in groups) / len(groups)
+            self.delivery.forget(k, groups, now)
+            p.vigil.doubt(groups, left, now)
 
     def chance(self, provider: int, group: int) -> float:
         """That what a provider accepts is delivered, as it is now: an alarm counts."""

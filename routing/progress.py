@@ -116,6 +116,12 @@ class ProgressWatch:
         self._carry[:, which] = 0
         self._carry[:, -1] = 0
 
+    def unlearn(self, groups: Sequence[int]) -> None:
+        """What came in the end was of a time that is not the usual one."""
+        for group in groups:
+            self._usual[group] = Fading(HALF_LIFE, 0.0, 0.0)
+        self._good = None
+
     def begin(self, trial: Trial) -> None:
         """Nothing that its groups were sent so far is judged any more; what follows is their trial."""
         self._trials.append(trial)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from routing.progress import Trial
 
-SHORTEST_LOOK, LONGEST_LOOK = 1.0, 90.0  # seconds between probes
+SHORTEST_LOOK, LONGEST_LOOK = 1.0, 900.0  # seconds between probes
 HOPEFUL, HOPEFUL_LOOK = 1.0, 3.0  # evidence from which on probes follow one another quickly, and how
 FORCED_END = 7200.0  # seconds after which it is forgotten, unless probes still get lost
 

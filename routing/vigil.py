@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -14,6 +15,7 @@ from routing.suspicion import FORCED_END, SHORTEST_LOOK, Suspicion
 
 BUSY_LOOK, IDLE_LOOK = 1.0, 10.0  # seconds between looks, with news and without
 NEWS = 3  # sends or events that make a look worth while
+UNUSED = 1800.0  # seconds
 _LEAST_LEFT = 0.01
 
 
@@ -25,12 +27,14 @@ class Vigil:
         self._progress = ProgressWatch(groups)
         self._suspicions: list[Suspicion | None] = [None] * groups
         self._void: list[tuple[float, float]] = [(0.0, 0.0)] * groups  # sends of this time tell nothing
+        self._accepted_at: float | None = None  # the last; at first: when it was looked at first
         self._looked_at = -1e9
         self._news = 0
 
     def accepted(self, group: int, now: float) -> None:
         if not self.feed.down:
             self._progress.sent(group, now)
+        self._accepted_at = now
         self._news += 1
 
     def event(self, group: int, accepted_at: float, delivered: bool, now: float, *, followed: bool) -> bool:
@@ -73,6 +77,24 @@ class Vigil:
         if suspicion is not None:
             suspicion.probed(now, value * (1 - suspicion.left), gain)
 
+    def unused(self, now: float) -> bool:
+        """Whether nobody has used it for so long that what was seen of it may be over."""
+        if self._accepted_at is None:
+            self._accepted_at = now
+        return now >= self._accepted_at + UNUSED
+
+    def doubt(self, groups: Sequence[int], left: float, now: float) -> None:
+        """What it delivers to these groups, `left` of the usual, was taken for its quality, and may have been trouble.
+        It counts as trouble from now on, so that its end is looked for.
+        """
+        groups = tuple(g for g in groups if self._suspicions[g] is None)
+        if groups:
+            self._progress.unlearn(groups)
+            for group in groups:
+                self._void[group] = (-math.inf, now)
+            since = now if self._accepted_at is None else self._accepted_at
+            self._raise(Trial(groups, left, now), since, left)
+
     def watch(self, now: float, delay: DelayCurve) -> None:
         """Look whether something is wrong, or well again."""
         since = now - self._looked_at
@@ -103,9 +125,11 @@ class Vigil:
             return
         left = max(_LEAST_LEFT, finding.left)
         at_most = max(left, finding.at_most)
-        trial = Trial(finding.groups, at_most, now)
-        suspicion = Suspicion(trial, finding.since, left, now + SHORTEST_LOOK)
-        for group in finding.groups:
+        self._raise(Trial(finding.groups, at_most, now), finding.since, left)
+
+    def _raise(self, trial: Trial, since: float, left: float) -> None:
+        suspicion = Suspicion(trial, since, left, trial.since + SHORTEST_LOOK)
+        for group in trial.groups:
             self._suspicions[group] = suspicion
         self._progress.begin(trial)
 

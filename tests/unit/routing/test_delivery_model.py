@@ -52,3 +52,30 @@ def test_old_events_fade():
     fed(model, 0, 0, 0.5, 500)
     model.refresh(10 * 86_400.0)
     assert model.of(0, 0).chance == pytest.approx(0.98, abs=0.005)
+
+
+@pytest.mark.parametrize(
+    ("shares", "count", "poor"),
+    [
+        ((0.98, 0.98), 300, ()),
+        ((0.88, 0.88), 300, ()),
+        ((0.3, 0.3), 300, (0, 1)),
+        ((0.98, 0.3), 600, (1,)),
+        ((0.3, 0.3), 10, ()),
+    ],
+)
+def test_poor_is_what_would_be_trouble_if_it_were_new(shares, count, poor):
+    model = DeliveryModel(2, 2)
+    for group, share in enumerate(shares):
+        fed(model, 0, group, share, count)
+    assert model.poor(0) == poor
+    assert model.poor(1) == ()
+
+
+def test_what_is_forgotten_is_as_if_it_had_never_been_seen():
+    model = DeliveryModel(1, 2)
+    fed(model, 0, 0, 0.3, 300)
+    fed(model, 0, 1, 0.3, 300)
+    model.forget(0, (0, 1), 40.0)
+    assert [model.of(0, g).chance for g in (0, 1)] == pytest.approx([0.98, 0.98], abs=0.005)
+    assert model.poor(0) == ()

@@ -10,6 +10,7 @@ from routing.learner import Learner
 from routing.outlook import choose
 from routing.planner import Demand
 from routing.signs import End
+from routing.vigil import UNUSED
 from tests.builders import chance
 
 WORTHS = (Worth(60.0, 0.5), Worth(20.0, 0.05), Worth(5.0, 0.0))
@@ -23,7 +24,7 @@ class Day:
         demands = [Demand(w, g, (True, True)) for w in WORTHS for g in (0, 1)]
         self.learner = Learner((0.1, 0.6), 2, demands, OnUnknown.HOLD)
         self.demands, self.coming = demands, []
-        self.down = self.lossy = self.mute = False
+        self.down = self.lossy = self.mute = self.bounces = False
         self.log = []
 
     def run(self, seconds, step=0.1):
@@ -52,7 +53,12 @@ class Day:
         lost = self.rng.random() < (0.9 if self.lossy and k == 0 else 0.03)
         if not lost:
             delay = 20 * math.exp(0.8 * self.rng.gauss(0, 1))
-            self.coming.append((self.now + 0.2 + delay, "event", attempt, k, demand.group, self.now + 0.2))
+            self.coming.append(
+                (self.now + 0.2 + delay, "event", attempt, k, demand.group, True, self.now + 0.2)
+            )
+        elif self.bounces:
+            late = self.now + 900.0
+            self.coming.append((late, "event", attempt, k, demand.group, False, self.now + 0.2))
 
     def _late(self, attempt, at):
         self.learner.overdue(attempt, 0, at)
@@ -60,9 +66,9 @@ class Day:
     def _end(self, attempt, k, kind, end, seconds, at):
         self.learner.ended(attempt, k, kind, end, seconds, at)
 
-    def _event(self, attempt, k, group, accepted_at, at):
+    def _event(self, attempt, k, group, delivered, accepted_at, at):
         if not (self.mute and k == 0):
-            self.learner.event(attempt, k, group, True, accepted_at, at)
+            self.learner.event(attempt, k, group, delivered, accepted_at, at)
 
     def share(self, since):
         """Of the emails since then: how many went to the cheap provider."""
@@ -128,6 +134,24 @@ def test_a_drop_that_lasts_for_hours_is_not_forgotten_by_its_age_and_its_end_is_
     day.run(600, step=0.5)
     healed_at = day.now
     day.run(120, step=0.5)
+    assert day.share(healed_at) > 0.9
+
+
+def test_what_lost_email_before_anything_was_known_is_looked_at_again_once_nobody_has_used_it_for_long():
+    day = Day()
+    day.lossy = day.bounces = True
+    day.run(2400, step=1.0)
+    left_at = day.now
+    assert not day.learner.outlook(day.now).standings[0].alarmed, "it was taken for its quality"
+    day.run(600, step=1.0)
+    assert day.share(left_at) < 0.02
+    day.run(2 * UNUSED, step=2.0)
+    assert day.learner.outlook(day.now).standings[0].alarmed
+    assert day.share(left_at) < 0.05, "it still loses"
+    day.lossy = False
+    day.run(1200, step=1.0)
+    healed_at = day.now
+    day.run(120, step=1.0)
     assert day.share(healed_at) > 0.9
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from routing.delay import DelayCurve
 from routing.suspicion import FORCED_END, LONGEST_LOOK
-from routing.vigil import Vigil
+from routing.vigil import UNUSED, Vigil
 from tests.builders import chance
 
 AS_USUAL = 0.97
@@ -108,3 +108,35 @@ def test_the_same_trouble_is_found_as_soon_the_second_time():
     night.probed((True,), 20)
     assert not night.alarmed
     assert night.loses(0.75) <= first + 5, "lost probes were not taken for usual"
+
+
+def test_it_is_unused_when_nobody_was_accepted_for_long_and_not_because_it_was_just_begun():
+    vigil = Vigil(1)
+    assert not vigil.unused(5000.0)
+    assert vigil.unused(5000.0 + UNUSED)
+    vigil.accepted(0, 5000.0 + UNUSED)
+    assert not vigil.unused(5001.0 + UNUSED)
+
+
+def test_what_is_doubted_is_probed_and_cleared_like_any_alarm():
+    night = Night()
+    night.vigil.accepted(0, night.now)
+    night.now += UNUSED
+    night.vigil.doubt((0,), 0.3, night.now)
+    assert night.vigil.left(0) == 0.3
+    assert night.vigil.probe_groups(night.now + 60) == {0}
+    assert not night.vigil.event(0, night.now - 100, False, night.now, followed=True), (
+        "late bounces teach nothing"
+    )
+    assert all(night.probed((False, False, True), 10))
+    assert not night.probed((True,), 20)[-1]
+    assert night.vigil.left(0) == 1.0
+
+
+def test_an_alarm_is_not_doubted_once_more():
+    night = Night()
+    night.goes_well()
+    night.loses(0.75)
+    left = night.vigil.left(0)
+    night.vigil.doubt((0,), 0.5, night.now + UNUSED)
+    assert night.vigil.left(0) == left

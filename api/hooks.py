@@ -11,7 +11,7 @@ import hmac
 import json
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -37,9 +37,16 @@ _LEAST = 0.5  # seconds between two readings of one account for calls that do no
 _MOST = 1000  # accounts that are known at once
 
 
+class Unusable(Exception):
+    """The account is there, and its webhook cannot be used as we are set up now: the fault is ours."""
+
+
 @dataclass(frozen=True, slots=True)
 class Account:
-    """A provider account with a webhook. `now` is the database's time when it was read, at `read_at` of the clock."""
+    """A provider account with a webhook. `now` is the database's time when it was read, at `read_at` of the clock.
+
+    `row`: what it was built from. `reading`: held while it is read again.
+    """
 
     id: UUID
     name: str
@@ -47,38 +54,59 @@ class Account:
     receiver: WebhookReceiver
     now: datetime
     read_at: float
+    row: Mapping[str, Any]
+    reading: threading.Lock = field(default_factory=threading.Lock)
 
 
 class Accounts:
-    """Accounts that were looked up a moment ago."""
+    """Accounts that were looked up a moment ago.
+
+    One that is known is read again by one thread, for which the others wait. What is not there is looked for each time
+    by whoever asks, and kept nowhere, so that made-up addresses keep nobody waiting and push nobody out.
+    """
 
     def __init__(self, deps: Dependencies) -> None:
         self._deps = deps
-        self._known: dict[tuple[str, UUID], Account | None] = {}
-        self._seen: dict[tuple[str, UUID], float] = {}
-        self._lock = threading.Lock()
+        self._known: dict[tuple[str, UUID], Account] = {}
 
     def find(self, kind: str, account_id: UUID, at_least: float = _FRESH) -> Account | None:
-        """The account, read at most `at_least` seconds ago; None: there is no such webhook."""
-        key, now = (kind, account_id), self._deps.clock.monotonic()
-        if key in self._seen and now - self._seen[key] < at_least:
-            return self._known[key]
-        with self._lock:
-            if key in self._seen and self._deps.clock.monotonic() - self._seen[key] < at_least:
-                return self._known[key]
-            found = self._read(kind, account_id)
-            if len(self._known) >= _MOST:
-                self._known, self._seen = {}, {}
-            self._known[key] = found
-            self._seen[key] = self._deps.clock.monotonic()
-            return found
+        """The account, read at most `at_least` seconds ago; None: there is no such webhook. Raises Unusable."""
+        key = (kind, account_id)
+        known = self._known.get(key)
+        if known is None:
+            return self._look(key, None)
+        if self._is_fresh(known, at_least):
+            return known
+        with known.reading:
+            now_known = self._known.get(key)
+            if now_known is not None and self._is_fresh(now_known, at_least):
+                return now_known
+            return self._look(key, known)
 
-    def _read(self, kind: str, account_id: UUID) -> Account | None:
+    def _is_fresh(self, account: Account, at_least: float) -> bool:
+        return self._deps.clock.monotonic() - account.read_at < at_least
+
+    def _look(self, key: tuple[str, UUID], known: Account | None) -> Account | None:
+        found = self._read(*key, known)
+        if found is None:
+            self._known.pop(key, None)
+            return None
+        if key not in self._known and len(self._known) >= _MOST:
+            self._known = {}
+        self._known[key] = found
+        return found
+
+    def _read(self, kind: str, account_id: UUID, known: Account | None) -> Account | None:
+        """The receiver of an unchanged row stays as it is, with all that it has fetched."""
         read_at = self._deps.clock.monotonic()
         with self._deps.units() as unit:
-            row = unit.inbound.receiver(kind, account_id)
-        if row is None:
+            found = unit.inbound.receiver(kind, account_id)
+        if found is None:
             return None
+        row = dict(found)
+        now = row.pop("now")
+        if known is not None and known.row == row:
+            return replace(known, now=now, read_at=read_at)
         try:
             hook = open_hook(self._deps.sealer, row["sealed"], owner=row["user_id"], kind=kind, row=row["id"])
             receiver = self._deps.build_receiver(
@@ -86,10 +114,10 @@ class Accounts:
             )
         except (SealBroken, UnknownKey, InvalidSettings, UnknownKind, ValueError) as error:
             log.warning("webhook_unusable", provider_id=str(account_id), error=type(error).__name__)
-            return None
+            raise Unusable from error
         if receiver is None:
             return None
-        return Account(row["id"], row["name"], hook.token, receiver, row["now"], read_at)
+        return Account(row["id"], row["name"], hook.token, receiver, now, read_at, row)
 
 
 def register_hooks(app: Flask, deps: Dependencies) -> None:
@@ -100,9 +128,12 @@ def register_hooks(app: Flask, deps: Dependencies) -> None:
     def receive(kind: str, account_id: UUID, token: str) -> Response:
         if not kind.isascii() or not kind.isprintable():
             raise not_found()  # no kind is written so, and the database takes no NUL
-        account = accounts.find(kind, account_id)
-        if account is None or not _same(account.token, token):
-            account = accounts.find(kind, account_id, _LEAST)
+        try:
+            account = accounts.find(kind, account_id)
+            if account is not None and not _same(account.token, token):
+                account = accounts.find(kind, account_id, _LEAST)
+        except Unusable as ours:  # a 404 would be final to some, and lose what they have to tell
+            raise _again() from ours
         if account is None or not _same(account.token, token):
             raise not_found()
         if request.method != "POST":
@@ -125,9 +156,7 @@ def register_hooks(app: Flask, deps: Dependencies) -> None:
             raise Problem(400, f"The body cannot be read: {unreadable}") from unreadable
         except ProviderError as away:
             log.warning("webhook_unverified", provider_id=str(account_id), reason=away.detail)
-            raise Problem(
-                503, "It cannot be verified now: call again", headers={"Retry-After": "30"}
-            ) from away
+            raise _again() from away
 
     receive.public = True  # type: ignore[attr-defined]  # it proves itself
     blueprint.add_url_rule(
@@ -160,6 +189,10 @@ def _take(
     return Response(status=200)
 
 
+def _again() -> Problem:
+    return Problem(503, "It cannot be verified now: call again", headers={"Retry-After": "30"})
+
+
 def _now(deps: Dependencies, account: Account) -> datetime:
     """The database's time, carried on by the monotonic clock."""
     return account.now + timedelta(seconds=deps.clock.monotonic() - account.read_at)
@@ -173,10 +206,11 @@ def _public(deps: Dependencies) -> str:
 
 
 def _headers() -> Mapping[str, str]:
-    found: dict[str, Any] = {}
-    for name, value in request.headers.items():
-        lower = name.lower()
-        found[lower] = f"{found[lower]}, {value}" if lower in found else value
+    """With names in lower case. Those that came twice were joined by the server (RFC 3875, 4.1.18)."""
+    environ = request.environ
+    found = {k[5:].replace("_", "-").lower(): v for k, v in environ.items() if k.startswith("HTTP_")}
+    if environ.get("CONTENT_TYPE"):
+        found["content-type"] = environ["CONTENT_TYPE"]
     return found
 
 

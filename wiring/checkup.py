@@ -5,11 +5,12 @@ from __future__ import annotations
 import platform
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from importlib.metadata import PackageNotFoundError, version
 from typing import Final, cast
+from uuid import UUID
 
 import redis
 from alembic.runtime.migration import MigrationContext
@@ -19,6 +20,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from db.repositories.census import take_census
 from db.repositories.routes import ProviderRow, Routes
+from db.repositories.sealed import SealedTexts
 from db.sealing import SealBroken, UnknownKey
 from db.uow import open_engine
 from domain.errors import ProviderError
@@ -36,6 +38,7 @@ _OLDEST_POSTGRES: Final = 140_000
 _OLDEST_REDIS: Final = (6, 2)
 _CLOCKS_APART: Final = 2.0  # seconds
 _WAITED_LONG: Final = 60.0  # seconds that a due email may wait
+_SHOWN: Final = 5  # secrets that cannot be opened, by name
 _DISK_LOW: Final = (0.10, 2 << 30)  # the share and the bytes that should be free
 _DISK_OUT: Final = (0.02, 256 << 20)
 
@@ -185,7 +188,7 @@ def _database(settings: Settings, engine: Engine, client: redis.Redis, providers
             return
         yield from _work(settings, connection)
         rows = Routes(connection).providers()
-    yield from _keys(settings, rows)
+        yield from _keys(settings, connection, {row.id: row.name for row in rows})
     yield from _currencies(settings, rows)
     if providers:
         yield from _providers(settings, rows)
@@ -316,27 +319,30 @@ def _work(settings: Settings, connection: Connection) -> Iterator[Finding]:
 # ── keys and providers ──
 
 
-def _keys(settings: Settings, rows: list[ProviderRow] | object) -> Iterator[Finding]:
+def _keys(settings: Settings, connection: Connection, names: Mapping[UUID, str]) -> Iterator[Finding]:
+    """All secrets at rest, so that no key is taken away that one of them needs."""
     sealer = build_sealer(settings)
     shut, old, opened = [], 0, 0
-    for row in cast("list[ProviderRow]", rows):
+    for one in SealedTexts(connection).all():
         try:
-            sealer.open(row.sealed, owner=row.owner, kind=row.kind, row=row.id)
+            sealer.open(one.sealed, owner=one.owner, kind=one.kind, row=one.id)
         except (SealBroken, UnknownKey) as error:
-            shut.append(f"{row.name} ({error})")
+            shut.append(f"{one.what}: {names.get(one.id, one.id)} ({error})")
         else:
             opened += 1
-            old += not sealer.is_current(row.sealed)
+            old += not sealer.is_current(one.sealed)
+    connection.rollback()
     if shut:
         advice = (
-            "Add the missing key to MAILMUX_ENCRYPTION_KEYS (from your backup), or set the credentials anew."
+            "Add the missing key to MAILMUX_ENCRYPTION_KEYS (from your backup), or set what it sealed anew."
         )
-        yield fail("encryption keys", f"these credentials cannot be opened: {'; '.join(shut)}", advice)
+        some = "; ".join(shut[:_SHOWN]) + ("; …" if len(shut) > _SHOWN else "")
+        yield fail("encryption keys", f"{len(shut)} secrets cannot be opened: {some}", advice)
     elif old:
         advice = "Seal them anew with `mailmux encryption reseal`; keep the older key until then."
-        yield warn("encryption keys", f"{old} of {opened} credentials are sealed with an older key", advice)
+        yield warn("encryption keys", f"{old} of {opened} secrets are sealed with an older key", advice)
     else:
-        yield ok("encryption keys", f"{opened} credentials open with the current key")
+        yield ok("encryption keys", f"{opened} secrets open with the current key")
 
 
 def _currencies(settings: Settings, rows: object) -> Iterator[Finding]:

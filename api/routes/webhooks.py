@@ -52,7 +52,7 @@ class WebhookOut(Out):
 @blueprint.get(
     "/providers/<uuid:provider_id>/webhook",
     summary="Look up a provider's webhook",
-    responses={200: WebhookOut, **problems(404)},
+    responses={200: WebhookOut, **problems(404, 409)},
 )
 @scoped("providers:write")
 def get(path: ProviderPath) -> Response:
@@ -92,7 +92,10 @@ def put(path: ProviderPath, body: WebhookChange) -> Response:
 )
 @scoped("providers:write")
 def delete(path: ProviderPath) -> Response:
-    """Calls are answered 404 from then on, within seconds."""
+    """Calls are answered 404 from then on, within seconds.
+
+    Where the account itself is deleted they are taken for another 30 days: providers still tell of what it sent.
+    """
     asker = caller()
     with dependencies().units() as unit:
         row = changeable(asker, unit.providers.lock(asker.user_id, path.provider_id))

@@ -28,10 +28,12 @@ from domain.message import Lane
 from domain.recovery import HELD_BECAUSE, RELEASED_BECAUSE
 from domain.suppression import Report
 
+# Of a deleted account too, for as long as providers may still tell of what it sent.
 _RECEIVER = text("""
     SELECT id, user_id, name, kind, config, webhook AS sealed, version, mm_now() AS now,
         user_id IS NULL OR EXISTS (SELECT FROM users u WHERE u.id = user_id AND u.role = 'operator') AS trusted
-    FROM providers WHERE id = :id AND kind = :kind AND deleted_at IS NULL AND webhook IS NOT NULL
+    FROM providers WHERE id = :id AND kind = :kind AND webhook IS NOT NULL
+        AND (deleted_at IS NULL OR deleted_at > mm_now() - interval '30 days')
 """)
 
 _SET_WEBHOOK = text("""

@@ -5,6 +5,13 @@ from __future__ import annotations
 import base64
 import hmac
 import json
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
 
@@ -13,7 +20,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from werkzeug.test import TestResponse
 
-from api.hooks import LARGEST_CALL
+from api.hooks import _MOST, LARGEST_CALL, Accounts
 from tests.integration.api.world import Caller, World, fields
 from wiring.bootstrap import new_id
 
@@ -240,3 +247,101 @@ def test_without_the_database_the_provider_is_asked_to_call_again(
 def test_what_no_kind_is_called_is_not_found(world: World) -> None:
     for kind in ("%00", "post%00mark", "%C3%A9", "%0A"):
         assert world.app.test_client().post(f"/hooks/{kind}/{new_id()}/x", json={}).status_code == 404
+
+
+def test_where_the_secrets_do_not_open_the_provider_is_asked_to_call_again(
+    world: World, member: Caller, provider: UUID
+) -> None:
+    """A 404 is final to some providers; a key that is missing may come back."""
+    path = hook(member, provider)
+    (row,) = world.sql("SELECT webhook FROM providers WHERE id = :id", id=provider)
+    world.sql(
+        'UPDATE providers SET webhook = replace(webhook, \'"key_id":"\', \'"key_id":"x\') WHERE id = :id',
+        id=provider,
+    )
+    answer = call(world, path, [])
+    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "30")
+    world.sql("UPDATE providers SET webhook = :sealed WHERE id = :id", sealed=row.webhook, id=provider)
+    assert call(world, path, []).status_code == 200
+
+
+def test_an_account_that_was_deleted_is_told_of_what_it_sent_for_thirty_days(
+    world: World, member: Caller, provider: UUID
+) -> None:
+    path = hook(member, provider)
+    assert member.delete(f"/v1/providers/{provider}").status_code == 204
+    assert call(world, path, {"event": "bounced", "message_id": "m"}).status_code == 200
+    assert len(stored(world, provider)) == 1
+    world.sql("UPDATE providers SET deleted_at = deleted_at - interval '30 days' WHERE id = :id", id=provider)
+    world.deps.clock.sleep(6)
+    assert call(world, path, []).status_code == 404
+
+
+def test_made_up_addresses_keep_nobody_waiting_and_push_nobody_out(
+    world: World, member: Caller, provider: UUID
+) -> None:
+    hook(member, provider)
+    reads: list[UUID] = []
+    stuck, going_on = threading.Event(), threading.Event()
+
+    class Slow:
+        def __init__(self, unit: Any) -> None:
+            self.unit = unit
+
+        def receiver(self, kind: str, id: UUID) -> Any:
+            reads.append(id)
+            if id == made_up[0]:
+                stuck.set()
+                assert going_on.wait(10)
+            return self.unit.receiver(kind, id)
+
+    @contextmanager
+    def units() -> Iterator[Any]:
+        with world.deps.units() as unit:
+            yield SimpleNamespace(inbound=Slow(unit.inbound))
+
+    accounts = Accounts(replace(world.deps, units=units))  # type: ignore[arg-type]
+    made_up = [new_id() for _ in range(_MOST + 2)]
+    with ThreadPoolExecutor(1) as other:
+        waiting = other.submit(accounts.find, "memory", made_up[0])
+        assert stuck.wait(10)
+        known = accounts.find("memory", provider)
+        assert known is not None, "while another address is looked for"
+        going_on.set()
+        assert waiting.result(10) is None
+    for address in made_up[1:]:
+        assert accounts.find("memory", address) is None
+    before = len(reads)
+    assert accounts.find("memory", provider) is known
+    assert len(reads) == before
+
+
+def test_many_calls_for_one_account_read_it_once_and_an_unchanged_row_keeps_its_receiver(
+    world: World, member: Caller, provider: UUID
+) -> None:
+    hook(member, provider)
+    reads: list[int] = []
+
+    @contextmanager
+    def units() -> Iterator[Any]:
+        reads.append(1)
+        time.sleep(0.05)
+        with world.deps.units() as unit:
+            yield unit
+
+    accounts = Accounts(replace(world.deps, units=units))  # type: ignore[arg-type]
+    first = accounts.find("memory", provider)
+    assert first is not None
+    world.deps.clock.sleep(6)
+    with ThreadPoolExecutor(8) as crowd:
+        found = list(crowd.map(lambda _: accounts.find("memory", provider), range(8)))
+    assert len(reads) == 2
+    assert all(again is found[0] for again in found)
+    assert found[0] is not None
+    assert found[0] is not first, "its time is another"
+    assert found[0].receiver is first.receiver, "with the certificates that it has fetched"
+    hook(member, provider, new_address=True)
+    world.deps.clock.sleep(6)
+    changed = accounts.find("memory", provider)
+    assert changed is not None
+    assert changed.receiver is not first.receiver

@@ -16,6 +16,7 @@ from sqlalchemy import create_engine, text
 
 from cli.doctor import doctor
 from db.repositories.providers import Account
+from db.sealing import ENDPOINT, Hook, seal_hook
 from db.uow import SqlUnitOfWork, open_engine
 from domain.upkeep import Duty
 from tests.builders import new_id
@@ -48,6 +49,10 @@ class Installation:
     def sql(self, statement: str, **values: Any) -> None:
         with self.engine.begin() as connection:
             connection.execute(text(statement), values)
+
+    def rows(self, statement: str) -> list[Any]:
+        with self.engine.begin() as connection:
+            return list(connection.execute(text(statement)))
 
     def provider(self, name: str, kind: str, config: dict[str, Any], credentials: dict[str, str]) -> None:
         row = new_id()
@@ -186,6 +191,35 @@ def test_credentials_that_no_key_opens_and_providers_that_refuse_are_found(insta
     found = installation.findings(MAILMUX_ENCRYPTION_KEYS=OTHER)
     assert found["encryption keys"].state is State.FAIL
     assert "backup" in found["encryption keys"].advice
+
+
+def test_the_secrets_of_webhooks_count_before_an_old_key_is_taken_away(installation: Installation):
+    """Of a provider's webhook, and of one that we call: only what opens them all may be left."""
+    installation.provider("memory", "memory", {}, {})
+    old = build_sealer(installation.settings)
+    (provider,) = installation.rows("SELECT id FROM providers")
+    hook = seal_hook(old, Hook("token", [{"key": "k"}]), owner=None, kind="memory", row=provider.id)
+    user, endpoint = new_id(), new_id()
+    secret = old.seal({"secret": "whsec_x"}, owner=user, kind=ENDPOINT, row=endpoint)
+    installation.sql("UPDATE providers SET webhook = :hook", hook=hook)
+    installation.sql("INSERT INTO users (id, email, password_hash) VALUES (:id, 'a@b.example', '-')", id=user)
+    installation.sql(
+        """INSERT INTO webhook_endpoints (id, user_id, url, secret)
+           VALUES (:id, :user, 'https://x.example', :secret)""",
+        id=endpoint, user=user, secret=secret,
+    )  # fmt: skip
+    new = build_sealer(Settings.from_env({**installation.environ, "MAILMUX_ENCRYPTION_KEYS": OTHER}))
+    anew = new.seal({}, owner=None, kind="memory", row=provider.id)
+    installation.sql("UPDATE providers SET api_key = :sealed", sealed=anew)
+    both = installation.findings(MAILMUX_ENCRYPTION_KEYS=f"{OTHER},{KEY}")["encryption keys"]
+    assert (both.state, "2 of 3" in both.detail) == (State.WARN, True)
+    alone = installation.findings(MAILMUX_ENCRYPTION_KEYS=OTHER)["encryption keys"]
+    assert alone.state is State.FAIL
+    assert "webhooks of providers: memory" in alone.detail
+    assert str(endpoint) in alone.detail
+    installation.sql("UPDATE providers SET deleted_at = mm_now()")
+    installation.sql("DELETE FROM webhook_endpoints")
+    assert installation.findings(MAILMUX_ENCRYPTION_KEYS=OTHER)["encryption keys"].state is State.OK
 
 
 def test_what_is_stuck_or_held_is_told(installation: Installation):

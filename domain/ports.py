@@ -266,9 +266,9 @@ class DeliveryStore(Protocol):
         """Write which emails go in one call; their attempts are open."""
         ...
 
-    def doubtful_calls(self, limit: int) -> Sequence[DoubtfulCall]:
-        """The calls to be made again now, with growing pauses: nobody knows how they ended, and the provider knows
-        them still. Whoever is told of one has it for a while.
+    def doubtful_call(self, but: Collection[UUID]) -> DoubtfulCall | None:
+        """A call to be made again now, with growing pauses: nobody knows how it ended, and the provider knows it still.
+        None of the accounts in `but`. Whoever is told of it has it, and its emails, for a minute.
         """
         ...
 

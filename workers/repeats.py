@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import Final
 from uuid import UUID
 
 from domain.attempt import Outcome, SendResult
@@ -16,33 +17,57 @@ from domain.delivery import DoubtfulCall, LoadedEmail
 from domain.errors import ProviderError, Rejected
 from domain.events import DeliveryEvent, EventType, InboundEvent
 from domain.files import FilesUnavailable
-from domain.ports import Call, CallProvider, DeliveryQueue, Letter, Log, Provider
+from domain.ports import Call, CallProvider, Clock, DeliveryQueue, Letter, Log, Provider
 from workers.files import NO_FILES, Reader
 from workers.upkeep import Units
 
-_AT_ONCE = 10  # calls that one process makes again in a row, before others may
+_SECONDS: Final = 40.0  # after which no call is begun any more; the last one may take as long as a send
+_AT_ONCE: Final = 10  # calls that one process makes again in a row, before others may
+_READING: Final = (
+    20.0  # seconds that the files of a call may take: its emails are kept from others for a minute only
+)
 
 
 def repeat_calls(
     units: Units,
     adapter: Callable[[UUID], Provider],
     queue: DeliveryQueue,
+    clock: Clock,
     log: Log,
     stopping: Callable[[], bool] = lambda: False,
     files: Reader = NO_FILES,
 ) -> int:
-    """Make the doubtful calls again that are due. Returns how many emails it brought evidence for."""
-    with units() as unit:
-        doubtful = unit.delivery.doubtful_calls(_AT_ONCE)
-        unit.commit()
+    """Make the doubtful calls again that are due. Returns how many emails it brought evidence for.
+
+    Each is taken just before it is made, so that its emails are nobody else's for as long as it may last. An account
+    that says nothing is not asked again this time, so that it keeps no other waiting.
+    """
+    end = clock.monotonic() + _SECONDS
+    silent: set[UUID] = set()
+    told: set[UUID] = set()  # the first attempts of calls that were answered: that is applied by others, soon
     learnt = 0
-    for call in doubtful:
-        if stopping():
+    for _ in range(_AT_ONCE):
+        if stopping() or clock.monotonic() >= end:
             break
         with units() as unit:
+            call = unit.delivery.doubtful_call(silent)
+            unit.commit()
+        if call is None:
+            break
+        if call.attempts[0] in told:
+            continue
+        taken = clock.monotonic()
+        with units() as unit:
             emails = unit.delivery.load(call.jobs)
-        evidence = _ask(call, _completed(emails, files, log), adapter, log)
-        if evidence:
+        whole = _completed(emails, files, log)
+        if clock.monotonic() - taken > _READING:
+            log.warning("call_too_late", provider=str(call.provider_id), attempt=str(call.attempts[0]))
+            continue
+        evidence = _ask(call, whole, adapter, log)
+        if evidence is None:
+            silent.add(call.provider_id)
+        elif evidence:
+            told.add(call.attempts[0])
             with units() as unit:
                 learnt += unit.inbound.keep([(call.provider_id, event) for event in evidence])
                 unit.commit()
@@ -68,8 +93,10 @@ def _ask(
     emails: Mapping[UUID, LoadedEmail],
     adapter: Callable[[UUID], Provider],
     log: Log,
-) -> list[InboundEvent]:
-    """What the provider says of the emails in doubt when the same call is made again; nothing where it cannot be."""
+) -> list[InboundEvent] | None:
+    """What the provider says of the emails in doubt when the same call is made again; nothing where it cannot be. None:
+    the account does not say.
+    """
     about = {"provider": str(doubt.provider_id), "attempt": str(doubt.attempts[0])}
     try:
         provider = adapter(doubt.provider_id)
@@ -85,12 +112,12 @@ def _ask(
     except ProviderError as error:
         if not _proves(error, call):
             log.warning("call_repeated_in_vain", error=error.code, **about)
-            return []
+            return None
         results = [error]
     # An adapter's fault must not stop the other calls.
     except Exception:
         log.exception("adapter_broke", **about)
-        return []
+        return None
     log.info("call_repeated", emails=len(results), **about)
     told = zip(call.attempts, results, strict=True)
     return [

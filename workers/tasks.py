@@ -124,8 +124,9 @@ def repeat_when_due(deps: WorkerDeps) -> None:
         dispatcher = deps.dispatcher
         dispatcher.fleet.snapshot()  # so that adapters are as they are configured now
         repeats.repeat_calls(
-            deps.units, dispatcher.sender.adapter, deps.queue, log, dispatcher.stopping, dispatcher.files
-        )
+            deps.units, dispatcher.sender.adapter, deps.queue, dispatcher.clock, log, dispatcher.stopping,
+            dispatcher.files,
+        )  # fmt: skip
 
 
 def look_up_when_due(deps: WorkerDeps) -> None:

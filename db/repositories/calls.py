@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Final
+from uuid import UUID
 
 from sqlalchemy import Connection, text
 
@@ -34,6 +35,7 @@ _TAKE = text(f"""
     WITH doubtful AS (
         SELECT c.provider_id, c.key FROM provider_calls c
         WHERE c.repeatable_until > mm_now() + interval '{_MARGIN} seconds'
+            AND c.provider_id <> ALL(CAST(:but AS uuid[]))
             AND (c.provider_id, c.key) IN (
                 SELECT found.provider_id, found.key
                 FROM delivery_attempts a CROSS JOIN LATERAL (
@@ -44,7 +46,7 @@ _TAKE = text(f"""
                         + {_FIRST_PAUSE} * power({_GROWTH}, found.repeats) * interval '1 second' <= mm_now())
             AND NOT EXISTS (
                 SELECT FROM delivery_attempts o WHERE o.id = ANY(c.attempt_ids) AND o.outcome IS NULL)
-        ORDER BY c.opened_at LIMIT :limit FOR UPDATE SKIP LOCKED
+        ORDER BY c.opened_at LIMIT 1 FOR UPDATE SKIP LOCKED
     ), taken AS (
         UPDATE provider_calls c SET repeats = c.repeats + 1, repeated_at = mm_now()
         FROM doubtful d WHERE c.provider_id = d.provider_id AND c.key = d.key
@@ -83,33 +85,24 @@ def note(connection: Connection, lines: Sequence[CallLine]) -> None:
     )
 
 
-def take_doubtful(connection: Connection, limit: int) -> Sequence[DoubtfulCall]:
-    """domain.ports.DeliveryStore.doubtful_calls."""
-    taken = _taken(connection, limit)
-    members = [
-        m for call in taken for m in zip(call.attempts, call.jobs, strict=False) if m[0] in call.unknown
-    ]
-    if not members:
-        return []
-    values = {
-        "attempts": [attempt for attempt, _ in members],
-        "jobs": [job for _, job in members],
-        "seconds": _WAITING,
-    }
-    waiting = frozenset(connection.scalars(_KEEP_WAITING, values))
-    return [call for call in taken if call.unknown <= waiting]
-
-
-def _taken(connection: Connection, limit: int) -> list[DoubtfulCall]:
-    return [
-        DoubtfulCall(
-            row.provider_id,
-            row.key,
-            bytes(row.payload_hash),
-            tuple(row.attempt_ids),
-            tuple(row.jobs),
-            frozenset(row.unknown),
-        )
-        for row in connection.execute(_TAKE, {"limit": limit})
-        if row.unknown
-    ]
+def take_doubtful(connection: Connection, but: Collection[UUID]) -> DoubtfulCall | None:
+    """domain.ports.DeliveryStore.doubtful_call."""
+    while (row := connection.execute(_TAKE, {"but": list(but)}).one_or_none()) is not None:
+        doubtful = frozenset(row.unknown or ())
+        members = [m for m in zip(row.attempt_ids, row.jobs, strict=False) if m[0] in doubtful]
+        values = {
+            "attempts": [attempt for attempt, _ in members],
+            "jobs": [job for _, job in members],
+            "seconds": _WAITING,
+        }
+        # Else its emails have been given up, or tried again since: it is passed over, and not due any more for a while.
+        if members and doubtful <= frozenset(connection.scalars(_KEEP_WAITING, values)):
+            return DoubtfulCall(
+                row.provider_id,
+                row.key,
+                bytes(row.payload_hash),
+                tuple(row.attempt_ids),
+                tuple(row.jobs),
+                doubtful,
+            )
+    return None

@@ -335,8 +335,8 @@ class Delivery:
     def move_homes(self, moves: Sequence[HomeMove]) -> None:
         Routes(self._connection).move(moves)
 
-    def doubtful_calls(self, limit: int) -> Sequence[DoubtfulCall]:
-        return calls.take_doubtful(self._connection, limit)
+    def doubtful_call(self, but: Collection[UUID]) -> DoubtfulCall | None:
+        return calls.take_doubtful(self._connection, but)
 
     def next_due(self, lane: Lane) -> float | None:
         seconds = _NEXT_DUE(self._connection, lane=lane.value).scalar()

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -11,6 +11,7 @@ import pytest
 import structlog
 
 from domain.message import Lane, OnUnknown, Submission
+from domain.ports import Call
 from providers import registry
 from providers.world import Timeouts, World
 from tests.builders import a_submission
@@ -59,7 +60,7 @@ def calls(house: House) -> list[Any]:
 
 def ask_again(house: House) -> int:
     """What the clock's duty does, and then the applying of events."""
-    learnt = repeat_calls(house.units, house.dispatcher.sender.adapter, house.bell, log)
+    learnt = repeat_calls(house.units, house.dispatcher.sender.adapter, house.bell, house.clock, log)
     apply_events(house.units, house.bell, house.clock, log)
     return learnt
 
@@ -330,3 +331,70 @@ def test_a_call_that_would_no_longer_be_the_same_is_not_made(
     assert ask_again(house) == 0
     assert house.job(job).status == "unknown"
     assert len(sandbox.received()) == 1
+
+
+# -- how long a round of calls made again may take -------------------------------------------------------------
+
+
+def in_doubt(house: House, sandbox: Driver, kind: str, count: int) -> list[UUID]:
+    """Emails that the account took while its answers were lost; now their calls may be made again."""
+    sandbox.fail(kind, "drop", count=count)
+    jobs = house.accept(*(a_submission(to=(f"reader{n}@x.example",)) for n in range(count)))
+    house.drain()
+    assert statuses(house, jobs) == ["unknown"] * count
+    return jobs
+
+
+def slowed(house: House, kind: str, seconds: float, seen: Callable[[Call], None]) -> None:
+    """Every call of the account takes so long, by the house's clocks."""
+    adapter: Any = house.adapters[kind]
+    fast = adapter.send_many
+
+    def slow(call: Call) -> Any:
+        seen(call)
+        house.pass_time(seconds)
+        return fast(call)
+
+    adapter.send_many = slow
+
+
+def test_a_round_ends_by_the_clock_and_each_call_has_its_emails_for_itself(
+    house: House, sandbox: Driver
+) -> None:
+    connect(house, sandbox, "resend")
+    jobs = in_doubt(house, sandbox, "resend", 5)
+    house.pass_time(6)
+    held: list[bool] = []
+
+    def see(call: Call) -> None:
+        (letter,) = call.letters
+        now = house.one("SELECT mm_now() AS now").now
+        held.append(house.queued(letter.submission.id).due_at > now + timedelta(seconds=30))
+
+    slowed(house, "resend", 15, see)
+    began = house.clock.monotonic()
+    assert ask_again(house) == 3, "after forty seconds no other call is begun"
+    assert house.clock.monotonic() - began < 50
+    assert ask_again(house) == 2
+    assert held == [True] * 5, "nobody else may send what is being asked about"
+    assert statuses(house, jobs) == ["sent"] * 5
+    assert len(sandbox.received()) == 5
+
+
+def test_an_account_that_hangs_is_asked_once_in_a_round_and_stops_no_other(
+    house: House, sandbox: Driver
+) -> None:
+    connect(house, sandbox, "resend")
+    silent = in_doubt(house, sandbox, "resend", 4)
+    with house.engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE providers SET status = false")
+    connect(house, sandbox, "brevo")
+    (told,) = in_doubt(house, sandbox, "brevo", 1)
+    house.pass_time(6)
+    asked: list[Call] = []
+    slowed(house, "resend", 30, asked.append)
+    sandbox.fail("resend", "unavailable")
+    assert ask_again(house) == 1
+    assert len(asked) == 1
+    assert house.job(told).status == "sent"
+    assert statuses(house, silent) == ["unknown"] * 4

@@ -103,7 +103,7 @@ class EmailQueue(Base):
         Index("ix_email_queue_user", "lane", "user_id", "due_at", postgresql_where=text("run IS NULL")),
         Index("ix_email_queue_suspects", "lane", postgresql_where=text("run IS NULL AND claims >= 2")),
         Index("ix_email_queue_run", "run", postgresql_where=text("run IS NOT NULL")),
-        Index("ix_email_queue_held", "lane", postgresql_where=text("held")),
+        Index("ix_email_queue_held", "lane", "job_id", postgresql_where=text("held")),
         CheckConstraint("(run IS NULL) = (token IS NULL)", name="claim"),
         {"postgresql_with": {"fillfactor": "70"}},
     )

@@ -63,6 +63,15 @@ class Lookup(Base):
     __table_args__ = (Index("ix_lookups_looked_at", "looked_at"),)
 
 
+class LookupCursor(Base):
+    """How far an account has come in looking for what a recovery holds: the email that is next. None: the first one."""
+
+    __tablename__ = "lookup_cursors"
+
+    provider_id: Mapped[UUID] = mapped_column(primary_key=True)
+    next: Mapped[UUID | None]
+
+
 class InboundEvent(Base):
     """What a provider told later, stored before it is applied. `event_key` is the same for a repeat.
 

@@ -17,7 +17,8 @@ NOT_RESENDABLE: Final = "not_resendable"
 @dataclass(frozen=True, slots=True)
 class Resendable:
     """An email that somebody may want to send again. `kept`: its body is still there; `retried`: the service itself
-    will send it again; `resent_as`: the one that already takes its place.
+    will send it again; `resent_as`: the one that already takes its place; `called_off`: its campaign was cancelled. The
+    new one belongs to `campaign_id`; None: to none, also where the old one's was deleted.
     """
 
     email: Submission
@@ -26,6 +27,7 @@ class Resendable:
     expired: bool
     retried: bool
     resent_as: UUID | None
+    called_off: bool = False
     campaign_id: UUID | None = None
     files: tuple[StoredFile, ...] = ()
 
@@ -41,6 +43,8 @@ class Resendable:
             return "The email has expired: send a new one"
         if not self.kept:
             return "The email's body was purged: send a new one"
+        if self.called_off:
+            return "The email's campaign was cancelled: delete the campaign, or send a new email without it"
         return None
 
     def draft(self, public_url: str | None, item: int = 0) -> Draft:
@@ -59,7 +63,7 @@ class Resendable:
             expires_at=old.expires_at,
             item=item,
             objections=() if problem is None else (Objection(item, (), NOT_RESENDABLE, problem),),
-            campaign_id=self.campaign_id,
+            campaign_id=None if self.called_off else self.campaign_id,
             files=self.files,
             resend_of=old.id,
         )

@@ -23,12 +23,15 @@ _KEPT = """
             SELECT FROM email_attachments l WHERE l.job_id = j.id AND l.hash = decode(f->>'hash', 'hex'))))
 """
 
-# `retried`: what became of it is unknown, and the service itself will send it again.
+# `retried`: what became of it is unknown, and the service itself will send it again. `campaign`: to
+# which it belongs still.
 _FOUND = f"""
     SELECT j.*, c.text, c.html, {_KEPT} AS kept, r.job_id AS resent_as,
         coalesce(j.expires_at <= mm_now(), false) AS expired,
-        j.status = 'unknown' AND j.on_unknown = 'resend' AND q.job_id IS NOT NULL AS retried
+        j.status = 'unknown' AND j.on_unknown = 'resend' AND q.job_id IS NOT NULL AS retried,
+        g.id AS campaign, coalesce(g.status = 'cancelled', false) AS called_off
     FROM email_jobs j
+    LEFT JOIN campaigns g ON g.id = j.campaign_id
     LEFT JOIN email_queue q ON q.job_id = j.id
     LEFT JOIN providers p ON p.id = j.provider_used
     LEFT JOIN email_contents c ON c.user_id = j.user_id AND c.hash = j.content_hash
@@ -102,6 +105,7 @@ def _resendable(row: dict[str, Any]) -> Resendable:
         expired=row["expired"],
         retried=row["retried"],
         resent_as=row["resent_as"],
-        campaign_id=row["campaign_id"],
+        called_off=row["called_off"],
+        campaign_id=row["campaign"],
         files=stored_files(row["envelope"]),
     )

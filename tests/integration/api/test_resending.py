@@ -208,7 +208,22 @@ def test_it_stays_in_its_campaign_unless_that_was_cancelled(world: World, member
     assert member.get(f"/v1/emails/{new}").get_json()["campaign_id"] == campaign
     assert member.post(f"/v1/campaigns/{campaign}/cancel").status_code == 200
     late = again(member, other)
-    assert (late.status_code, "cancelled" in late.get_json()["detail"]) == (409, True)
+    assert (late.status_code, "cancelled: delete the campaign" in late.get_json()["detail"]) == (409, True)
+    many = member.post("/v1/emails/resend", {"campaign_id": campaign}).get_json()
+    assert [r["id"] for r in many["refused"]] == [other]
+
+
+def test_without_its_campaign_when_that_was_deleted(world: World, member: Caller) -> None:
+    campaign = member.post("/v1/campaigns", {"name": "spring", "per_minute": 1}).get_json()["id"]
+    one, *others = (ended(world, member, campaign_id=campaign) for _ in range(3))
+    assert member.delete(f"/v1/campaigns/{campaign}").status_code == 204
+    answer = again(member, one)
+    assert answer.status_code == 202, answer.text
+    shown = member.get(f"/v1/emails/{answer.get_json()['id']}").get_json()
+    assert (shown["status"], shown["campaign_id"], shown["resend_of"]) == ("queued", None, one)
+    assert member.get(f"/v1/emails/{one}").get_json()["campaign_id"] == campaign, "what was stays as it was"
+    many = member.post("/v1/emails/resend", {"campaign_id": campaign}).get_json()
+    assert (many["resent"], many["refused"]) == (len(others), [])
 
 
 def test_one_that_would_not_be_accepted_today_holds_nobody_up(world: World, member: Caller) -> None:

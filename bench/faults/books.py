@@ -5,10 +5,26 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Final
+
+PLAIN: Final = "plain"
+TEMPLATE: Final = "template"
+FILE: Final = "attachment"
+BOTH: Final = "both"
+SHAPES: Final = (PLAIN, TEMPLATE, FILE, BOTH)  # what an email consists of beside its own words
 
 # An email that ended so was never taken by a provider, and says so.
 NOT_SENT = frozenset({"failed", "cancelled", "expired", "suppressed"})
 MOVING = frozenset({"scheduled", "queued", "sending", "deferred"})
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """What must arrive of an email: its subject, as a template made it too, and the SHA-256 of each of its files."""
+
+    shape: str = PLAIN
+    subject: str = ""
+    files: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +33,8 @@ class Received:
 
     email_id: str
     attempt_id: str
+    subject: str = ""
+    files: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +60,23 @@ class Books:
     statuses: Mapping[str, str]
     attempts: Sequence[Attempt]
     resends: Collection[str] = ()
+    contents: Mapping[str, Content] = field(default_factory=dict)
+
+    def of_shape(self, shape: str) -> Books:
+        """The part that emails of this shape have in them."""
+
+        def mine(email_id: str) -> bool:
+            content = self.contents.get(email_id)
+            return (content.shape if content is not None else PLAIN) == shape
+
+        return Books(
+            {number: ids for number, ids in self.accepted.items() if mine(ids[0])},
+            [line for line in self.received if mine(line.email_id)],
+            {email_id: status for email_id, status in self.statuses.items() if mine(email_id)},
+            self.attempts,
+            self.resends,
+            self.contents,
+        )
 
 
 @dataclass(slots=True)
@@ -49,7 +84,8 @@ class Verdict:
     """Ids of emails, by what is wrong with them. `moving`: not at rest yet, so nothing can be said of them.
 
     `unasked`: the service has the email and the client never got its id, though it asked until it got one. It
-    asked once for it, so this is a second email of one request.
+    asked once for it, so this is a second email of one request. `mangled`: received with another subject or other files
+    than it was handed over with.
     """
 
     accepted: int = 0
@@ -59,6 +95,7 @@ class Verdict:
     duplicates: list[str] = field(default_factory=list)
     unexplained: list[str] = field(default_factory=list)
     phantoms: list[str] = field(default_factory=list)
+    mangled: list[str] = field(default_factory=list)
     accepted_twice: list[str] = field(default_factory=list)
     unasked: list[str] = field(default_factory=list)
     moving: list[str] = field(default_factory=list)
@@ -71,6 +108,7 @@ class Verdict:
             "duplicates": len(self.duplicates),
             "unexplained_duplicates": len(self.unexplained),
             "phantoms": len(self.phantoms),
+            "mangled": len(self.mangled),
         }
 
 
@@ -104,7 +142,21 @@ def reconcile(books: Books) -> Verdict:
     verdict.phantoms = sorted(
         {r.attempt_id for r in books.received if (r.attempt_id, r.email_id) not in lines}
     )
+    verdict.mangled = sorted(
+        {
+            line.email_id
+            for line in books.received
+            if (content := books.contents.get(line.email_id)) is not None
+            and (content.subject, content.files) != (line.subject, line.files)
+        }
+    )
     return verdict
+
+
+def by_shape(books: Books) -> dict[str, Verdict]:
+    """A verdict on each shape of which there were emails."""
+    found = {shape: reconcile(books.of_shape(shape)) for shape in SHAPES}
+    return {shape: v for shape, v in found.items() if v.accepted or any(v.counts().values())}
 
 
 def _count(

@@ -13,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from bench.faults.acts import FAULTS
+from bench.faults.books import SHAPES
 from bench.faults.outcome import Outcome, Plan
 from bench.faults.run import State, run
 
@@ -37,6 +38,13 @@ _NAMES = [fault.name for fault in FAULTS]
     type=click.Choice(_NAMES),
     metavar="FAULT",
     help="This fault; may be repeated.",
+)
+@click.option(
+    "--content",
+    "shapes",
+    multiple=True,
+    type=click.Choice(SHAPES),
+    help="What the load's emails consist of, in turn; may be repeated. Left out: a mixture of all.",
 )
 @click.option(
     "--kills",
@@ -66,6 +74,7 @@ def faults(
     emails: int,
     minutes: float,
     only: tuple[str, ...],
+    shapes: tuple[str, ...],
     kills: int,
     rounds: int,
     seed: int,
@@ -86,7 +95,7 @@ def faults(
     signal.signal(
         signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM)
     )  # so that nothing is left running
-    plan = Plan(emails, minutes, kills, rounds, seed, still, only)
+    plan = Plan(emails, minutes, kills, rounds, seed, still, only, shapes)
     with Progress(
         TextColumn("{task.fields[state].doing}"),
         BarColumn(),
@@ -122,8 +131,10 @@ def _show(outcome: Outcome) -> None:
             str(row["unknown_bound"]),
         )
     console.print(table)
-    totals = Table(*found["total"])
-    totals.add_row(*map(str, found["total"].values()))
+    totals = Table("content", *found["total"])
+    for shape, counts in found["contents"].items():
+        totals.add_row(shape, *map(str, counts.values()), "")
+    totals.add_row("all", *map(str, found["total"].values()))
     console.print(totals)
     if outcome.orphans:
         console.print(

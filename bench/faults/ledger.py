@@ -54,6 +54,11 @@ class Ledger:
     def statuses(self) -> dict[str, str]:
         return {str(i): status for i, status in self.query("SELECT id, status FROM email_jobs")}
 
+    def numbers(self) -> dict[str, str]:
+        """By the emails' ids, the client's numbers that they bear."""
+        sql = "SELECT id, metadata->>'number' FROM email_jobs WHERE metadata ? 'number'"
+        return {str(i): number for i, number in self.query(sql)}
+
     def resends(self) -> set[str]:
         """The emails that are to be sent once more in doubt; all others are held."""
         return {str(i) for (i,) in self.query("SELECT id FROM email_jobs WHERE on_unknown = 'resend'")}

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import hashlib
 import http.client
 import json
 import os
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from random import Random
 from typing import Any
+
+from bench.faults.books import BOTH, FILE, PLAIN, TEMPLATE, Content
 
 _TIMEOUT = 30.0  # seconds that the client waits for one answer
 _BATCH = 20
@@ -23,11 +26,16 @@ _AGAIN = {409, 429, 500, 502, 503}
 class Client:
     """`threads` senders that share `rate` emails per second between them, until `emails` were accepted.
 
-    Every answer is in the log, on the disk, before it counts. `answers` are (time, seconds, HTTP status).
+    Every answer is in the log, on the disk, before it counts. `answers` are (time, seconds, HTTP status). `shapes`:
+    what the load's emails consist of, in turn; none: a mixture of all. `contents`: what each email bore, by its number.
     """
 
-    def __init__(self, url: str, key: str, log: Path, emails: int, rate: float, seed: int) -> None:
+    def __init__(
+        self, url: str, key: str, log: Path, emails: int, rate: float, seed: int, shapes: Sequence[str] = ()
+    ) -> None:
         self._host, self._emails, self.rate = url.partition("//")[2], emails, rate
+        self._shapes = tuple(shapes)
+        self.contents: dict[str, Content] = {}
         self._headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
         self._log = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         self._lock, self._random = threading.Lock(), Random(seed)
@@ -44,7 +52,7 @@ class Client:
         """Make the template that some of the emails are of. Raises RuntimeError where it is refused."""
         connection = http.client.HTTPConnection(self._host, timeout=_TIMEOUT)
         try:
-            connection.request("POST", "/v1/templates", json.dumps(TEMPLATE), self._headers)
+            connection.request("POST", "/v1/templates", json.dumps(_TEMPLATE), self._headers)
             answer = connection.getresponse()
             if answer.status != 201:
                 raise RuntimeError(f"the template was refused: {answer.read()[:300]!r}")
@@ -93,12 +101,18 @@ class Client:
 
     def send(self, number: str, host: str | None = None, **fields: Any) -> str:
         """Hand over one email outside the load, at another `host:port` if asked; returns its id."""
-        return self._ask([number], "/v1/emails", an_email(number, **fields), host)[0]
+        return self._ask([number], "/v1/emails", self.email(number, **fields), host)[0]
 
     def send_together(self, emails: dict[str, dict[str, Any]]) -> list[str]:
         """Hand over several in one request: fields by the client's number of each; returns their ids."""
-        body = {"emails": [an_email(number, **fields) for number, fields in emails.items()]}
+        body = {"emails": [self.email(number, **fields) for number, fields in emails.items()]}
         return self._ask(list(emails), "/v1/emails/batch", body)
+
+    def email(self, number: str, **fields: Any) -> dict[str, Any]:
+        """What will be handed over under a number; it is noted what must arrive."""
+        email = an_email(number, self._shapes, **fields)
+        self.contents[number] = content_of(number, email)
+        return email
 
     def _ask(self, numbers: list[str], path: str, body: dict[str, Any], host: str | None = None) -> list[str]:
         connection = http.client.HTTPConnection(host or self._host, timeout=_TIMEOUT)
@@ -126,9 +140,9 @@ class Client:
                 pass
             numbers = [f"n{number}" for number in range(first, first + size)]
             if size == 1:
-                self._deliver(connection, numbers, "/v1/emails", an_email(numbers[0]))
+                self._deliver(connection, numbers, "/v1/emails", self.email(numbers[0]))
             else:
-                batch = {"emails": [an_email(number) for number in numbers]}
+                batch = {"emails": [self.email(number) for number in numbers]}
                 self._deliver(connection, numbers, "/v1/emails/batch", batch)
             with self._lock:
                 self._asking.discard(first)
@@ -186,11 +200,15 @@ def _base64(text: str) -> str:
 _FILES: tuple[Callable[[str], str], ...] = (lambda _: _base64("The same for all.\n" * 2000), _base64)
 
 
-TEMPLATE = {"name": "load", "subject": "Number {{ number }}", "html": "<p>This is <b>{{ number }}</b>.</p>"}
+_TEMPLATE = {"name": "load", "subject": "Number {{ number }}", "html": "<p>This is <b>{{ number }}</b>.</p>"}
 
 
-def an_email(number: str, **fields: Any) -> dict[str, Any]:
-    """An email that bears its number. A third of them insists on SMTP, so that both protocols are under load."""
+def an_email(number: str, shapes: Sequence[str] = (), **fields: Any) -> dict[str, Any]:
+    """An email that bears its number. A third of them insists on SMTP, so that both protocols are under load.
+
+    With `fields` it is of no template, whose place they take.
+    """
+    place = sum(number.encode())
     domain = f"{number.strip('n')[-2:]}.example"
     email: dict[str, Any] = {
         "from": f"Load <load@s{domain}>",
@@ -199,16 +217,34 @@ def an_email(number: str, **fields: Any) -> dict[str, Any]:
         "text": f"This is {number}.\n",
         "metadata": {"number": number},
     }
-    if sum(number.encode()) % 3 == 0:
+    if place % 3 == 0:
         email["routing"] = {"excluded": ["sandbox-sendgrid", "sandbox-sendgrid-eu"]}
-    if not fields and sum(number.encode()) % 4 == 0:
-        del email["subject"], email["text"]
-        email |= {"template": TEMPLATE["name"], "variables": {"number": number}}
-    if sum(number.encode()) % 5 == 0:
+    if place % 5 == 0:
         email["email_type"] = "marketing"
-    if sum(number.encode()) % 7 == 0:  # some share their file with others, and some have one of their own
-        email["attachments"] = [{"filename": "a.txt", "content": _FILES[sum(number.encode()) % 2](number)}]
+    shape = shapes[place % len(shapes)] if shapes else _mixed(place)
+    if not fields and shape in (TEMPLATE, BOTH):
+        del email["subject"], email["text"]
+        email |= {"template": _TEMPLATE["name"], "variables": {"number": number}}
+    if shape in (FILE, BOTH):  # some share their file with others, and some have one of their own
+        email["attachments"] = [{"filename": "a.txt", "content": _FILES[place // 7 % 2](number)}]
     return email | fields
+
+
+def _mixed(place: int) -> str:
+    """Of four emails one is of a template, and of seven one has a file."""
+    return {(True, True): BOTH, (True, False): TEMPLATE, (False, True): FILE}.get(
+        (place % 4 == 0, place % 7 == 0), PLAIN
+    )
+
+
+def content_of(number: str, email: dict[str, Any]) -> Content:
+    """What must arrive of an email that is handed over so."""
+    files = [base64.b64decode(file["content"]) for file in email.get("attachments", ())]
+    shape = {(True, True): BOTH, (True, False): TEMPLATE, (False, True): FILE}.get(
+        ("template" in email, bool(files)), PLAIN
+    )
+    hashes = tuple(sorted(hashlib.sha256(file).hexdigest() for file in files))
+    return Content(shape, email.get("subject", f"Number {number}"), hashes)
 
 
 def ids_of(answer: dict[str, Any]) -> list[str]:

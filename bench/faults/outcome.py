@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any
@@ -20,7 +20,8 @@ from bench.faults.fault import Fault
 class Plan:
     """`kills`: how often each fault that kills is repeated; `rounds`: all others; `minutes`: no fault begins later.
 
-    `still`: seconds that PostgreSQL and Redis stand still when they are stopped.
+    `still`: seconds that PostgreSQL and Redis stand still when they are stopped. `shapes`: what the load consists of;
+    none: a mixture of all.
     """
 
     emails: int = 2000
@@ -30,6 +31,7 @@ class Plan:
     seed: int = 1
     still: float = 8.0
     only: Sequence[str] = ()
+    shapes: Sequence[str] = ()
 
     def faults(self) -> list[Fault]:
         """What is injected, in the order that the seed decides."""
@@ -71,6 +73,9 @@ class Outcome:
     unanswered: Sequence[str] = ()
     skipped: int = 0
     quiet_p99_ms: float | None = None
+    contents: Mapping[str, Verdict] = field(
+        default_factory=dict
+    )  # by the shape of emails, of those that there were
 
     @property
     def complaints(self) -> list[str]:
@@ -82,6 +87,7 @@ class Outcome:
                 "lost": v.lost,
                 "unexplained duplicates": v.unexplained,
                 "phantoms": v.phantoms,
+                "received with other content": v.mangled,
                 "not at rest": v.moving,
                 "emails that nobody was told of": v.unasked,
                 "never answered": self.unanswered,
@@ -112,6 +118,7 @@ class Outcome:
             "seconds": round(self.seconds, 1),
             "machine": f"{psutil.cpu_count()} × {platform.machine()}, Python {platform.python_version()}",
             "total": {**self.verdict.counts(), "unknown_bound": self.unknown_bound},
+            "contents": {shape: verdict.counts() for shape, verdict in self.contents.items()},
             "accept_p99_ms": _rounded(self.quiet_p99_ms),
             "orphans_seconds_max": _rounded(_most(self.orphans)),
             "skipped": self.skipped,

@@ -15,7 +15,7 @@ from random import Random
 import psutil
 import psycopg2
 
-from bench.faults.books import reconcile, share_out_doubts
+from bench.faults.books import by_shape, reconcile, share_out_doubts
 from bench.faults.fault import Fault
 from bench.faults.load import Client, until
 from bench.faults.outcome import Injury, Outcome, Plan
@@ -65,8 +65,9 @@ def _under_load(plan: Plan, stack: Stack, home: Path, state: State, tell: Tell, 
     expected = _QUIET_SECONDS + sum(f.seconds for f in faults)
     rate = max(5.0, plan.emails / 2 / expected)
     client = Client(
-        stack.ready["api_url"], stack.ready["api_key"], home / "accepted.jsonl", plan.emails, rate, plan.seed
-    )
+        stack.ready["api_url"], stack.ready["api_key"], home / "accepted.jsonl", plan.emails, rate, plan.seed,
+        plan.shapes,
+    )  # fmt: skip
     scene = Scene(stack, client, Random(plan.seed), plan.still)
     injuries: list[Injury] = []
     client.set_up()
@@ -104,6 +105,7 @@ def _under_load(plan: Plan, stack: Stack, home: Path, state: State, tell: Tell, 
         unanswered=client.unanswered,
         skipped=len(faults) - len(injuries),
         quiet_p99_ms=quiet,
+        contents=by_shape(books),
     )
 
 

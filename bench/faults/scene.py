@@ -16,7 +16,7 @@ import psutil
 import psycopg2
 import requests
 
-from bench.faults.books import Books, Received
+from bench.faults.books import Books, Content, Received
 from bench.faults.ledger import Ledger
 from bench.faults.load import Client, until
 from bench.stack import Stack
@@ -146,7 +146,13 @@ class Scene:
         """The sandbox's book; its last line may still be in the writing."""
         lines = self._book.read_bytes().split(b"\n")[:-1] if self._book.exists() else []
         found = (json.loads(line) for line in lines)
-        return [Received(r["email_id"] or "", r["attempt_id"] or "") for r in found]
+        return [
+            Received(
+                r["email_id"] or "", r["attempt_id"] or "", r["subject"],
+                tuple(sorted(file["sha256"] for file in r["attachments"])),
+            )
+            for r in found
+        ]  # fmt: skip
 
     def count_received(self) -> int:
         """How many lines the book has; reads only what is new."""
@@ -165,7 +171,14 @@ class Scene:
             statuses=ledger.statuses(),
             attempts=ledger.attempts(),
             resends=ledger.resends(),
+            contents=self._contents(),
         )
+
+    def _contents(self) -> dict[str, Content]:
+        """What each email was handed over with: also those that the client was never told of, by their numbers."""
+        known, numbers = self.client.contents, self.ledger.numbers()
+        numbers |= {i: number for number, ids in self.client.accepted.items() for i in ids}
+        return {i: known[number] for i, number in numbers.items() if number in known}
 
     @property
     def _book(self) -> Path:

@@ -30,4 +30,7 @@ def test_no_email_is_lost_or_sent_twice_whatever_dies():
     assert total["accepted"] >= 600
     assert (total["lost"], total["unexplained_duplicates"], total["phantoms"]) == (0, 0, 0)
     assert total["unknown"] <= total["unknown_bound"]
+    assert set(found["contents"]) == {"plain", "template", "attachment", "both"}
+    assert {(c["lost"], c["mangled"]) for c in found["contents"].values()} == {(0, 0)}
+    assert sum(c["accepted"] for c in found["contents"].values()) == total["accepted"]
     assert {f["name"] for f in found["faults"]} == set(FAULTS)

@@ -2,7 +2,22 @@
 
 from __future__ import annotations
 
-from bench.faults.books import Attempt, Books, Received, Verdict, reconcile, share_out_doubts
+from bench.faults.books import (
+    BOTH,
+    FILE,
+    PLAIN,
+    SHAPES,
+    TEMPLATE,
+    Attempt,
+    Books,
+    Content,
+    Received,
+    Verdict,
+    by_shape,
+    reconcile,
+    share_out_doubts,
+)
+from bench.faults.load import an_email, content_of
 
 
 def books(
@@ -28,6 +43,7 @@ def test_an_email_that_was_sent_once_is_in_order() -> None:
         "duplicates": 0,
         "unexplained_duplicates": 0,
         "phantoms": 0,
+        "mangled": 0,
     }
     assert (verdict.sent, verdict.moving) == (1, [])
 
@@ -117,3 +133,48 @@ def test_doubts_belong_to_the_fault_in_whose_time_the_attempt_was_opened() -> No
     assert share_out_doubts([attempt(199.5)], begins, [0, 5]) == [0, 1]
     assert share_out_doubts([attempt(198.5)], begins, [0, 5]) == [1, 0]
     assert share_out_doubts([attempt(199.5)], begins, [0, 0]) == [1, 0]
+
+
+def test_each_shape_has_an_account_of_its_own() -> None:
+    contents = {
+        "lost": Content(FILE, "s", ("h",)),
+        "doubt": Content(TEMPLATE, "s"),
+        "fine": Content(BOTH, "s", ("h",)),
+    }
+    found = by_shape(
+        Books(
+            {"n1": ["lost"], "n2": ["doubt"], "n3": ["fine"], "n4": ["words"]},
+            [Received("fine", "a", "s", ("h",)), Received("words", "b"), Received("words", "ghost")],
+            {"lost": "sent", "doubt": "unknown", "fine": "sent", "words": "sent", "twin": "sent"},
+            [Attempt("a", "fine", "accepted"), Attempt("b", "words", "accepted")],
+            contents=contents,
+        )
+    )
+    assert found[FILE].lost == ["lost"]
+    assert found[TEMPLATE].unknown == ["doubt"]
+    assert (found[BOTH].sent, sum(found[BOTH].counts().values())) == (1, 1)
+    assert (found[PLAIN].phantoms, found[PLAIN].unasked, found[PLAIN].lost) == (["ghost"], ["twin"], [])
+    assert list(by_shape(Books({"n1": ["fine"]}, [], {"fine": "sent"}, [], contents=contents))) == [BOTH]
+
+
+def test_an_email_that_came_without_its_file_or_with_another_subject_is_mangled() -> None:
+    statuses, _, attempts = sent_once()
+    for received, mangled in (
+        (Received("e", "a", "Number 1", ("h",)), []),
+        (Received("e", "a", "Number 1"), ["e"]),
+        (Received("e", "a", "Number 1", ("other",)), ["e"]),
+        (Received("e", "a", "Number {{ number }}", ("h",)), ["e"]),
+    ):
+        contents = {"e": Content(BOTH, "Number 1", ("h",))}
+        verdict = reconcile(Books({"n1": ["e"]}, [received], statuses, attempts, contents=contents))
+        assert verdict.mangled == mangled
+
+
+def test_the_load_is_of_the_shapes_that_are_asked_for() -> None:
+    numbers = [f"n{n}" for n in range(200)]
+    for asked in ((FILE,), (TEMPLATE, FILE), (BOTH,), ()):
+        made = {content_of(n, an_email(n, asked)).shape for n in numbers}
+        assert made == set(asked or SHAPES)
+    files = {content_of(n, an_email(n, (FILE,))).files for n in numbers}
+    assert len(files) > 50, "some have one of their own"
+    assert len(files) < 150, "and some share one"

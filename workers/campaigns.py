@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from typing import Protocol
 from uuid import UUID
 
@@ -15,6 +16,7 @@ from domain.campaigns import Limits, Progress, why_stop
 from domain.ports import Log
 
 _ROWS = 2000  # emails in a transaction
+_RECENT, _LOOKS = 60.0, 3  # seconds, and looks, that something counts as recent: one may be missed
 
 
 class Unit(Protocol):
@@ -30,10 +32,13 @@ class Unit(Protocol):
 Units = Callable[[], AbstractContextManager[Unit]]
 
 
-def watch(units: Units, ids: Callable[[], UUID], log: Log) -> None:
-    """Pause what bounces, is complained about or has spent too much; take back what is left of cancelled ones."""
+def watch(units: Units, ids: Callable[[], UUID], log: Log, every: float = 0.0) -> None:
+    """Pause what bounces, is complained about or has spent too much; take back what is left of cancelled ones.
+
+    `every`: seconds between two looks. What happened since some looks ago is looked at.
+    """
     with units() as unit:
-        moving = unit.campaigns.to_watch()
+        moving = unit.campaigns.to_watch(max(_RECENT, _LOOKS * every))
     for row in moving:
         if row["status"] == "cancelled":
             take_back(units, row["user_id"], row["id"], ids)
@@ -51,14 +56,15 @@ def watch(units: Units, ids: Callable[[], UUID], log: Log) -> None:
 
 def take_back(units: Units, user_id: UUID, campaign: UUID, ids: Callable[[], UUID]) -> int:
     """Cancel what of a campaign no worker holds; returns how many emails."""
-    total = 0
+    total, query = 0, EmailQuery(campaign_id=campaign)
     while True:
         with units() as unit:
-            taken = unit.emails.cancel_many(user_id, EmailQuery(campaign_id=campaign), _ROWS, ids)
+            taken = unit.emails.cancel_many(user_id, query, _ROWS, ids)
             unit.commit()
         total += len(taken)
         if len(taken) < _ROWS:
             return total
+        query = replace(query, after=taken[-1])
 
 
 def limits_of(row: RowMapping) -> Limits:

@@ -161,7 +161,7 @@ def collect_when_due(deps: WorkerDeps) -> None:
 def watch_when_due(deps: WorkerDeps) -> None:
     """Pause campaigns that are to stop by themselves."""
     if upkeep.perform(Duty.WATCH_CAMPAIGNS, deps.rota, deps.units):
-        campaigns.watch(deps.house, deps.dispatcher.ids, log)
+        campaigns.watch(deps.house, deps.dispatcher.ids, log, deps.rota.every[Duty.WATCH_CAMPAIGNS])
 
 
 def check_domains_when_due(deps: WorkerDeps) -> None:

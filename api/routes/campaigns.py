@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
@@ -141,18 +142,21 @@ def cancel(path: CampaignPath) -> Response:
     with deps.units() as unit:
         _turn(unit, path.campaign_id, "cancelled", "by its owner")
         unit.commit()
-    query = EmailQuery(campaign_id=path.campaign_id)
-    return _moved(
-        path, in_parts(lambda unit, _: unit.emails.cancel_many(asker.user_id, query, ROWS, deps.ids))
-    )
+
+    def take_back(unit: SqlUnitOfWork, after: UUID) -> Sequence[UUID]:
+        query = EmailQuery(campaign_id=path.campaign_id, after=after)
+        return unit.emails.cancel_many(asker.user_id, query, ROWS, deps.ids)
+
+    return _moved(path, in_parts(take_back))
 
 
 @blueprint.delete(_ONE, summary="Delete a campaign", responses={204: None, **problems(404, 409)})
 @scoped(WRITE)
 def delete(path: CampaignPath) -> Response:
     """For good; its emails stay, and their statistics. Refused while some of them wait or are in doubt."""
-    with dependencies().units() as unit:
-        waiting = unit.campaigns.delete(caller().user_id, path.campaign_id)
+    deps = dependencies()
+    with deps.units() as unit:
+        waiting = unit.campaigns.delete(caller().user_id, path.campaign_id, deps.ids())
         if waiting is None:
             raise not_found()
         if waiting:

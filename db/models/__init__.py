@@ -7,7 +7,7 @@ from db.models.accounts import ApiKey, IdempotencyKey, SignInTries, User
 from db.models.attachments import Attachment, AttachmentUpload, Blob, EmailAttachment
 from db.models.base import Base
 from db.models.budgets import Budget
-from db.models.campaigns import Campaign, Halt
+from db.models.campaigns import Campaign, CampaignChange, CampaignCount, Halt
 from db.models.content import (
     EmailContent,
     EmailTemplate,
@@ -18,7 +18,15 @@ from db.models.content import (
 )
 from db.models.emails import DeliveryAttempt, EmailJob, EmailQueue, EmailStatus, ProviderCall, claim_tokens
 from db.models.erasures import ErasedContent, Erasure
-from db.models.house import InboundEvent, InboundNonce, Lookup, Recovery, UpkeepDuty, WorkerRun
+from db.models.house import (
+    InboundEvent,
+    InboundNonce,
+    Lookup,
+    LookupCursor,
+    Recovery,
+    UpkeepDuty,
+    WorkerRun,
+)
 from db.models.providers import (
     Learner,
     Provider,
@@ -43,6 +51,8 @@ __all__ = [
     "Blob",
     "Budget",
     "Campaign",
+    "CampaignChange",
+    "CampaignCount",
     "DeliveryAttempt",
     "EmailAttachment",
     "EmailContent",
@@ -62,6 +72,7 @@ __all__ = [
     "InboundNonce",
     "Learner",
     "Lookup",
+    "LookupCursor",
     "Provider",
     "ProviderCall",
     "ProviderPerformance",

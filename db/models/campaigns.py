@@ -5,7 +5,18 @@ from __future__ import annotations
 from decimal import Decimal
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, Integer, Numeric, String, Text, text
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    ForeignKey,
+    Identity,
+    Index,
+    Integer,
+    Numeric,
+    String,
+    Text,
+    text,
+)
 from sqlalchemy.orm import Mapped, mapped_column
 
 from db.models.base import Base, Id, Instant, Stamp, UserRef
@@ -34,6 +45,31 @@ class Campaign(Base):
         Index("ix_campaigns_user", "user_id", "id"),
         CheckConstraint("status IN ('active', 'paused', 'cancelled')", name="status"),
     )
+
+
+class CampaignCount(Base):
+    """How many emails of a campaign have a status (`slot` is the epoch), or were sent in the second from `slot` on."""
+
+    __tablename__ = "campaign_counts"
+
+    campaign_id: Mapped[UUID] = mapped_column(primary_key=True)
+    status: Mapped[str] = mapped_column(String(50), primary_key=True)
+    slot: Mapped[Instant] = mapped_column(primary_key=True)
+    emails: Mapped[int] = mapped_column(Integer)
+
+    __table_args__ = ({"postgresql_with": {"fillfactor": "80"}},)
+
+
+class CampaignChange(Base):
+    """What is still to be added to the counts; written by a trigger of email_jobs."""
+
+    __tablename__ = "campaign_changes"
+
+    campaign_id: Mapped[UUID] = mapped_column(primary_key=True)
+    id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
+    status: Mapped[str] = mapped_column(String(50))
+    slot: Mapped[Instant]
+    change: Mapped[int] = mapped_column(Integer)
 
 
 class Halt(Base):

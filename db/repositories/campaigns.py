@@ -6,12 +6,14 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from decimal import Decimal
+from typing import Final
 from uuid import UUID
 
 from sqlalchemy import Connection, RowMapping, text
 
 from db.repositories.claims import HELD, IS_HELD
 from db.statements import Prepared
+from domain.stats import DAY_MINUTES, Dimension
 
 _COLUMNS = """
     id, user_id, name, status, status_reason, per_minute, spend_cap, max_complaints, max_bounces, min_sent, created_at,
@@ -23,11 +25,16 @@ _LIST = text(f"""
 """)  # noqa: S608  # constants of this module only
 _GET = text(f"SELECT {_COLUMNS} FROM campaigns WHERE user_id = :user_id AND id = :id")  # noqa: S608
 _LOCK = text(f"SELECT {_COLUMNS} FROM campaigns WHERE user_id = :user_id AND id = :id FOR NO KEY UPDATE")  # noqa: S608
-# Requests that are accepting emails of it keep it until they have ended (db.repositories.intake), and are waited for.
+# Requests that are accepting emails of it keep it until they have ended (db.repositories.intake), and are waited for;
+# those that come after wait in turn, and with them all that share their transactions.
 _CLOSE = text("SELECT id FROM campaigns WHERE user_id = :user_id AND id = :id FOR UPDATE")
 _WAITING = text("""
-    SELECT count(*) FROM email_queue q JOIN email_jobs j ON j.id = q.job_id WHERE j.campaign_id = :id
+    SELECT count(*) FROM email_queue q JOIN email_jobs j ON j.id = q.job_id
+    WHERE j.campaign_id = :id AND j.id > :after
 """)
+_ACCEPTING: Final = (
+    60_000  # ms; more than a transaction that accepts emails may take, and clocks may differ by
+)
 _DELETE = text("DELETE FROM campaigns WHERE id = :id")
 _WRITE = text("""
     INSERT INTO campaigns (id, user_id, name, per_minute, spend_cap, max_complaints, max_bounces, min_sent)
@@ -40,21 +47,46 @@ _SET_STATUS = text("""
     UPDATE campaigns SET status = :status, status_reason = :reason, updated_at = mm_now() WHERE id = :id
 """)
 
-# Bounces are of the address where they are hard; complaints and the rest are what the emails are.
-_PROGRESS = text("""
-    WITH mails AS (
-        SELECT id, status, sent_at FROM email_jobs WHERE campaign_id = :id
+# Of sums, and of what is still to be added to them: the emails themselves are many, and this is asked often. Bounces
+# are of the address where they are hard; complaints and the rest are what the emails are. What may have been sent may
+# be charged.
+_ITS_CAMPAIGN = (
+    "(SELECT campaign_id FROM email_jobs WHERE id = a.job_id OFFSET 0) j"  # so that it begins with `a`
+)
+_PROGRESS = text(f"""
+    WITH mine AS (
+        SELECT status, slot, emails FROM campaign_counts WHERE campaign_id = :id
+        UNION ALL SELECT status, slot, change FROM campaign_changes WHERE campaign_id = :id
+    ), lately AS (
+        SELECT slot, sum(emails) AS emails FROM mine
+        WHERE slot > timestamptz 'epoch' AND slot > mm_now() - interval '5 minutes'
+        GROUP BY slot HAVING sum(emails) > 0
+    ), added AS (
+        SELECT s.hard_bounced, s.spend FROM campaigns c JOIN email_stats s ON s.user_id = c.user_id
+            AND s.dimension = '{Dimension.CAMPAIGN}' AND s.grain = {DAY_MINUTES}
+            AND s.slot >= date_trunc('day', c.created_at, 'UTC') AND s.value = CAST(c.id AS text)
+        WHERE c.id = :id
+        UNION ALL
+        SELECT CASE WHEN d.measure = 'hard_bounced' THEN d.change ELSE 0 END,
+            CASE WHEN d.measure <> 'hard_bounced' THEN d.change * a.estimated_cost ELSE 0 END
+        FROM stats_due d CROSS JOIN LATERAL unnest(d.attempts) AS u(id)
+        CROSS JOIN LATERAL (SELECT job_id, estimated_cost FROM delivery_attempts WHERE id = u.id OFFSET 0) a
+        CROSS JOIN LATERAL {_ITS_CAMPAIGN}
+        WHERE d.measure IN ('accepted', 'unknown', 'hard_bounced') AND j.campaign_id = :id
+        UNION ALL
+        SELECT 0, a.estimated_cost
+        FROM (SELECT job_id, estimated_cost FROM delivery_attempts WHERE outcome IS NULL OFFSET 0) a
+        CROSS JOIN LATERAL {_ITS_CAMPAIGN} WHERE j.campaign_id = :id
     )
     SELECT (SELECT jsonb_object_agg(status, emails) FROM (
-            SELECT status, count(*) AS emails FROM mails GROUP BY status) s) AS statuses,
-        (SELECT count(*) FROM mails WHERE sent_at > mm_now() - interval '5 minutes') AS lately,
-        (SELECT CAST(coalesce(EXTRACT(epoch FROM mm_now() - min(sent_at)), 0) AS float) FROM mails
-            WHERE sent_at > mm_now() - interval '5 minutes') AS span,
-        (SELECT count(DISTINCT l.email_job_id) FROM mails m JOIN email_status l ON l.email_job_id = m.id
-            WHERE m.status = 'bounced' AND l.detail->>'bounce' = 'hard') AS hard_bounces,
-        (SELECT coalesce(sum(a.estimated_cost), 0) FROM mails m JOIN delivery_attempts a ON a.job_id = m.id
-            WHERE a.outcome IS DISTINCT FROM 'not_sent') AS spent
-""")
+            SELECT status, sum(emails) AS emails FROM mine WHERE slot = timestamptz 'epoch'
+            GROUP BY status HAVING sum(emails) <> 0) s) AS statuses,
+        (SELECT CAST(coalesce(sum(emails), 0) AS int) FROM lately) AS lately,
+        (SELECT CAST(coalesce(EXTRACT(epoch FROM mm_now() - min(slot)), 0) AS float) FROM lately) AS span,
+        (SELECT CAST(coalesce(sum(hard_bounced), 0) AS int) FROM added) AS hard_bounces,
+        (SELECT coalesce(sum(spend), 0) FROM added) AS spent
+""")  # noqa: S608  # constants of these modules only
+_FORGET_COUNTS = text("DELETE FROM campaign_counts WHERE campaign_id = :id")
 
 _BOOK = Prepared(
     "book_slots",
@@ -116,6 +148,11 @@ _HALT_CLAIMED = Prepared(
     ), unplaced AS (
         UPDATE email_queue q SET placed = false FROM halted
         WHERE q.job_id = halted.id AND halted.campaign_id IS NOT NULL AND {IS_HELD}
+    ), called_off AS (
+        SELECT id FROM campaigns WHERE id IN (SELECT campaign_id FROM halted) AND status = 'cancelled'
+        ORDER BY id FOR NO KEY UPDATE SKIP LOCKED
+    ), seen AS (  -- there is still something of them to take back
+        UPDATE campaigns SET updated_at = mm_now() WHERE id IN (SELECT id FROM called_off)
     )
     SELECT id FROM halted
     """,  # noqa: S608  # constants of these modules only
@@ -159,15 +196,17 @@ _WAKE_CAMPAIGN = text(f"""
 """)  # noqa: S608  # as above
 _REBEGIN = text("UPDATE campaigns SET next_slot = NULL WHERE id = :id")
 
-# Of what nothing waits any more, too: emails may come singly, and go before anybody looks; bounces come after them.
+# What has just been tried or told of, also where nothing waits any more: emails may come singly, and go before anybody
+# looks; bounces come after them. Of the cancelled those that a worker came across (`_HALT_CLAIMED`) a moment ago, or
+# that were cancelled then. No campaign's emails are gone through: those of all campaigns that ever were are many.
 _TO_WATCH = text(f"""
-    SELECT {_COLUMNS} FROM campaigns c WHERE status <> 'paused' AND EXISTS (
-        SELECT FROM email_jobs j JOIN email_queue q ON q.job_id = j.id WHERE j.campaign_id = c.id)
+    SELECT {_COLUMNS} FROM campaigns c
+    WHERE status = 'cancelled' AND updated_at > mm_now() - :seconds * interval '1 second'
     OR status = 'active' AND id IN (
         SELECT j.campaign_id FROM delivery_attempts a JOIN email_jobs j ON j.id = a.job_id
-        WHERE a.opened_at > mm_now() - interval '1 minute'
+        WHERE a.opened_at > mm_now() - :seconds * interval '1 second'
         UNION SELECT j.campaign_id FROM inbound_events e JOIN email_jobs j ON j.id = e.job_id
-        WHERE e.received_at > mm_now() - interval '1 minute')
+        WHERE e.received_at > mm_now() - :seconds * interval '1 second')
     ORDER BY id
 """)  # noqa: S608  # as above
 
@@ -206,18 +245,28 @@ class Campaigns:
         """Make a campaign, or change its plan."""
         self._connection.execute(_WRITE, {"id": id, "user_id": user_id, **asdict(plan)})
 
-    def delete(self, user_id: UUID, id: UUID) -> int | None:
+    def delete(self, user_id: UUID, id: UUID, now: UUID) -> int | None:
         """Delete it, unless some of its emails are not at their end: returns how many. None: there is none.
 
-        Its emails stay.
+        Its emails stay. `now`: an id of this moment. All emails are looked through before anybody is kept waiting, and
+        only those that may have come meanwhile after that.
         """
-        if self._connection.execute(_CLOSE, {"user_id": user_id, "id": id}).one_or_none() is None:
+        if self.get(user_id, id) is None:
             return None
-        waiting = int(self._connection.execute(_WAITING, {"id": id}).scalar_one())
+        before = UUID(int=max(0, (now.int >> 80) - _ACCEPTING) << 80)
+        waiting = self._waiting(id, UUID(int=0))
+        if not waiting:
+            if self._connection.execute(_CLOSE, {"user_id": user_id, "id": id}).one_or_none() is None:
+                return None
+            waiting = self._waiting(id, before)
         if not waiting:
             self._connection.execute(_LIFT_CAMPAIGN, {"campaign": id})
+            self._connection.execute(_FORGET_COUNTS, {"id": id})
             self._connection.execute(_DELETE, {"id": id})
         return waiting
+
+    def _waiting(self, id: UUID, after: UUID) -> int:
+        return int(self._connection.execute(_WAITING, {"id": id, "after": after}).scalar_one())
 
     def set_status(self, id: UUID, status: str, reason: str | None, halt_id: UUID) -> None:
         """What is not active is not sent, from the next claim on."""
@@ -237,9 +286,11 @@ class Campaigns:
         at: datetime = _BOOK(self._connection, id=str(campaign_id), emails=emails).scalar()
         return at
 
-    def to_watch(self) -> Sequence[RowMapping]:
-        """Campaigns with emails that still move, or did within the last minute, except those that are paused."""
-        return self._connection.execute(_TO_WATCH).mappings().all()
+    def to_watch(self, seconds: float) -> Sequence[RowMapping]:
+        """Campaigns of which an email was tried or told of in so many last seconds, and those that were cancelled then,
+        or of which a worker still had something then; except those that are paused.
+        """
+        return self._connection.execute(_TO_WATCH, {"seconds": seconds}).mappings().all()
 
     def place(self, run: UUID, token: int, job_ids: Collection[UUID]) -> Mapping[UUID, float]:
         """domain.ports.DeliveryStore.place."""

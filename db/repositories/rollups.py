@@ -1,5 +1,6 @@
 """Adding up the statistics. What is counted once more or less is written down by whoever changes it, in the same
-transaction (`stats_due`); a duty of the clock takes these rows away and adds them to `email_stats` in one transaction.
+transaction (`stats_due`, `campaign_changes`); a duty of the clock takes these rows away and adds them to the sums in
+one transaction.
 
 So each is added once, whatever dies, and nothing is read again: no clock, and no order of commits, can lose one.
 """
@@ -67,11 +68,33 @@ _ADD_UP = text(f"""
         {", ".join(f"{name} = s.{name} + excluded.{name}" for name in _SUMS)},
         {", ".join(f"{n} = nullif(coalesce(s.{n}, 0) + coalesce(excluded.{n}, 0), 0)" for n in LATENCIES)}
 """)  # noqa: S608  # constants of these modules only
-_MORE = text("SELECT EXISTS (SELECT FROM stats_due)")
+_CHANGES: Final = 5000  # of campaigns, in one transaction
+_PACE = "interval '10 minutes'"  # that it is kept how many were sent in each second
+# Emails may outlive their campaign.
+_COUNT_CAMPAIGNS = text(f"""
+    WITH due AS (
+        DELETE FROM campaign_changes WHERE (campaign_id, id) IN (
+            SELECT campaign_id, id FROM campaign_changes ORDER BY campaign_id, id LIMIT {_CHANGES})
+        RETURNING campaign_id, status, slot, change
+    ), sums AS (
+        SELECT campaign_id, status, slot, sum(change) AS emails FROM due GROUP BY 1, 2, 3
+    ), past AS (
+        DELETE FROM campaign_counts c WHERE c.campaign_id IN (SELECT campaign_id FROM sums) AND c.status = 'sent'
+            AND c.slot > timestamptz 'epoch' AND c.slot < mm_now() - {_PACE}
+    )
+    INSERT INTO campaign_counts AS c (campaign_id, status, slot, emails)
+    SELECT campaign_id, status, slot, emails FROM sums
+    WHERE EXISTS (SELECT FROM campaigns g WHERE g.id = sums.campaign_id)
+        AND (slot = timestamptz 'epoch' OR slot >= mm_now() - {_PACE})
+    ORDER BY 1, 2, 3
+    ON CONFLICT (campaign_id, status, slot) DO UPDATE SET emails = c.emails + excluded.emails
+""")  # noqa: S608  # constants of this module only
+_MORE = text("SELECT EXISTS (SELECT FROM stats_due) OR EXISTS (SELECT FROM campaign_changes)")
 
 
 def add_up(connection: Connection) -> bool:
     """domain.ports.UpkeepStore.add_up_stats."""
     own = {"domains": list(GROUP_OF_DOMAIN), "groups": list(GROUP_OF_DOMAIN.values())}
     connection.execute(_ADD_UP, own)
+    connection.execute(_COUNT_CAMPAIGNS)
     return not connection.scalar(_MORE)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from uuid import UUID
+
 import pytest
 from sqlalchemy import Engine, text
 
@@ -38,6 +40,28 @@ def test_no_list_and_no_statistics_read_a_whole_table(engine: Engine) -> None:
     for what, more in STATS.items():
         query = StatsFilter.model_validate({**YEAR, **more})
         assert ask(engine, what, GOAL_LIST, asking_stats(query)).whole_tables == []
+    engine.dispose()
+
+
+def test_how_far_a_campaign_is_is_told_without_its_emails(engine: Engine) -> None:
+    campaign = UUID(int=3)
+    for adding_up in (False, True):
+        if adding_up:
+            with SqlUnitOfWork(engine) as unit:
+                while not unit.upkeep.add_up_stats():
+                    unit.commit()
+                unit.commit()
+        asked = ask(engine, "progress", GOAL_LIST, lambda unit: unit.campaigns.progress(campaign))
+        assert set(asked.whole_tables) <= {"stats_due"}, "what waits to be added up is read as a whole"
+        assert {"pk_campaign_counts", "pk_campaign_changes"} <= set(asked.indexes)
+        assert "ix_email_jobs_campaign" not in asked.indexes
+        with SqlUnitOfWork(engine) as unit:
+            found = unit.campaigns.progress(campaign)
+            sql = "SELECT status, count(*) FROM email_jobs WHERE campaign_id = :id GROUP BY 1"
+            counted = {row[0]: row[1] for row in unit.connection.execute(text(sql), {"id": campaign})}
+            paid = "SELECT sum(estimated_cost) FROM delivery_attempts a JOIN email_jobs j ON j.id = a.job_id"
+            spent = unit.connection.scalar(text(f"{paid} WHERE campaign_id = :id"), {"id": campaign})
+        assert (found["statuses"], found["spent"]) == (counted, spent)
     engine.dispose()
 
 

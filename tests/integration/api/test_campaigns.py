@@ -6,6 +6,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from sqlalchemy import event
 from sqlalchemy.exc import OperationalError
 
 from domain.intake import Sender
@@ -192,10 +193,34 @@ def test_an_email_that_is_being_accepted_is_waited_for_before_its_campaign_is_de
         with world.deps.units() as meanwhile:
             meanwhile.connection.exec_driver_sql("SET LOCAL lock_timeout = '100ms'")
             with pytest.raises(OperationalError, match="lock timeout"):
-                meanwhile.campaigns.delete(caller.user_id, spring)
+                meanwhile.campaigns.delete(caller.user_id, spring, new_id())
         with world.deps.units() as pausing:  # that does not have to wait
             pausing.connection.exec_driver_sql("SET LOCAL lock_timeout = '100ms'")
             assert pausing.campaigns.lock(caller.user_id, spring) is not None
+
+
+def test_nobody_is_kept_waiting_while_the_emails_of_a_campaign_are_gone_through_to_delete_it(
+    world: World,
+) -> None:
+    caller = world.user()
+    spring = UUID(campaign(caller))
+    now = new_id()
+    with world.deps.units() as unit:
+        asked: list[tuple[str, Any]] = []
+
+        def note(_: Any, __: Any, statement: str, parameters: Any, *___: Any) -> None:
+            asked.append((statement, parameters))
+
+        event.listen(unit.connection, "before_cursor_execute", note)
+        assert unit.campaigns.delete(caller.user_id, spring, now) == 0
+    lock = next(place for place, (statement, _) in enumerate(asked) if "FOR UPDATE" in statement)
+    counts = [
+        (place, values["after"]) for place, (statement, values) in enumerate(asked) if "count(" in statement
+    ]
+    (before, everything), (after, lately) = counts
+    assert before < lock < after
+    assert everything == UUID(int=0)
+    assert 0 < (now.int >> 80) - (lately.int >> 80) <= 60_000, "ms"
 
 
 def test_all_wrong_fields_are_named(world: World) -> None:

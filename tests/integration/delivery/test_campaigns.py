@@ -233,3 +233,89 @@ def test_what_a_worker_held_while_its_campaign_was_cancelled_is_taken_back_later
     watch(house.units, new_id, LOG)
     assert statuses(house, jobs) == ["cancelled", "cancelled"]
     assert house.all("SELECT 1 FROM email_queue") == []
+
+
+def test_what_comes_back_long_after_its_campaign_was_cancelled_is_taken_back_once_a_worker_saw_it(
+    house: House,
+) -> None:
+    house.provider("one")
+    spring = campaign(house)
+    turn(house, spring, "cancelled")
+    house.pass_time(3600)
+    jobs = accept(house, spring)  # as a doubt that is settled late
+    watch(house.units, new_id, LOG)
+    assert statuses(house, jobs) == ["queued", "queued"], "the emails of old campaigns are not gone through"
+    house.drain()
+    assert house.ledger(jobs[0]) == []
+    watch(house.units, new_id, LOG)
+    assert statuses(house, jobs) == ["cancelled", "cancelled"]
+
+
+def test_what_happened_since_the_last_looks_is_looked_at_however_seldom_that_is(house: House) -> None:
+    house.provider("one", cost="0.5")
+    accept(house, campaign(house, cap="1", min_sent=1000))
+    house.drain()
+    house.pass_time(300)
+    watch(house.units, new_id, LOG, every=300)
+    assert house.one("SELECT status FROM campaigns").status == "paused"
+
+
+def add_up(house: House) -> None:
+    with house.units() as unit:
+        while not unit.upkeep.add_up_stats():
+            unit.commit()
+        unit.commit()
+
+
+def test_the_counts_are_those_of_the_emails_whoever_changed_them_and_whenever_they_were_added_up(
+    house: House,
+) -> None:
+    house.provider("one")
+    spring, autumn = campaign(house), campaign(house)
+    jobs = accept(house, spring, 6) + accept(house, autumn, 2) + accept(house, None, 2)
+    changes = [
+        "UPDATE email_jobs SET subject = 'x'",
+        "UPDATE email_jobs SET status = 'deferred' WHERE id = %(one)s",
+        "UPDATE email_jobs SET status = 'sent', sent_at = mm_now() WHERE id = ANY(%(some)s)",
+        "UPDATE email_jobs SET status = 'delivered' WHERE status = 'sent'",
+        "UPDATE email_jobs SET campaign_id = NULL WHERE id = %(one)s",
+        "DELETE FROM email_jobs WHERE id = %(last)s",
+    ]
+    for added in (False, True):
+        for change in changes:
+            with house.engine.begin() as connection:
+                values = {"one": jobs[0], "some": jobs[1:4], "last": jobs[4]}
+                connection.exec_driver_sql(change, values)
+            if added:
+                add_up(house)
+            for one in (spring, autumn):
+                sql = "SELECT status, count(*) AS n FROM email_jobs WHERE campaign_id = :id GROUP BY 1"
+                with house.units() as unit:
+                    found = unit.campaigns.progress(one)
+                assert (found["statuses"] or {}) == {r.status: r.n for r in house.all(sql, id=one)}
+    with house.units() as unit:
+        found = unit.campaigns.progress(spring)
+    assert (found["lately"], found["span"] < 30) == (3, True), (
+        "as they were sent, not as they became delivered"
+    )
+    house.pass_time(601)
+    accept(house, spring, 1)
+    add_up(house)
+    assert not house.all("SELECT 1 FROM campaign_counts WHERE slot > 'epoch'"), (
+        "the pace of the past is let go"
+    )
+    assert not house.all("SELECT 1 FROM campaign_changes")
+
+
+def test_what_was_spent_and_bounced_is_told_before_and_after_it_was_added_up(house: House) -> None:
+    house.provider("one", cost="0.5")
+    spring = campaign(house)
+    sent = accept(house, spring, 3)
+    house.drain()
+    tell(house, "one", event(EventType.BOUNCED, house.ledger(sent[0])[0].id, bounce=BounceClass.HARD))
+    apply(house)
+    for _ in range(2):
+        with house.units() as unit:
+            found = unit.campaigns.progress(spring)
+        assert (found["spent"], found["hard_bounces"]) == (Decimal("1.5"), 1)
+        add_up(house)

@@ -23,9 +23,7 @@ from workers.upkeep import Units
 
 _SECONDS: Final = 40.0  # after which no call is begun any more; the last one may take as long as a send
 _AT_ONCE: Final = 10  # calls that one process makes again in a row, before others may
-_READING: Final = (
-    20.0  # seconds that the files of a call may take: its emails are kept from others for a minute only
-)
+_READING: Final = 20.0  # seconds that its files may take: its emails are kept from others for a minute only
 
 
 def repeat_calls(

@@ -131,10 +131,11 @@ def _show(outcome: Outcome) -> None:
             str(row["unknown_bound"]),
         )
     console.print(table)
-    totals = Table("content", *found["total"])
-    for shape, counts in found["contents"].items():
-        totals.add_row(shape, *map(str, counts.values()), "")
-    totals.add_row("all", *map(str, found["total"].values()))
+    contents = found["contents"]
+    totals = Table("emails", *contents, "all")
+    for name, figure in found["total"].items():
+        parts = (str(counts.get(name, "")) for counts in contents.values())
+        totals.add_row(name.replace("_", " "), *parts, str(figure))
     console.print(totals)
     if outcome.orphans:
         console.print(

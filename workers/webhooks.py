@@ -17,6 +17,7 @@ from uuid import UUID
 import orjson
 
 from db.repositories.webhooks import Noted, Webhooks
+from db.sealing import SealBroken, UnknownKey
 from domain.errors import StorageUnavailable
 from domain.ports import Clock, Log
 from domain.webhooks import Endpoint, Telling, Told, next_wait, sign
@@ -46,7 +47,7 @@ class Unit(Protocol):
 
 class Courier:
     """`connect(endpoint)`: opens the way. `secrets_of(endpoint)`: the secret, and the former one where there is one;
-    raises where they cannot be read. `threads`: how many series go at once in `pool`.
+    raises SealBroken or UnknownKey. `threads`: how many series go at once in `pool`.
     """
 
     def __init__(
@@ -138,7 +139,13 @@ class Courier:
     def _tell(self, endpoint: Endpoint, messages: Sequence[Telling]) -> dict[UUID, Told]:
         """Post until one gets no answer, the receiver wants no more, or the time of a series is over."""
         results: dict[UUID, Told] = {}
-        secrets = self._secrets_of(endpoint)
+        try:
+            secrets = self._secrets_of(endpoint)
+        except (SealBroken, UnknownKey) as error:  # its owner sees why, and it is given up in the end
+            self._log.warning(
+                "webhook_secret_unreadable", webhook=str(endpoint.id), error=type(error).__name__
+            )
+            return {messages[0].id: Told(None, "its secret cannot be read: rotate it")}
         began = self._clock.monotonic()
         with self._connect(endpoint) as line:
             for message in messages:

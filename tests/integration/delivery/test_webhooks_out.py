@@ -179,6 +179,29 @@ def test_a_receiver_that_takes_nothing_for_three_days_is_disabled(
     assert state(house, here).disabled_reason == "it took nothing for three days"
 
 
+def test_an_endpoint_whose_secret_cannot_be_read_says_so_and_is_given_up(
+    house: House, courier: Courier, receivers: list[Receiver]
+) -> None:
+    receivers += [receiver := Receiver(), other := Receiver()]
+    here = endpoint(house, receiver.url)
+    endpoint(house, other.url, ["webhook.disabled"])
+    with house.engine.begin() as connection:
+        connection.exec_driver_sql(
+            "UPDATE webhook_endpoints SET secret = 'v1.gone.x' WHERE id = %s", (str(here),)
+        )
+    sent(house)
+    work(courier)
+    [message] = messages(house, here)
+    assert (message.state, message.tries, message.error) == (
+        "waiting", 1, "its secret cannot be read: rotate it",
+    )  # fmt: skip
+    house.clock.move(100)
+    house.pass_time(3.1 * DAY)
+    work(courier)
+    assert (receiver.got, other.types) == ([], ["webhook.disabled"])
+    assert not state(house, here).enabled
+
+
 def test_one_that_never_answers_keeps_the_others_waiting_for_nothing(
     house: House, courier: Courier, receivers: list[Receiver]
 ) -> None:

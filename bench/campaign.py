@@ -57,7 +57,9 @@ class Report:
 
 
 @click.command(short_help="Pause a large campaign, and cancel what is unsent.")
-@click.option("--emails", type=click.IntRange(1000, 1_000_000), default=100_000, show_default=True)
+@click.option(
+    "--emails", type=click.IntRange(1000, 1_000_000), default=100_000, show_default=True, help="Its size."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def campaign(emails: int, as_json: bool) -> None:
     """Post a campaign, let a third of it leave, pause it, and cancel the rest; count at the receiver.

@@ -98,7 +98,13 @@ class Report:
 
 
 @click.command(short_help="Ask for lists and statistics over a million emails.")
-@click.option("--emails", type=click.IntRange(1000, 20_000_000), default=1_000_000, show_default=True)
+@click.option(
+    "--emails",
+    type=click.IntRange(1000, 20_000_000),
+    default=1_000_000,
+    show_default=True,
+    help="That are there.",
+)
 @click.option("--year", type=click.IntRange(1000, 100_000_000), default=10_000_000, show_default=True,
               help="Emails whose sums a year is made of.")  # fmt: skip
 @click.option("--gate", is_flag=True, help="Fail where one is slower than its goal, or reads a whole table.")

@@ -46,7 +46,7 @@ def kinds(mailmux: Mailmux, as_json: bool) -> None:
 @click.option(
     "--cost", "base_cost", required=True, metavar="AMOUNT", help="What one recipient costs: 0.0004."
 )
-@click.option("--currency", default="USD", show_default=True)
+@click.option("--currency", default="USD", show_default=True, help="That --cost is in.")
 @click.option(
     "--config", "config", multiple=True, metavar="NAME=VALUE", help="As `providers kinds` names them."
 )

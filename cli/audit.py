@@ -11,7 +11,7 @@ from cli.remote import moment, over_http, show_list
 @click.command()
 @click.option("--target", metavar="ID", help="Of this thing only.")
 @click.option("--user", "user_id", metavar="ID", help="Of this user only; operators may ask for anybody's.")
-@click.option("--limit", type=click.IntRange(1), default=50, show_default=True)
+@click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="How many at most.")
 @over_http
 def audit(mailmux: Mailmux, as_json: bool, limit: int, **filters: str | None) -> None:
     """Show who changed what, newest first; values are not kept, only the names of what was given."""

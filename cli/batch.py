@@ -34,14 +34,16 @@ class Row:
 
 @click.command()
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--from", "sender", required=True, metavar="ADDRESS")
-@click.option("--subject")
-@click.option("--text")
-@click.option("--html-file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--from", "sender", required=True, metavar="ADDRESS", help='As "Shop <shop@example.com>".')
+@click.option("--subject", help="Of rows that have none of their own.")
+@click.option("--text", help="Likewise.")
+@click.option(
+    "--html-file", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Likewise, the html."
+)
 @click.option("--template", help="Columns that are no fields of an email are its variables.")
-@click.option("--type", "email_type", default="marketing", show_default=True)
+@click.option("--type", "email_type", default="marketing", show_default=True, help="A declared email type.")
 @click.option("--campaign", "campaign_id", metavar="ID", help="The campaign that they belong to.")
-@click.option("--tag", "tags", multiple=True)
+@click.option("--tag", "tags", multiple=True, help="To find them by; may be given several times.")
 @click.option("--at", "send_at", metavar="TIME", help="When to send them: 2030-01-31T09:30:00+01:00.")
 @click.option(
     "--results", type=click.Path(dir_okay=False, path_type=Path), help="[default: FILE.results.csv]"
@@ -52,6 +54,11 @@ def batch(mailmux: Mailmux, as_json: bool, file: Path, results: Path | None, **g
 
     The columns subject, text, html and send_at are fields of the email; all others are variables of the template, or
     metadata where there is none. What became of each row is written to the results file.
+
+    \b
+      mailmux batch people.csv --from shop@example.com --template spring --tag spring
+          people.csv:  to,name,city
+                       ada@example.org,Ada,Ulm
 
     To go on after a break, give the same command again: rows that were accepted are left out, and those whose answer
     was lost are not sent twice.

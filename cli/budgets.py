@@ -14,6 +14,10 @@ from cli.remote import moment, over_http, show, show_list, text_of
 def budgets() -> None:
     """Say what may be spent in a day or a month.
 
+    \b
+    mailmux budgets set 250 --provider ses-main
+    mailmux budgets list
+
     At four fifths, and when a budget first keeps an email back, webhooks are told (`budget.alert`, `budget.stopped`).
     Then emails go by providers that it is not for; where there is none, their type says what becomes of them:
 
@@ -24,7 +28,7 @@ def budgets() -> None:
 
 
 @budgets.command("list")
-@click.option("--limit", type=click.IntRange(1), default=100, show_default=True)
+@click.option("--limit", type=click.IntRange(1), default=100, show_default=True, help="How many at most.")
 @over_http
 def list_them(mailmux: Mailmux, as_json: bool, limit: int) -> None:
     """Show them and what is spent, newest first."""
@@ -52,8 +56,14 @@ def show_one(mailmux: Mailmux, as_json: bool, id: str) -> None:
 
 @budgets.command("set")
 @click.argument("amount")
-@click.option("--currency", default="USD", show_default=True)
-@click.option("--period", type=click.Choice(["day", "month"]), default="month", show_default=True)
+@click.option("--currency", default="USD", show_default=True, help="That AMOUNT is in.")
+@click.option(
+    "--period",
+    type=click.Choice(["day", "month"]),
+    default="month",
+    show_default=True,
+    help="That it is for.",
+)
 @click.option("--provider", metavar="NAME", help="Left out: all providers together.")
 @click.option(
     "--time-zone", metavar="ZONE", default="UTC", show_default=True, help="Where days and months begin."

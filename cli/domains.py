@@ -14,11 +14,16 @@ _MARKS = {True: "ok", False: "missing", None: "?"}
 
 @click.group()
 def domains() -> None:
-    """Declare domains to send from, see the DNS records that they need."""
+    """Declare domains to send from, see the DNS records that they need.
+
+    \b
+    mailmux domains add news.example.com
+    mailmux domains check ID
+    """
 
 
 @domains.command("list")
-@click.option("--limit", type=click.IntRange(1), default=100, show_default=True)
+@click.option("--limit", type=click.IntRange(1), default=100, show_default=True, help="How many at most.")
 @over_http
 def list_them(mailmux: Mailmux, as_json: bool, limit: int) -> None:
     """Show them, newest first."""

@@ -12,16 +12,16 @@ from rich.markup import escape
 from cli.remote import moment, over_http, show, show_list, text_of
 
 _FILTERS = (
-    click.option("--status"),
+    click.option("--status", help="As queued, deferred, sent, delivered, bounced, unknown, failed."),
     click.option("--type", "email_type", help="The email type."),
-    click.option("--lane", type=click.Choice(["transactional", "bulk"])),
+    click.option("--lane", type=click.Choice(["transactional", "bulk"]), help="The queue that it waits in."),
     click.option("--recipient", help="One of to, cc and bcc."),
-    click.option("--tag"),
-    click.option("--campaign", "campaign_id", metavar="ID"),
+    click.option("--tag", help="One of its tags."),
+    click.option("--campaign", "campaign_id", metavar="ID", help="The campaign that it belongs to."),
     click.option("--provider", help="Name of the provider that accepted it."),
-    click.option("--metadata", metavar="NAME:VALUE"),
+    click.option("--metadata", metavar="NAME:VALUE", help="An entry of its metadata."),
     click.option("--after", "created_after", metavar="TIME", help="Accepted after: 2030-01-31T09:30:00Z."),
-    click.option("--before", "created_before", metavar="TIME"),
+    click.option("--before", "created_before", metavar="TIME", help="Accepted before."),
 )
 
 
@@ -33,7 +33,15 @@ def _filtered(command: Any) -> Any:
 
 @click.group()
 def emails() -> None:
-    """List emails, show what became of them, take them back."""
+    """List emails, show what became of them, take them back.
+
+    \b
+    mailmux emails list --status bounced --tag spring
+    mailmux emails trace 01a207b4-25c0-71f3-818e-e049f920cd73
+    mailmux emails cancel-many --tag spring --dry-run
+    mailmux emails reschedule-many 2030-01-31T09:30:00+01:00 --tag spring
+    mailmux emails resend-many --status failed --after 2030-01-31T00:00:00Z
+    """
 
 
 @emails.command("list")

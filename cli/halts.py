@@ -12,7 +12,13 @@ from cli.remote import fields, over_http, print_fields, show, show_list
 
 @click.group()
 def halts() -> None:
-    """Have emails of a user, a type or a lane wait. They are accepted, and not sent until the halt is lifted."""
+    """Have emails of a user, a type or a lane wait. They are accepted, and not sent until the halt is lifted.
+
+    \b
+    mailmux halts set type newsletter --reason 'wrong price in it'
+    mailmux halts list
+    mailmux halts lift ID
+    """
 
 
 @halts.command("list")

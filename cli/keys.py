@@ -52,7 +52,17 @@ def _read_scopes(_: click.Context, __: click.Parameter, value: str) -> tuple[str
 
 @click.group()
 def keys() -> None:
-    """Make, list and revoke API keys."""
+    """Make, list, rotate and revoke API keys.
+
+    \b
+    mailmux keys create --user ada@example.com --scopes emails:send,emails:read --name checkout --expires 90d
+    mailmux keys create --sender shop.example.com --network 203.0.113.0/24 --per-minute 600
+    mailmux keys create --test
+    mailmux keys rotate kdMAS1NDANlt --overlap-hours 24 --expires 90d
+    mailmux keys revoke kdMAS1NDANlt
+
+    All but rotate work on the machine itself, with the service's settings.
+    """
 
 
 @keys.command()
@@ -146,7 +156,13 @@ def revoke(key_id: str) -> None:
 
 @keys.command()
 @click.argument("key_id")
-@click.option("--overlap-hours", type=click.FloatRange(0, 720), default=24.0, show_default=True)
+@click.option(
+    "--overlap-hours",
+    type=click.FloatRange(0, 720),
+    default=24.0,
+    show_default=True,
+    help="So long the former one still holds; 0: not at all.",
+)
 @click.option(
     "--expires",
     metavar="SPAN",

@@ -30,7 +30,17 @@ from wiring.bootstrap import Foundry, SystemClock, build_sealer
 
 @click.group()
 def providers() -> None:
-    """Look at accounts at providers, test them, set up their webhooks."""
+    """Add accounts at providers, test them, set up their webhooks.
+
+    \b
+    mailmux providers kinds
+    mailmux providers add ses-main ses --cost 0.0001 --config region=eu-central-1 --credentials ses.json
+    mailmux providers test ses-main
+    mailmux providers webhook ses-main
+    mailmux providers pause ses-main
+
+    list, test, webhook and prices work on the machine itself, with the service's settings; the others over the API.
+    """
 
 
 @providers.command("list")

@@ -33,13 +33,20 @@ _FIGURES: Final = (
 
 @click.group()
 def routing() -> None:
-    """See who would carry an email now, and what other choices of providers would have come to."""
+    """See who would carry an email now, and what other choices of providers would have come to.
+
+    \b
+    mailmux routing preview --from shop@example.com --to ada@gmail.com
+    mailmux routing replay --days 7 --policy cheapest
+    """
 
 
 @routing.command()
-@click.option("--from", "sender", required=True, metavar="ADDRESS")
-@click.option("--to", multiple=True, required=True, metavar="ADDRESS")
-@click.option("--type", "email_type", default="transactional", show_default=True)
+@click.option("--from", "sender", required=True, metavar="ADDRESS", help="Who would send it.")
+@click.option("--to", multiple=True, required=True, metavar="ADDRESS", help="Who would receive it.")
+@click.option(
+    "--type", "email_type", default="transactional", show_default=True, help="A declared email type."
+)
 @click.option("--provider", "pinned", multiple=True, help="Only these providers may carry it.")
 @over_http
 def preview(
@@ -100,8 +107,20 @@ def _print_decision(decision: Mapping[str, Any]) -> None:
     "--price", "flat", multiple=True, metavar="PROVIDER=AMOUNT", help="Per recipient. May be repeated."
 )
 @click.option("--without-rules", is_flag=True, help="As if there were no routing rules.")
-@click.option("--limit", type=click.IntRange(100, MOST), default=10_000, show_default=True)
-@click.option("--seed", type=click.IntRange(0), default=1, show_default=True)
+@click.option(
+    "--limit",
+    type=click.IntRange(100, MOST),
+    default=10_000,
+    show_default=True,
+    help="Of more emails a sample is replayed.",
+)
+@click.option(
+    "--seed",
+    type=click.IntRange(0),
+    default=1,
+    show_default=True,
+    help="Of chance: equals give equal answers.",
+)
 @over_http
 def replay(mailmux: Mailmux, as_json: bool, **given: Any) -> None:
     """Replay past traffic under another policy, other prices or with other providers; nothing is sent.

@@ -22,11 +22,11 @@ _COUNTS = ("sent", "delivered", "bounced", "complained", "opened", "clicked", "n
 @click.option("--until", metavar="DAY", help="The last day, included. Left out: today.")
 @click.option("--timezone", help="Where days begin, as Europe/Berlin. Left out: UTC.")
 @click.option("--by", multiple=True, type=click.Choice(_GROUPS), help="Group by; may be given again.")
-@click.option("--provider", metavar="NAME")
-@click.option("--type", "email_type", metavar="NAME")
-@click.option("--sender-domain", metavar="DOMAIN")
+@click.option("--provider", metavar="NAME", help="Only of this account.")
+@click.option("--type", "email_type", metavar="NAME", help="Only of this email type.")
+@click.option("--sender-domain", metavar="DOMAIN", help="Only from this domain.")
 @click.option("--mailbox-group", metavar="NAME", help="As google, microsoft, other.")
-@click.option("--campaign", "campaign_id", metavar="ID")
+@click.option("--campaign", "campaign_id", metavar="ID", help="Only of this campaign.")
 @over_http
 def stats(mailmux: Mailmux, as_json: bool, by: tuple[str, ...], **filters: str | None) -> None:
     """What was sent, what became of it, how fast, and what it cost; and what it would have cost.

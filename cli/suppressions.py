@@ -23,14 +23,21 @@ _AT_ONCE = 1000
 
 @click.group()
 def suppressions() -> None:
-    """Say who is not written to any more."""
+    """Say who is not written to any more.
+
+    \b
+    mailmux suppressions list --cause complaint
+    mailmux suppressions add ada@example.org --scope marketing
+    mailmux suppressions import --from sendgrid
+    mailmux suppressions export > left.csv
+    """
 
 
 @suppressions.command("list")
-@click.option("--address")
+@click.option("--address", help="Whether, and why, somebody is listed.")
 @click.option("--scope", help="all, marketing, or type:NAME.")
-@click.option("--cause")
-@click.option("--limit", type=click.IntRange(1), default=100, show_default=True)
+@click.option("--cause", help="As hard_bounce, complaint, unsubscribed, provider, manual, imported.")
+@click.option("--limit", type=click.IntRange(1), default=100, show_default=True, help="How many at most.")
 @over_http
 def list_them(mailmux: Mailmux, as_json: bool, limit: int, **filters: Any) -> None:
     """Show entries, newest first."""

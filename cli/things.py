@@ -26,12 +26,12 @@ def _made(name: str) -> Column:
 def _group(kind: str, attribute: str, purpose: str, columns: Sequence[Column], example: str) -> click.Group:
     """The commands that all kinds of things have."""
 
-    @click.group(kind, help=purpose)
+    @click.group(kind, help=f"{purpose}\n\n\b\nmailmux {kind} list\nmailmux {kind} show ID\n{example}")
     def group() -> None:
         pass
 
     @group.command("list")
-    @click.option("--limit", type=click.IntRange(1), default=100, show_default=True)
+    @click.option("--limit", type=click.IntRange(1), default=100, show_default=True, help="How many at most.")
     @over_http
     def list_them(mailmux: Mailmux, as_json: bool, limit: int) -> None:
         """Show them, newest first."""
@@ -44,7 +44,7 @@ def _group(kind: str, attribute: str, purpose: str, columns: Sequence[Column], e
         """Show one."""
         show(getattr(mailmux, attribute).get(id), as_json, print_fields)
 
-    @group.command(help=f"Make one. FIELDS is JSON, or @FILE with it.\n\n{example}")
+    @group.command(help=f"Make one. FIELDS is JSON, or @FILE with it.\n\n\b\n{example}")
     @click.argument("fields")
     @over_http
     def create(mailmux: Mailmux, as_json: bool, fields: str) -> None:
@@ -131,7 +131,7 @@ def cancel(mailmux: Mailmux, as_json: bool, id: str) -> None:
 
 @templates.command()
 @click.argument("id")
-@click.option("--var", "variables", multiple=True, metavar="NAME=VALUE")
+@click.option("--var", "variables", multiple=True, metavar="NAME=VALUE", help="What it is rendered with.")
 @over_http
 def preview(mailmux: Mailmux, as_json: bool, id: str, variables: tuple[str, ...]) -> None:
     """Show what a template says with these variables."""
@@ -175,8 +175,8 @@ def test(mailmux: Mailmux, as_json: bool, id: str) -> None:
 
 @webhooks.command()
 @click.argument("id")
-@click.option("--state", type=click.Choice(["waiting", "told", "failed"]))
-@click.option("--limit", type=click.IntRange(1), default=25, show_default=True)
+@click.option("--state", type=click.Choice(["waiting", "told", "failed"]), help="Only these.")
+@click.option("--limit", type=click.IntRange(1), default=25, show_default=True, help="How many at most.")
 @over_http
 def messages(mailmux: Mailmux, as_json: bool, id: str, state: str | None, limit: int) -> None:
     """Show what it was told, and how it answered."""
@@ -189,7 +189,13 @@ def messages(mailmux: Mailmux, as_json: bool, id: str, state: str | None, limit:
 
 @webhooks.command()
 @click.argument("id")
-@click.option("--overlap-hours", type=click.FloatRange(0, 168), default=24.0, show_default=True)
+@click.option(
+    "--overlap-hours",
+    type=click.FloatRange(0, 168),
+    default=24.0,
+    show_default=True,
+    help="So long the former one signs too.",
+)
 @over_http
 def rotate(mailmux: Mailmux, as_json: bool, id: str, overlap_hours: float) -> None:
     """Give it a new secret; the former one signs too for a while."""

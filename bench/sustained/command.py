@@ -15,7 +15,7 @@ from bench.sustained.figures import FLOOR, GOAL, Report
 @click.option(
     "--emails", type=click.IntRange(500), default=6000, show_default=True, help="The size of a round."
 )
-@click.option("--rounds", type=click.IntRange(1, 20), default=3, show_default=True)
+@click.option("--rounds", type=click.IntRange(1, 20), default=3, show_default=True, help="Of each kind.")
 @click.option(
     "--seconds", type=click.FloatRange(5), default=30.0, show_default=True, help="Of the steady pace."
 )

@@ -54,33 +54,45 @@ _WORDS_WITHOUT_KEY = {
 }
 _RETRY_AFTER = {"description": "Seconds to wait before asking again.", "schema": {"type": "integer"}}
 _REQUEST_ID = {"description": "Names this request in the log.", "schema": {"type": "string"}}
+_RATE = {
+    f"RateLimit-{name}": {"description": f"{about} Of keys with a rate.", "schema": {"type": "integer"}}
+    for name, about in (
+        ("Limit", "Requests a minute."),
+        ("Remaining", "Requests left in this minute."),
+        ("Reset", "Seconds until the count begins anew."),
+    )
+}
+_LOCATION = {"Location": {"description": "Where to look it up.", "schema": {"type": "string"}}}
+_REPLAYED = {
+    "Idempotent-Replayed": {
+        "description": "`true`: this answer had been given before; nothing new was accepted.",
+        "schema": {"type": "string", "enum": ["true"]},
+    }
+}
+# Of the answers that say that something was made. Tests notice what is missing here.
 _HEADERS: dict[str, dict[str, Any]] = {
-    "emails_create": {
-        "Location": {"description": "Where to look the email up.", "schema": {"type": "string"}},
-        "Idempotent-Replayed": {
-            "description": "`true`: this answer had been given before; nothing new was accepted.",
-            "schema": {"type": "string", "enum": ["true"]},
-        },
-    },
-    "batches_create": {
-        "Idempotent-Replayed": {
-            "description": "`true`: these results had been given before; nothing new was accepted.",
-            "schema": {"type": "string", "enum": ["true"]},
-        },
-    },
-    "attachments_create": {"Location": {"schema": {"type": "string"}}},
-    "attachments_complete": {"Location": {"schema": {"type": "string"}}},
-    "providers_create": {"Location": {"schema": {"type": "string"}}},
-    "accounts_create_key": {"Location": {"schema": {"type": "string"}}},
-    "accounts_rotate_key": {"Location": {"schema": {"type": "string"}}},
-    "accounts_create_user": {"Location": {"schema": {"type": "string"}}},
-    "sessions_create_session": {"Location": {"schema": {"type": "string"}}},
-    "erasures_create": {"Location": {"schema": {"type": "string"}}},
-    "campaigns_create": {"Location": {"schema": {"type": "string"}}},
-    "endpoints_create": {"Location": {"schema": {"type": "string"}}},
-    "email_types_create": {"Location": {"schema": {"type": "string"}}},
-    "templates_create": {"Location": {"schema": {"type": "string"}}},
-    "routing_rules_create": {"Location": {"schema": {"type": "string"}}},
+    "emails_create": _LOCATION | _REPLAYED,
+    "emails_resend": _LOCATION | _REPLAYED,
+    "batches_create": _REPLAYED,
+    **dict.fromkeys(
+        (
+            "attachments_create",
+            "attachments_complete",
+            "providers_create",
+            "accounts_create_key",
+            "accounts_rotate_key",
+            "accounts_create_user",
+            "erasures_create",
+            "campaigns_create",
+            "endpoints_create",
+            "domains_create",
+            "budgets_create",
+            "email_types_create",
+            "templates_create",
+            "routing_rules_create",
+        ),
+        _LOCATION,
+    ),
 }
 
 
@@ -148,7 +160,7 @@ def build_document(app: Flask, collected: Mapping[str, Any]) -> dict[str, Any]:
         if body is not None:
             bodies.append(body)
         for status, response in operation["responses"].items():
-            extra = _HEADERS.get(operation["operationId"], {}) if status.startswith("2") else {}
+            extra = _HEADERS.get(operation["operationId"], {}) if status in ("201", "202") else {}
             response["headers"] = {**response.get("headers", {}), **extra, "X-Request-Id": _REQUEST_ID}
         _drop_default_error(operation)
     schemas = _schemas(app, bodies)
@@ -165,6 +177,8 @@ def _problem(status: int, words: Mapping[int, str]) -> dict[str, Any]:
     }
     if status in (409, 429, 503):
         found["headers"] = {"Retry-After": _RETRY_AFTER}
+    if status == 429 and words is _WORDS:
+        found["headers"] |= _RATE
     return found
 
 

@@ -6,6 +6,7 @@ moment; then they are told to come again, so that whoever posts emails keeps the
 
 from __future__ import annotations
 
+import secrets
 import threading
 import unicodedata
 from collections.abc import Callable
@@ -44,13 +45,17 @@ class Passwords:
     def hash(self, password: str) -> str:
         return self._in_turn(lambda: self._hasher.hash(_normal(password)))
 
+    def nobodys(self) -> str:
+        """The hash of a password that nobody knows."""
+        return self.hash(secrets.token_urlsafe(32))
+
     def check(self, password: str, stored: str | None) -> Checked:
         """Whether a password is the stored one. Without one (None) it is wrong after the same work."""
         return self._in_turn(lambda: self._check(_normal(password), stored))
 
     def _check(self, password: str, stored: str | None) -> Checked:
         try:
-            self._hasher.verify(self._nobodys if stored is None else stored, password)
+            self._hasher.verify(self._of_nobody if stored is None else stored, password)
         except InvalidHashError:  # nobody can have it; yet it takes as long
             return Checked(right=False) if stored is None else self._check(password, None)
         except VerificationError:
@@ -61,7 +66,7 @@ class Passwords:
         return Checked(right=True, fresh=self._hasher.hash(password) if stale else None)
 
     @cached_property
-    def _nobodys(self) -> str:
+    def _of_nobody(self) -> str:
         return self._hasher.hash("the password of nobody")
 
     def _in_turn(self, work: Callable[[], Result]) -> Result:

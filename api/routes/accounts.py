@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from datetime import datetime
 
 from flask import Response
@@ -162,7 +161,7 @@ def create_user(body: UserCreate) -> Response:
     _operators_only(caller())
     deps = dependencies()
     user_id, made = deps.ids(), keys.mint()
-    nobody_knows = deps.passwords.hash(secrets.token_urlsafe(32))
+    nobody_knows = deps.passwords.nobodys()
     with deps.units() as unit:
         try:
             unit.accounts.add_user(user_id, body.email, nobody_knows, body.role)
@@ -197,6 +196,16 @@ def list_users(query: PageQuery) -> Response:
     return answer(page(UserPage, rows, query.limit, _user))
 
 
+@blueprint.get(_USER, summary="Look up a user", responses={200: UserOut, **problems(404)})
+@scoped(USERS)
+def get_user(path: UserPath) -> Response:
+    """Operators only."""
+    _operators_only(caller())
+    with dependencies().units() as unit:
+        row = unit.accounts.user(path.user_id)
+    return answer(_user(row))
+
+
 @blueprint.patch(
     _USER, summary="Change a user", responses={200: UserOut, **problems(404, 409, 413, 415, 422)}
 )
@@ -214,6 +223,26 @@ def change_user(path: UserPath, body: UserChange) -> Response:
         row = unit.accounts.user(path.user_id)
         unit.commit()
     return answer(_user(row))
+
+
+@blueprint.post(f"{_USER}/lock-out", summary="Lock a user out", responses={204: None, **problems(404, 409)})
+@scoped(USERS)
+def lock_out(path: UserPath) -> Response:
+    """Operators only. At once all the user's keys, test keys and sessions end, and the password opens nothing. What was
+    accepted from them is still sent: `POST /v1/halts` keeps it back. A password link lets them in again.
+
+    409: nobody locks themselves out, so that an operator is left.
+    """
+    asker, deps = caller(), dependencies()
+    _operators_only(asker)
+    if path.user_id == asker.user_id:
+        raise Problem(409, "Nobody locks themselves out: ask another operator")
+    nobody_knows = deps.passwords.nobodys()
+    with deps.units() as unit:
+        if not unit.accounts.lock_out(path.user_id, nobody_knows):
+            raise not_found()
+        unit.commit()
+    return empty()
 
 
 def _outliving(asker: Caller, ends_at: datetime | None) -> list[FieldError]:

@@ -73,7 +73,7 @@ def create_session(body: SignIn) -> Response:
         _note(unit, deps, person, session_id, session_id)
         unit.commit()
     shown = SessionMade(**_session(row, session_id).model_dump(), token=made.reveal(), user_id=person.id)
-    return answer(shown, 201, {"Location": f"/v1/sessions/{session_id}"})
+    return answer(shown, 201)
 
 
 @blueprint.get("/sessions", summary="List sessions", responses={200: SessionPage, **problems(422)})

@@ -77,6 +77,14 @@ _ADD_TEST_PROVIDER = text("""
 """)
 _OPERATORS = text("SELECT id FROM users WHERE role = 'operator' ORDER BY id FOR UPDATE")
 _SET_ROLE = text("UPDATE users SET role = :role WHERE id = :id AND test_of IS NULL")
+_END_KEYS = text("""
+    UPDATE api_keys SET revoked_at = mm_now()
+    WHERE revoked_at IS NULL AND user_id IN (:id, (SELECT u.id FROM users u WHERE u.test_of = :id))
+""")
+_SHUT = text("""
+    UPDATE users SET password_hash = :hash, password_link = NULL, password_link_ends_at = NULL
+    WHERE id = :id AND test_of IS NULL
+""")
 _ADD_USER = text("""
     INSERT INTO users (id, email, password_hash, role) VALUES (:id, :email, :password_hash, :role)
 """)
@@ -219,6 +227,15 @@ class Accounts:
         if role != "operator" and operators == [id]:
             raise LastOperator
         self._connection.execute(_SET_ROLE, {"id": id, "role": role})
+
+    def lock_out(self, id: UUID, password_hash: str) -> bool:
+        """End all keys, test keys and sessions of a user at once; nobody signs in with what was their password.
+        `password_hash`: of what nobody knows. False: there is no such user.
+        """
+        if self._connection.execute(_SHUT, {"id": id, "hash": password_hash}).rowcount == 0:
+            return False
+        self._connection.execute(_END_KEYS, {"id": id})
+        return True
 
     def lock_first_user(self) -> None:
         """Wait until no other transaction is deciding whether a first user is needed."""

@@ -12,6 +12,7 @@ from mailmux_client.emails import Emails
 from mailmux_client.errors import MailmuxError, Unreachable
 from mailmux_client.resources import (
     Campaigns,
+    Deletable,
     Domains,
     Files,
     Halts,
@@ -20,6 +21,7 @@ from mailmux_client.resources import (
     Resource,
     Rules,
     Sessions,
+    Setting,
     Templates,
     Users,
     Webhooks,
@@ -50,10 +52,10 @@ class Mailmux:
         self.providers = Providers(self._transport, "/v1/providers")
         self.rules = Rules(self._transport, "/v1/routing-rules")
         self.templates = Templates(self._transport, "/v1/templates")
-        self.email_types = Resource[shapes.TypeOut, shapes.TypeOut, shapes.TypeOut](
+        self.email_types = Setting[shapes.TypeOut, shapes.TypeOut, shapes.TypeOut](
             self._transport, "/v1/email-types"
         )
-        self.suppressions = Resource[shapes.Suppressed, shapes.SuppressionOut, shapes.SuppressionOut](
+        self.suppressions = Deletable[shapes.Suppressed, shapes.SuppressionOut, shapes.SuppressionOut](
             self._transport, "/v1/suppressions"
         )
         self.attachments = Files(self._transport)
@@ -65,7 +67,7 @@ class Mailmux:
         self.users = Users(self._transport, "/v1/users")
         self.sessions = Sessions(self._transport)
         self.campaigns = Campaigns(self._transport, "/v1/campaigns")
-        self.budgets = Resource[shapes.BudgetOut, shapes.BudgetOut, shapes.BudgetOut](
+        self.budgets = Setting[shapes.BudgetOut, shapes.BudgetOut, shapes.BudgetOut](
             self._transport, "/v1/budgets"
         )
         self.domains = Domains(self._transport, "/v1/domains")

@@ -29,24 +29,32 @@ class Resource(Generic[Made, Shown, Listed]):
     def get(self, id: str) -> Shown:
         return cast(Shown, self._ask.ask("GET", f"{self._path}/{segment(id)}"))
 
-    def change(self, id: str, **fields: Any) -> Shown:
-        """What is left out stays."""
-        return cast(Shown, self._ask.ask("PATCH", f"{self._path}/{segment(id)}", fields))
-
-    def delete(self, id: str) -> None:
-        self._ask.ask("DELETE", f"{self._path}/{segment(id)}")
-
     def _do(self, id: str, verb: str, body: Mapping[str, Any] | None = None) -> Any:
         return self._ask.ask("POST", f"{self._path}/{segment(id)}/{verb}", body)
 
 
-class Rules(Resource[shapes.RuleOut, shapes.RuleOut, shapes.RuleOut]):
+class Deletable(Resource[Made, Shown, Listed]):
+    def delete(self, id: str) -> None:
+        self._ask.ask("DELETE", f"{self._path}/{segment(id)}")
+
+
+class Changeable(Resource[Made, Shown, Listed]):
+    def change(self, id: str, **fields: Any) -> Shown:
+        """What is left out stays."""
+        return cast(Shown, self._ask.ask("PATCH", f"{self._path}/{segment(id)}", fields))
+
+
+class Setting(Changeable[Made, Shown, Listed], Deletable[Made, Shown, Listed]):
+    """What can be changed, and deleted."""
+
+
+class Rules(Setting[shapes.RuleOut, shapes.RuleOut, shapes.RuleOut]):
     def replace(self, id: str, **fields: Any) -> shapes.RuleOut:
         """What is left out is as if it had never been said."""
         return cast(shapes.RuleOut, self._ask.ask("PUT", f"{self._path}/{segment(id)}", fields))
 
 
-class Providers(Resource[shapes.ProviderOut, shapes.ProviderOut, shapes.ProviderOut]):
+class Providers(Setting[shapes.ProviderOut, shapes.ProviderOut, shapes.ProviderOut]):
     def kinds(self) -> Sequence[shapes.KindOut]:
         """The kinds of account that there are: what each is configured with, and what it can express."""
         return cast(Sequence[shapes.KindOut], self._ask.ask("GET", "/v1/provider-kinds")["data"])
@@ -118,7 +126,7 @@ class Providers(Resource[shapes.ProviderOut, shapes.ProviderOut, shapes.Provider
         )
 
 
-class Keys(Resource[shapes.KeyMade, shapes.KeyOut, shapes.KeyOut]):
+class Keys(Deletable[shapes.KeyMade, shapes.KeyOut, shapes.KeyOut]):
     """API keys. There is no changing them: rotate, or make another."""
 
     def rotate(self, id: str, overlap_hours: float = 24, **fields: Any) -> shapes.KeyMade:
@@ -128,10 +136,14 @@ class Keys(Resource[shapes.KeyMade, shapes.KeyOut, shapes.KeyOut]):
         return cast(shapes.KeyMade, self._do(id, "rotate", {"overlap_hours": overlap_hours, **fields}))
 
 
-class Users(Resource[shapes.UserMade, shapes.UserOut, shapes.UserOut]):
+class Users(Changeable[shapes.UserMade, shapes.UserOut, shapes.UserOut]):
     def password_link(self, id: str) -> shapes.PasswordLink:
         """A `token` with which a user sets a password, once."""
         return cast(shapes.PasswordLink, self._do(id, "password-link"))
+
+    def lock_out(self, id: str) -> None:
+        """All their keys and sessions end at once, and their password opens nothing."""
+        self._do(id, "lock-out")
 
 
 class Sessions:
@@ -202,7 +214,7 @@ class Halts:
         self._ask.ask("DELETE", f"/v1/halts/{segment(id)}")
 
 
-class Campaigns(Resource[shapes.CampaignShown, shapes.CampaignShown, shapes.CampaignOut]):
+class Campaigns(Setting[shapes.CampaignShown, shapes.CampaignShown, shapes.CampaignOut]):
     def pause(self, id: str) -> shapes.CampaignShown:
         """Nothing more of it is sent."""
         return cast(shapes.CampaignShown, self._do(id, "pause"))
@@ -215,7 +227,7 @@ class Campaigns(Resource[shapes.CampaignShown, shapes.CampaignShown, shapes.Camp
         return cast(shapes.CampaignMoved, self._do(id, "cancel"))
 
 
-class Templates(Resource[shapes.TemplateOut, shapes.TemplateOut, shapes.TemplateOut]):
+class Templates(Setting[shapes.TemplateOut, shapes.TemplateOut, shapes.TemplateOut]):
     def versions(self, id: str) -> shapes.VersionList:
         return cast(shapes.VersionList, self._ask.ask("GET", f"{self._path}/{segment(id)}/versions"))
 
@@ -240,13 +252,13 @@ class Templates(Resource[shapes.TemplateOut, shapes.TemplateOut, shapes.Template
         )
 
 
-class Domains(Resource[shapes.DomainOut, shapes.DomainOut, shapes.DomainOut]):
+class Domains(Deletable[shapes.DomainOut, shapes.DomainOut, shapes.DomainOut]):
     def check(self, id: str) -> shapes.DomainOut:
         """Ask the accounts and the DNS now."""
         return cast(shapes.DomainOut, self._do(id, "check"))
 
 
-class Webhooks(Resource[shapes.EndpointMade, shapes.EndpointOut, shapes.EndpointOut]):
+class Webhooks(Setting[shapes.EndpointMade, shapes.EndpointOut, shapes.EndpointOut]):
     def rotate(self, id: str, overlap_hours: float = 24) -> shapes.EndpointMade:
         """A new secret; the former one signs too for so long."""
         return cast(shapes.EndpointMade, self._do(id, "rotate", {"overlap_hours": overlap_hours}))

@@ -97,8 +97,10 @@ ROUTES = {
     ("POST", f"/v1/keys/{KEY_ID}/rotate"): "keys:write",
     ("POST", "/v1/users"): "users:write",
     ("GET", "/v1/users"): "users:write",
+    ("GET", f"/v1/users/{USER_ID}"): "users:write",
     ("PATCH", f"/v1/users/{USER_ID}"): "users:write",
     ("POST", f"/v1/users/{USER_ID}/password-link"): "users:write",
+    ("POST", f"/v1/users/{USER_ID}/lock-out"): "users:write",
     ("POST", "/v1/sessions"): None,
     ("GET", "/v1/sessions"): "sessions:read",
     ("DELETE", "/v1/sessions/current"): "sessions:write",
@@ -272,6 +274,8 @@ def test_the_scope_alone_suffices(world: World, method: str, rule: str) -> None:
         owner.delete(path_of(f"/v1/routing-rules/{RULE_ID}", *mine))
     if "email_id" in rule and rule.endswith("/resend"):
         world.sql("UPDATE email_jobs SET status = 'failed' WHERE user_id = :id", id=owner.user_id)
+    if rule.endswith("/lock-out"):  # not oneself
+        rule = rule.replace(USER_ID, str(world.user().user_id))
     form = {"data": {"file": (io.BytesIO(b"x"), "a.txt")}} if (method, rule) == A_FORM else {"json": body}
     answer = caller.ask(method, path_of(rule, *mine), **form)
     assert answer.status_code in (200, 201, 202, 204), answer.text

@@ -129,6 +129,8 @@ def test_an_operator_adds_users_who_come_with_a_key(world: World) -> None:
     assert promoted["role"] == "operator"
     listed = operator.get("/v1/users", query_string={"limit": 1}).get_json()
     assert [u["id"] for u in listed["data"]] == [user["id"]]
+    assert operator.get(answer.headers["Location"]).get_json() == promoted
+    assert operator.get(f"/v1/users/{operator.public_id}").status_code == 404
 
 
 def test_members_see_no_users_whatever_their_key_may(world: World) -> None:

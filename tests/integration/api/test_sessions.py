@@ -244,6 +244,38 @@ def test_a_link_ends_sessions_and_holds_for_a_day(world: World, operator: Caller
     assert sign_in(world, email, "purple monkey dishwasher").status_code == 201
 
 
+def test_who_is_locked_out_does_nothing_more(
+    world: World, member: Caller, operator: Caller, email: str
+) -> None:
+    person = session(world, email)
+    link = operator.post(f"/v1/users/{member.user_id}/password-link").get_json()["token"]
+    test = member.post("/v1/keys", {"scopes": ["emails:read"], "test": True}).get_json()["key"]
+    assert member.post("/v1/emails", EMAIL).status_code == 202
+    path = f"/v1/users/{member.user_id}/lock-out"
+    assert operator.post(path).status_code == 204
+    all_of_them = (member, person, Caller(world.app, member.user_id, "", test))
+    assert [one.get("/v1/emails").status_code for one in all_of_them] == [401] * 3
+    assert member.post("/v1/emails", EMAIL).status_code == 401
+    assert sign_in(world, email).status_code == 401
+    assert first_password(world, link).status_code == 422
+    [line, *_] = operator.get("/v1/audit-log", query_string={"target": str(member.user_id)}).get_json()[
+        "data"
+    ]
+    assert line["action"] == "POST /v1/users/<uuid:user_id>/lock-out"
+    again = operator.post(f"/v1/users/{member.user_id}/password-link").get_json()["token"]
+    assert first_password(world, again).status_code == 204
+    assert session(world, email).get("/v1/emails").status_code == 200
+
+
+def test_nobody_locks_themselves_out_and_members_nobody(
+    world: World, member: Caller, operator: Caller
+) -> None:
+    assert operator.post(f"/v1/users/{operator.user_id}/lock-out").status_code == 409
+    assert operator.get("/v1/users").status_code == 200
+    answer = member.post(f"/v1/users/{operator.user_id}/lock-out")
+    assert (answer.status_code, answer.get_json()["type"]) == (403, "/problems/operators-only")
+
+
 def test_only_operators_make_links(world: World, member: Caller) -> None:
     answer = member.post(f"/v1/users/{member.user_id}/password-link")
     assert (answer.status_code, answer.get_json()["type"]) == (403, "/problems/operators-only")

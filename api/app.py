@@ -11,7 +11,7 @@ from flask_openapi3.openapi import OpenAPI
 
 from api.auditing import audit
 from api.auth import guard
-from api.batches import BatchAccepted
+from api.batches import BatchAccepted, BatchDrawn
 from api.deps import Dependencies
 from api.documents import DESCRIPTION, ProblemOut
 from api.errors import register_errors
@@ -97,6 +97,7 @@ _ANSWERS = [
         EmailAccepted,
         EmailDrawn,
         BatchAccepted,
+        BatchDrawn,
         EmailPage,
         EmailOut,
         Preview,

@@ -22,6 +22,7 @@ from providers.guard import MEDIA_TYPE
 from routing.eligibility import encoded_bytes
 
 MOST_ADDRESSES: Final = 20  # that one request has fetched
+_HEAVY: Final = 1_000_000  # characters; every provider carries that
 _NOT_KEPT: Final = UUID(int=0)
 
 Source = tuple[object, ...]
@@ -35,7 +36,7 @@ def attach(drafts: Sequence[Draft], *, keep: bool = True) -> list[Draft]:
     Without `keep` nothing is fetched or written: it is only said what is wrong, and the files that are known have
     their sizes in the message, for routing to judge. Raises domain.files.FilesUnavailable.
     """
-    if not any(draft.wanted for draft in drafts):
+    if not any(draft.wanted or _is_heavy(draft) for draft in drafts):
         return list(drafts)
     asker = caller()
     return _Attaching(dependencies(), asker.user_id, asker.is_test, keep).attach(drafts)
@@ -102,20 +103,20 @@ class _Attaching:
                 case StoredFile() as kept:
                     size += kept.size
         if (trouble := self._too_large(draft, size)) is not None:
-            said.append(Objection(draft.item, ("attachments",), "too_large", trouble))
+            said.append(Objection(draft.item, (_heaviest(draft),), "too_large", trouble))
         return replace(draft, objections=(*draft.objections, *said)) if said else draft
 
     def _too_large(self, draft: Draft, size: int) -> str | None:
         limit = self.deps.limits.max_attachments_bytes
         if size > limit:
             return f"together they have {size} bytes, and {limit} are accepted"
-        most = self._most_encoded(draft.wishes) if draft.wanted else None
+        most = self._most_encoded(draft.wishes, files=bool(draft.wanted))
         bodies = sum(len(part.encode()) for part in (draft.message.text, draft.message.html) if part)
         if most is not None and (encoded := encoded_bytes(size + bodies)) > most:
             return f"the email would have {encoded} bytes when encoded; where it may go {most} are carried at most"
         return None
 
-    def _most_encoded(self, wishes: RoutingWishes) -> int | None:
+    def _most_encoded(self, wishes: RoutingWishes, *, files: bool) -> int | None:
         """The largest email that any provider carries which may be chosen; None: no limit is known."""
         limits = [
             p.capabilities.max_bytes
@@ -123,7 +124,7 @@ class _Attaching:
             if p.active
             and p.owner in (None, self.user_id)
             and p.test is self.test
-            and p.capabilities.attachments
+            and (p.capabilities.attachments or not files)
             and (not wishes.pinned or p.name in wishes.pinned)
             and p.name not in wishes.excluded
             and wishes.residency in (None, p.region)
@@ -154,6 +155,18 @@ class _Attaching:
             weights = tuple(file.with_content(bytes(file.size)) for file in files)
             message = replace(message, attachments=weights)
         return replace(draft, message=message, files=tuple(files))
+
+
+def _is_heavy(draft: Draft) -> bool:
+    """Whether its words alone may be more than some provider carries."""
+    return sum(len(part) for part in (draft.message.text, draft.message.html) if part) > _HEAVY
+
+
+def _heaviest(draft: Draft) -> str:
+    """The field of an email that makes it too large."""
+    if draft.wanted:
+        return "attachments"
+    return "template" if draft.template else "html" if draft.message.html else "text"
 
 
 def _source(w: WantedFile) -> Source:

@@ -113,6 +113,24 @@ class BatchAccepted(Out):
     results: list[BatchResult] = Field(description="In the order of the request.")
 
 
+class EntryDrawn(Out):
+    """What an entry would become: its email's status and subject, and who would carry it now; or what is wrong."""
+
+    index: int = Field(description="The entry's place in `emails`.")
+    status: Status | Literal["rejected"]
+    subject: str | None = None
+    provider: str | None = Field(default=None, description="null: nobody could carry it now.")
+    errors: list[ProblemInItem] = Field(default=[])
+
+
+class BatchDrawn(Out):
+    """What sending would answer; nothing was accepted."""
+
+    accepted: int
+    rejected: int
+    results: list[EntryDrawn] = Field(description="In the order of the request.")
+
+
 @dataclass(frozen=True, slots=True)
 class Reading:
     """The entries that are emails, and what is wrong with the others, by their places."""

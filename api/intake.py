@@ -109,12 +109,22 @@ def review(unit: IntakeWork, sender: Sender, drafts: Sequence[Draft], rules: Hou
 
 
 def draw_up(
-    unit: IntakeWork, sender: Sender, draft: Draft, id: UUID, rules: HouseRules
-) -> tuple[Submission, datetime] | Sequence[Objection]:
-    """The email that `accept` would take over, and the time; or what it would object to. Writes nothing."""
-    around = _survey(unit, [Handover(sender, [draft])], rules)
-    objections = _object(draft, sender, around)
-    return objections or (_submission(draft, id, sender, around), around.now)
+    unit: IntakeWork, sender: Sender, drafts: Sequence[Draft], ids: Callable[[], UUID], rules: HouseRules
+) -> tuple[list[tuple[Submission, Status] | Sequence[Objection]], datetime]:
+    """The emails that `accept` would take over and their statuses, or what it would object to; and the time. Writes
+    nothing.
+    """
+    asked = [Handover(sender, drafts)]
+    around = _survey(unit, asked, rules)
+    stops = _stops(unit, asked, around)
+    drawn: list[tuple[Submission, Status] | Sequence[Objection]] = []
+    for draft in drafts:
+        if objections := _object(draft, sender, around):
+            drawn.append(objections)
+        else:
+            status = _first_status(draft, around.now, stops.get(id(draft), ()))
+            drawn.append((_submission(draft, ids(), sender, around), status))
+    return drawn, around.now
 
 
 def _survey(unit: IntakeWork, handovers: Sequence[Handover], rules: HouseRules) -> Surroundings:

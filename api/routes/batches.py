@@ -11,11 +11,21 @@ from flask_openapi3.models.tag import Tag
 from api import batches, intake
 from api.attaching import attach
 from api.auth import SEND, caller
-from api.batches import BatchAccepted, BatchCreate, BatchResult, ProblemInItem, flat, named
+from api.batches import (
+    BatchAccepted,
+    BatchCreate,
+    BatchDrawn,
+    BatchResult,
+    EntryDrawn,
+    ProblemInItem,
+    flat,
+    named,
+)
 from api.documents import problems
+from api.drawing import Drawn, draw_all
 from api.errors import FieldError, invalid
 from api.requests import answer, dependencies, scoped
-from api.schemas.posting import SendHeaders
+from api.schemas.posting import SendHeaders, SendQuery
 from api.sending import hand_over, once, replayed
 from api.templating import fill
 from api.tracking import trackable
@@ -28,17 +38,24 @@ Wrong = dict[int, list[FieldError]]
 
 
 @blueprint.post(
-    "", summary="Send many emails", responses={202: BatchAccepted, **problems(409, 413, 415, 422)}
+    "",
+    summary="Send many emails",
+    responses={200: BatchDrawn, 202: BatchAccepted, **problems(409, 413, 415, 422)},
 )
 @scoped(SEND, looks_again=True)
-def create(header: SendHeaders, body: BatchCreate) -> Response:
+def create(header: SendHeaders, query: SendQuery, body: BatchCreate) -> Response:
     """Accepts up to 1,000 emails, each with a result of its own. Once this answers 202 those that are not
     `rejected` are committed.
 
     An Idempotency-Key covers the whole batch: the same body gets the same results, marked
     `Idempotent-Replayed: true`. An entry may have an `idempotency_key` of its own: in whatever batch it comes again,
     it is the email that was accepted before, marked `replayed`.
+
+    With `dry_run=true` nothing is accepted: the answer is 200, with what would become of each entry, and who would
+    carry it.
     """
+    if query.dry_run:
+        return answer(_drawn(body))
     reading = batches.read(body, dependencies().limits)
     wrong: Wrong = dict(reading.errors)
     drafts = attach(trackable(fill(reading.drafts)))
@@ -48,6 +65,39 @@ def create(header: SendHeaders, body: BatchCreate) -> Response:
     else:
         receipt = _those_that_are_right(body, drafts, wrong, asked)
     return answer(_results(body, receipt, wrong), 202, replayed(receipt))
+
+
+def _drawn(body: BatchCreate) -> BatchDrawn:
+    """Raises Problem where sending would be refused as a whole."""
+    reading = batches.read(body, dependencies().limits)
+    wrong: Wrong = dict(reading.errors)
+    drafts = attach(trackable(fill(reading.drafts)), keep=False)
+    found: dict[int, Drawn] = {}
+    for draft, drawn in zip(drafts, draw_all(drafts), strict=True):
+        if isinstance(drawn, Drawn):
+            found[draft.item] = drawn
+        else:
+            wrong |= named(body, drawn)
+    if wrong and (body.mode == "strict" or not found):
+        raise invalid(flat(wrong))
+    results = [_entry_drawn(index, found.get(index), wrong) for index in range(len(body.emails))]
+    return BatchDrawn(accepted=len(found), rejected=len(results) - len(found), results=results)
+
+
+def _entry_drawn(index: int, drawn: Drawn | None, wrong: Mapping[int, list[FieldError]]) -> EntryDrawn:
+    if drawn is None:
+        return EntryDrawn(index=index, status="rejected", errors=_said(wrong[index]))
+    chosen = drawn.decision.chosen
+    return EntryDrawn(
+        index=index,
+        status=drawn.status,
+        subject=drawn.email.message.subject,
+        provider=None if chosen is None else chosen.provider,
+    )
+
+
+def _said(errors: Sequence[FieldError]) -> list[ProblemInItem]:
+    return [ProblemInItem(pointer=e.name, detail=e.detail, code=e.code) for e in errors]
 
 
 def _all_or_none(body: BatchCreate, drafts: Sequence[Draft], wrong: Wrong, asked: Once | None) -> Receipt:
@@ -87,6 +137,5 @@ def _results(body: BatchCreate, receipt: Receipt, wrong: Mapping[int, list[Field
         errors = wrong.get(index) or [
             FieldError("pointer", f"/emails/{index}", "refused_before", "it was refused at the first request")
         ]
-        said = [ProblemInItem(pointer=e.name, detail=e.detail, code=e.code) for e in errors]
-        results.append(BatchResult(index=index, status="rejected", errors=said))
+        results.append(BatchResult(index=index, status="rejected", errors=_said(errors)))
     return BatchAccepted(accepted=len(accepted), rejected=len(results) - len(accepted), results=results)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from domain.files import FileMissing, FilesUnavailable
 
+_IDENTITY = "store-id"
 _ABSENT = frozenset({"404", "NoSuchKey", "NotFound"})
 
 
@@ -79,10 +81,14 @@ class S3Store:
             self._client.delete_object(**self._at(key))
 
     def identity(self) -> str:
-        """The bucket must be there, and let us in."""
-        with _told():
-            self._client.head_bucket(Bucket=self._bucket.name)
-        return f"{self._bucket.endpoint or 'amazon'}/{self._bucket.name}/{self._bucket.prefix}"
+        """A file of the bucket's own, which all must be able to read; whoever comes first writes it."""
+        try:
+            mark = self.read(_IDENTITY)
+        except FileMissing:
+            self.put(_IDENTITY, secrets.token_hex(16).encode())
+            mark = self.read(_IDENTITY)
+        place = f"{self._bucket.endpoint or 'amazon'}/{self._bucket.name}/{self._bucket.prefix}"
+        return f"{place} {mark.decode('ascii', 'replace')}"
 
     def link(self, key: str, filename: str, content_type: str, seconds: int) -> str | None:
         shown = f"attachment; filename*=UTF-8''{quote(filename, safe='')}"

@@ -113,7 +113,8 @@ def test_a_file_is_fetched_from_its_address(service: Service, files: str):
 @pytest.mark.parametrize(
     "url",
     ["https://127.0.0.1/", "https://localhost/", "https://[::1]/", "https://[::ffff:127.0.0.1]/",
-     "https://169.254.169.254/latest/meta-data/", "https://2130706433/", "https://0x7f.1/", "https://0/"],
+     "https://169.254.169.254/latest/meta-data/", "https://2130706433/", "https://0x7f.1/", "https://0/",
+     "https://[64:ff9b::7f00:1]/", "https://[64:ff9b::a9fe:a9fe]/"],
 )  # fmt: skip
 def test_nothing_is_fetched_from_inside(service: Service, url: str):
     answer = service.post("/v1/emails", an_email(attachments=[{"url": url}]))

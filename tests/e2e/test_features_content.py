@@ -43,6 +43,10 @@ def test_a_dry_run_says_what_would_be_sent_and_by_whom(service: Service):
     drawn = service.post("/v1/emails?dry_run=true", body)
     assert (drawn.status_code, drawn.json()["subject"]) == (200, "Dry")
     assert drawn.json()["decision"]["chosen"].startswith("sandbox-")
+    many = service.post("/v1/emails/batch?dry_run=true", {"emails": [body]}).json()
+    assert [(r["status"], r["provider"].partition("-")[0]) for r in many["results"]] == [
+        ("queued", "sandbox")
+    ]
     assert service.get("/v1/emails", recipient=body["to"][0]).json()["data"] == []
 
 

@@ -19,6 +19,7 @@ from domain.files import FileMissing, FilesUnavailable
 
 WEED = Path(sys.executable).parent / "weed"
 ACCESS = ("AKIAOFTHETESTS", "the-secret-of-the-tests")
+BLIND = ("AKIAOFTHEBLIND", "may-write-and-list-and-not-read")
 CONTENT = bytes(range(256)) * 40
 GRPC = 10_000  # by so much is the port higher that each of its programs opens beside its own
 
@@ -50,7 +51,12 @@ def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         "credentials": [{"accessKey": ACCESS[0], "secretKey": ACCESS[1]}],
         "actions": ["Admin", "Read", "Write", "List"],
     }
-    (folder / "s3.json").write_text(json.dumps({"identities": [identity]}))
+    blind = {
+        "name": "blind",
+        "credentials": [{"accessKey": BLIND[0], "secretKey": BLIND[1]}],
+        "actions": ["Write", "List"],
+    }
+    (folder / "s3.json").write_text(json.dumps({"identities": [identity, blind]}))
     names = ("master.port", "volume.port", "filer.port", "s3.port")
     ports = dict(zip(names, free_ports(len(names)), strict=True))
     url = f"http://127.0.0.1:{ports['s3.port']}"
@@ -99,6 +105,18 @@ def test_buckets_and_prefixes_are_told_apart(endpoint: str, store: S3Store) -> N
     store.put("same", b"one")
     assert other.size("same") is None
     assert other.identity() != store.identity()
+
+
+def test_who_may_not_read_what_others_wrote_is_not_at_the_same_store(endpoint: str, store: S3Store) -> None:
+    assert (
+        store.identity() == S3Store(Bucket("mails", endpoint, access=ACCESS, prefix="of-tests/")).identity()
+    )
+    blind = S3Store(Bucket("mails", endpoint, access=BLIND, prefix="of-tests/"))
+    with pytest.raises(FilesUnavailable):
+        blind.identity()
+    before = store.identity()
+    store.delete("store-id")  # as in a bucket that was emptied, or put in the place of another
+    assert store.identity() != before
 
 
 @pytest.mark.parametrize(

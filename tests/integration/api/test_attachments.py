@@ -340,6 +340,9 @@ def test_only_the_providers_that_an_email_may_go_to_limit_its_size(world: World,
     assert fields(send(caller, large, routing={"pinned": ["small"]})) == {"/attachments"}
     assert fields(send(caller, large, routing={"excluded": ["any"]})) == {"/attachments"}
     assert send(caller, large).status_code == 202
+    words = {"text": "x" * 1_500_000}
+    assert fields(send(caller, **words, routing={"pinned": ["small"]})) == {"/text"}, "words alone, too"
+    assert send(caller, **words).status_code == 202
 
 
 def test_a_form_is_read_with_care(world: World, member: Caller):

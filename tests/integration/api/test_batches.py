@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from tests.integration.api.world import EMAIL, Caller, World
+from tests.integration.api.world import EMAIL, Caller, World, fields
 
 DEFAULTS = {name: value for name, value in EMAIL.items() if name != "to"}
 
@@ -247,3 +247,33 @@ def test_batches_that_race_with_the_same_entries_accept_each_once(world: World, 
     ids = {r["id"] for a in answers if a.status_code == 202 for r in a.get_json()["results"]}
     assert len(ids) == 5
     assert count(world, member, "email_jobs") == 5
+
+
+def test_a_dry_run_says_what_would_become_of_each_entry_and_sends_nothing(
+    world: World, member: Caller
+) -> None:
+    before = count(world, member, "email_jobs")
+    member.provider("only")
+    member.post("/v1/suppressions", {"entries": [{"address": "gone@example.com"}]})
+    entries = [
+        {"to": ["a@example.com"], "subject": "For Ada"},
+        {"to": ["nobody"]},
+        {"to": ["b@example.com"], "email_type": "nothing-of-the-kind"},
+        {"to": ["gone@example.com"]},
+    ]
+    body = {"mode": "permissive", "defaults": {**EMAIL, "subject": "For all"}, "emails": entries}
+    answer = member.post("/v1/emails/batch?dry_run=true", body)
+    assert answer.status_code == 200, answer.text
+    drawn = answer.get_json()
+    assert (drawn["accepted"], drawn["rejected"]) == (2, 2)
+    first, *wrong, last = drawn["results"]
+    assert (first["status"], first["subject"], first["provider"]) == ("queued", "For Ada", "only")
+    assert (last["status"], last["subject"]) == ("suppressed", "For all")
+    assert [[e["pointer"] for e in one["errors"]] for one in wrong] == [
+        ["/emails/1/to/0"],
+        ["/emails/2/email_type"],
+    ]
+    strict = member.post("/v1/emails/batch?dry_run=true", body | {"mode": "strict"})
+    assert (strict.status_code, fields(strict)) == (422, {"/emails/1/to/0", "/emails/2/email_type"})
+    assert count(world, member, "email_jobs") == before
+    assert member.post("/v1/emails/batch?dry_run=perhaps", body).status_code == 422

@@ -11,8 +11,10 @@ from werkzeug.test import TestResponse
 
 from api.app import create_app
 from api.gathering import Gathering
+from api.links import Signer
 from domain.message import Submission
 from domain.unsubscribe import link_in, token_of
+from domain.upkeep import Retention
 from tests.builders import new_id
 from tests.integration.api.world import EMAIL, Caller, World
 
@@ -76,6 +78,21 @@ def test_the_one_click_header_stands_once(world: World) -> None:
         "List-Unsubscribe-Post",
         "X-Mine",
     ]
+
+
+def test_a_link_outlives_the_body_and_the_keys_of_the_service(world: World) -> None:
+    caller = world.user()
+    path = link(world, caller)
+    world.sql("DELETE FROM email_queue")
+    world.sql("UPDATE email_contents SET created_at = mm_now() - interval '400 days'")
+    with world.deps.units() as unit:
+        assert unit.upkeep.purge(Retention(bodies=30))
+        unit.commit()
+    assert world.sql("SELECT 1 FROM email_contents") == []
+    others = replace(world.deps, links=Signer({"k9": b"n" * 32}, "k9"))
+    answer = create_app(others).test_client().post(path, data=ONE_CLICK)
+    assert answer.status_code == 200
+    assert listed(caller) == [("ada@example.com", "marketing", "unsubscribed")]
 
 
 def test_looking_at_the_page_changes_nothing(world: World) -> None:

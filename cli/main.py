@@ -40,6 +40,7 @@ _COMMANDS: Final = {
     "bench": ("bench.command:bench", "Break the service on purpose, and measure it."),
     "doctor": ("cli.doctor:doctor", "Check everything the service rests on, and say what to do."),
     "recover": ("cli.recover:recover", "After a restore from a backup: hold what may have been sent since."),
+    "guard": ("cli.guard:guard", "Run a worker, and end it when it stands still; for containers."),
     "alive": ("cli.alive:alive", "Tell whether a worker takes tasks; for health checks."),
     "completion": ("cli.completion:completion", "Have the shell complete commands."),
     "migrate": ("cli.migrate:migrate", "Bring the database to this version's schema."),

@@ -36,6 +36,11 @@ def worker(name: str, queues: Sequence[str]) -> list[str]:
     ]  # fmt: skip
 
 
+def guarded(name: str, queues: Sequence[str]) -> list[str]:
+    """As a container starts a worker. `./run` watches over it by itself."""
+    return ["mailmux", "guard", name, *worker(name, queues)]
+
+
 def beat() -> list[str]:
     return [*_CELERY, "beat", "--pidfile="]
 

@@ -90,8 +90,8 @@ def test_hadolint_finds_nothing_in_the_dockerfile():
 def test_the_containers_run_what_run_runs(declared: dict[str, Any]):
     wanted = {
         "api": commands.api("0.0.0.0", 8025, DEFAULTS.api_threads, DEFAULTS.api_workers),
-        "worker-transactional": commands.worker(*commands.TRANSACTIONAL),
-        "worker-all-lanes": commands.worker(*commands.ALL_LANES),
+        "worker-transactional": commands.guarded(*commands.TRANSACTIONAL),
+        "worker-all-lanes": commands.guarded(*commands.ALL_LANES),
         "beat": commands.beat(),
         "learner": commands.learner(),
         "webhooks": commands.webhooks(),

@@ -375,6 +375,12 @@ def _providers(settings: Settings, rows: object) -> Iterator[Finding]:
                 check, f"its configuration cannot be used: {str(error)[:300]}", "Correct it, or pause it."
             )
             continue
+        if credentials.get("refresh_token") and _is_microsofts(row):
+            yield warn(
+                f"sign-in of {row.name}",
+                "it signs in as a person: the refresh token ends 90 days after it was given, and is not renewed",
+                "Set a new one before that, or sign in as the application, without one.",
+            )
         try:
             adapter.check()
         except ProviderError as error:
@@ -387,3 +393,7 @@ def _providers(settings: Settings, rows: object) -> Iterator[Finding]:
             adapter.close()
     if not some:
         yield warn("providers", "there is none that is not paused", "Add one: POST /v1/providers.")
+
+
+def _is_microsofts(row: ProviderRow) -> bool:
+    return row.kind == "microsoft365" or "//login.microsoftonline.com/" in str(row.config.get("token_url"))

@@ -193,6 +193,21 @@ def test_credentials_that_no_key_opens_and_providers_that_refuse_are_found(insta
     assert "backup" in found["encryption keys"].advice
 
 
+def test_a_persons_sign_in_at_microsoft_is_warned_of_before_it_ends(installation: Installation):
+    where = {
+        "host": "127.0.0.1",
+        "port": 1,
+        "token_url": "https://login.microsoftonline.com/common/oauth2/v2.0/token",
+    }
+    oauth = {"username": "u@example.com", "client_id": "c", "client_secret": "s"}
+    installation.provider("person", "smtp", where, {**oauth, "refresh_token": "r"})
+    installation.provider("application", "smtp", where, oauth)
+    found = installation.findings()
+    assert found["sign-in of person"].state is State.WARN
+    assert "90 days" in found["sign-in of person"].detail
+    assert "sign-in of application" not in found
+
+
 def test_the_secrets_of_webhooks_count_before_an_old_key_is_taken_away(installation: Installation):
     """Of a provider's webhook, and of one that we call: only what opens them all may be left."""
     installation.provider("memory", "memory", {}, {})

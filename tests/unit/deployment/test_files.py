@@ -13,10 +13,12 @@ from typing import Any
 import pytest
 
 from cli.init import init
+from domain.upkeep import Duty
 from sandbox.__main__ import parse_arguments
 from wiring import commands
 from wiring.embedded.postgres import SILENT_LOG
 from wiring.settings import StartSettings, variables
+from workers.queue import DRAIN_TASK, EVENTS_TASK, LIFE_TASK, UPKEEP_QUEUE, duty_queue, duty_task
 
 ROOT = Path(__file__).parents[3]
 BIN = Path(sys.executable).parent
@@ -114,6 +116,18 @@ def test_the_guide_shows_the_same_commands():
         for words in needless:
             wanted = wanted.replace(words, "")
         assert wanted in shown
+
+
+def test_the_guide_names_every_task_with_its_queue():
+    guide = (ROOT / "docs/howto/deploy.md").read_text()
+    rows = [
+        [cell.strip(" `") for cell in line.split("|")[1:3]]
+        for line in guide.splitlines()
+        if "| `mailmux." in line
+    ]
+    lanes = {DRAIN_TASK: "the lane's", EVENTS_TASK: UPKEEP_QUEUE, LIFE_TASK: "the worker's own"}
+    assert dict(rows) == {**{duty_task(duty): duty_queue(duty) for duty in Duty}, **lanes}
+    assert len(rows) == len(lanes) + len(Duty)
 
 
 def test_the_image_runs_the_api_by_itself():

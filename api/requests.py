@@ -15,7 +15,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from api.deps import Dependencies
-from api.errors import FieldError, invalid, pointer
+from api.errors import FieldError, Problem, invalid, pointer
 from api.payload import fingerprint, read_object, text_errors, without_surrogates
 
 View = Callable[..., Response]
@@ -85,6 +85,9 @@ def _checked(view: View, review: Review | None = None) -> View:
 def _read(
     hints: Mapping[str, type[BaseModel]], parts: Mapping[str, Any], review: Review | None
 ) -> dict[str, Any]:
+    if request.method != "GET" and "dry_run" in request.args and not _has_dry_run(hints):
+        # Unknown parameters are passed over; but nobody who means to try something out wants it done.
+        raise Problem(400, "dry_run is not a parameter of this request, and so nothing was done")
     found: dict[str, Any] = {}
     errors: list[FieldError] = []
     if "path" in hints:
@@ -102,6 +105,10 @@ def _read(
     if errors:
         raise invalid(errors)
     return found
+
+
+def _has_dry_run(hints: Mapping[str, type[BaseModel]]) -> bool:
+    return "query" in hints and "dry_run" in hints["query"].model_fields
 
 
 def _read_query(model: type[BaseModel], errors: list[FieldError]) -> BaseModel:

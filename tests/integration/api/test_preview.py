@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import pytest
+
 from tests.integration.api.world import EMAIL, Caller, World, fields
 
 PREVIEW = "/v1/routing/preview"
@@ -65,3 +69,22 @@ def test_a_preview_renders_as_sending_does(member: Caller) -> None:
     body = {name: EMAIL[name] for name in ("from", "to")} | {"template": "nobody-wrote-it"}
     answer = member.post(PREVIEW, body)
     assert (answer.status_code, fields(answer)) == (422, {"/template"})
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v1/emails/cancel", {"tag": "x"}),
+        ("/v1/emails/{id}/cancel", None),
+        ("/v1/emails/{id}/resend", None),
+        ("/v1/campaigns", {"name": "spring"}),
+    ],
+)
+def test_what_has_no_dry_run_by_a_parameter_does_nothing_for_it(
+    member: Caller, path: str, body: dict[str, Any] | None
+) -> None:
+    email = member.post("/v1/emails", {**EMAIL, "tags": ["x"]}).get_json()["id"]
+    answer = member.post(path.format(id=email), body, query_string={"dry_run": "true"})
+    assert (answer.status_code, "nothing was done" in answer.get_json()["detail"]) == (400, True)
+    assert member.get(f"/v1/emails/{email}").get_json()["status"] == "queued"
+    assert member.get("/v1/campaigns").get_json()["data"] == []

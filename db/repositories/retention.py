@@ -91,12 +91,14 @@ _EMAILS = f"""
     SELECT id FROM gone
 """  # noqa: S608  # as above
 
-# As long as an email's row names a content here, the content stays.
+# As long as an email's row names a content here, the content stays: from the email's end on, which its timeline tells.
 _FILES = f"""
     DELETE FROM email_attachments WHERE (job_id, hash) IN (
         SELECT l.job_id, l.hash FROM email_attachments l LEFT JOIN email_jobs j ON j.id = l.job_id
         WHERE l.job_id < {_BOUND} AND {_at_rest("l.job_id")}
             AND coalesce(greatest(j.sent_at, j.send_at) < mm_now() - :days * interval '1 day', true)
+            AND NOT EXISTS (SELECT FROM email_status s WHERE s.email_job_id = l.job_id
+                AND s.timestamp > mm_now() - :days * interval '1 day')
         ORDER BY l.job_id LIMIT :rows FOR UPDATE OF l SKIP LOCKED)
 """  # noqa: S608  # constants of this module only
 

@@ -14,14 +14,38 @@ class Search(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class TextForm:
+    """`pattern`: a regular expression that all of a text matches; `words` says the same to people."""
+
+    pattern: str
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
+class MetadataForm:
+    """What a provider takes of the sender's metadata, beside our ids; None means as they come.
+
+    `most`: how many; `most_bytes`: all of them as JSON in UTF-8. `reserved`: names in lower case that mean something
+    else there.
+    """
+
+    most: int | None = None
+    name: TextForm | None = None
+    value: TextForm | None = None
+    most_bytes: int | None = None
+    reserved: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
 class Capabilities:
     """Limits of one adapter; None means without a limit of its own.
 
-    Here stands what the recipient or the sender would miss: an email that needs more than a provider can express
-    goes to another one. Tags and metadata are not among that. They are kept by us and come back with our own
-    events, so a provider need not carry them; an adapter hands them over where the provider has a place for them
-    and they fit whole, for the provider's own statistics. `max_tags` is for one that must refuse all the same.
+    An email that needs more than a provider can express goes to another one: nothing of it is left out. That holds for
+    tags and metadata too, which the sender wants to find in the provider's own statistics. A server that keeps none,
+    as over SMTP, has no limit: we keep them, and they come back with our own events.
 
+    `tag`: of what form each tag has to be. `tracking_opens_off`: whether an email can be kept from being tracked, where
+    the account tracks.
     Names of headers are in lower case: `reserved_headers` are those that it cannot carry, `only_headers` the only ones
     that it can.
     `max_bytes` is the size of the whole email as the provider counts it (encoded attachments included).
@@ -36,10 +60,13 @@ class Capabilities:
     max_bytes: int | None = None
     max_reply_to: int | None = None
     max_tags: int | None = None
+    tag: TextForm | None = None
+    metadata: MetadataForm = MetadataForm()
     custom_headers: bool = True
     attachments: bool = True
     inline_images: bool = True
     tracking_opens: bool = True
+    tracking_opens_off: bool = True
     tracking_clicks: bool = True
     repeated_addresses: bool = True
     reserved_headers: frozenset[str] = frozenset()

@@ -20,7 +20,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict
 
 from domain.attempt import SendResult
-from domain.capabilities import Capabilities
+from domain.capabilities import Capabilities, MetadataForm
 from domain.errors import Misconfigured, ProviderError, Rejected, SenderNotVerified, Unsupported
 from domain.message import Address, Attachment, Submission
 from providers.base import UNREADABLE
@@ -28,7 +28,7 @@ from providers.brevo_account import BrevoAccount
 from providers.brevo_webhook import WebhookSecret, webhook
 from providers.calls import RepeatableProvider
 from providers.exchange import Request, Response
-from providers.fields import SecretKey
+from providers.fields import ASCII_TEXT, OURS, SecretKey
 from providers.filetypes import demand_agreement, extension_of
 from providers.mime import encoded_value
 from providers.origins import BaseURL
@@ -40,6 +40,7 @@ from providers.payloads import (
     headers_once,
     person,
     recipients,
+    room_beside_ours,
     with_metadata,
 )
 from providers.world import World
@@ -86,6 +87,9 @@ def capabilities(_config: Config) -> Capabilities:
         max_recipients=99,
         max_bytes=20_000_000,
         max_reply_to=1,
+        metadata=MetadataForm(
+            name=ASCII_TEXT, value=ASCII_TEXT, most_bytes=room_beside_ours(_LONGEST_CUSTOM), reserved=OURS
+        ),
         inline_images=False,
         tracking_opens=False,
         tracking_clicks=False,
@@ -109,7 +113,7 @@ class BrevoProvider(BrevoAccount, RepeatableProvider):
     def _payload(self, submission: Submission, attempt_id: UUID) -> dict[str, Any]:
         demand(self.name, submission)
         message, envelope = submission.message, submission.envelope
-        custom = with_metadata(submission, attempt_id, _LONGEST_CUSTOM, ascii_only=True)
+        custom = with_metadata(submission, attempt_id)
         payload: dict[str, Any] = {
             "sender": self._person(envelope.sender),
             **recipients(envelope, self._person),

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Annotated
 from uuid import UUID
 
 from pydantic import AfterValidator, Field, SecretStr
 
+from domain.capabilities import TextForm
+from domain.errors import Unsupported
 from domain.message import Submission
 
 # The names under which our ids travel in a provider's metadata, and come back with its events.
@@ -28,26 +29,26 @@ def _visible(longest: int) -> AfterValidator:
 # Secrets that travel in an HTTP field: keys, and tokens that are long because much is said in them.
 SecretKey = Annotated[SecretStr, _visible(512)]
 SecretToken = Annotated[SecretStr, _visible(8192)]
+ASCII_TEXT = TextForm(r"[\x20-\x7e]*", "of printable ASCII")
+WORD = TextForm(r"[A-Za-z0-9_-]{1,256}", "1 to 256 of the characters A-Z a-z 0-9 _ -")
+OURS = frozenset({ATTEMPT, EMAIL})
 TagName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,256}$")]
 
 
-def labels(
-    submission: Submission,
-    attempt_id: UUID,
-    tag_name: str,
-    fits: Callable[[str], object],
-    most: int | None = None,
-) -> dict[str, str]:
-    """Our ids as pairs of name and value; then the metadata, and the one tag under `tag_name`, each where it fits.
+def short(longest: int, least: int = 0) -> TextForm:
+    """A text of so many characters."""
+    return TextForm(f".{{{least},{longest}}}", f"{least} to {longest} characters")
 
-    Metadata and tags are ours to keep, so a provider's own statistics get them whole or not at all.
+
+def labels(provider: str, submission: Submission, attempt_id: UUID, tag_name: str) -> dict[str, str]:
+    """Our ids, the metadata and the tags as pairs of name and value, each name once: the first tag under `tag_name`,
+    the others under that with a number.
+
+    Raises Unsupported where two would have one name.
     """
-    ours = {ATTEMPT: str(attempt_id), EMAIL: str(submission.id)}
-    found = ours
-    metadata = {str(k): str(v) for k, v in submission.metadata.items()}
-    for more in (metadata, {tag_name: submission.tags[0]} if len(submission.tags) == 1 else {}):
-        together = {**found, **more}
-        apart = len(together) == len(found) + len(more)
-        if apart and all(fits(k) and fits(v) for k, v in more.items()):
-            found = together if most is None or len(together) <= most else found
-    return found
+    tags = {
+        tag_name if place == 1 else f"{tag_name}_{place}": tag for place, tag in enumerate(submission.tags, 1)
+    }
+    if not tags.keys().isdisjoint(submission.metadata):
+        raise Unsupported(provider, "cannot carry metadata of the name that its tags have")
+    return {ATTEMPT: str(attempt_id), EMAIL: str(submission.id), **submission.metadata, **tags}

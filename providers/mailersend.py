@@ -19,7 +19,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict
 
 from domain.attempt import SendResult
-from domain.capabilities import Capabilities
+from domain.capabilities import Capabilities, MetadataForm, TextForm
 from domain.checkup import Checkup, SenderIdentity
 from domain.errors import (
     Misconfigured,
@@ -34,7 +34,7 @@ from domain.events import RejectReason
 from domain.message import Attachment, Disposition, RecipientKind, Submission
 from providers.base import UNREADABLE, HTTPProvider
 from providers.exchange import Request, Response
-from providers.fields import ATTEMPT, EMAIL, SecretToken
+from providers.fields import ATTEMPT, EMAIL, OURS, SecretToken
 from providers.filetypes import demand_agreement
 from providers.mailersend_webhook import REASONS, WebhookSecret, webhook
 from providers.mime import encoded_value
@@ -82,6 +82,9 @@ def capabilities(config: Config) -> Capabilities:
         max_recipients=sum(_MOST.values()),
         max_bytes=25_000_000,
         max_reply_to=1,
+        max_tags=_MOST_TAGS - len(OURS),
+        tag=TextForm(rf"(?!{ATTEMPT}:|{EMAIL}:).+", "other than our ids"),
+        metadata=MetadataForm(most=0),
         only_headers=None if config.custom_headers else _OWN_FIELDS,
     )
 
@@ -118,7 +121,7 @@ class MailerSendProvider(HTTPProvider):
             payload["attachments"] = [self._attachment(a) for a in message.attachments]
         ours = [f"{ATTEMPT}:{attempt_id}", f"{EMAIL}:{submission.id}"]
         theirs = list(dict.fromkeys(submission.tags))
-        payload["tags"] = [*theirs, *ours] if len(theirs) + len(ours) <= _MOST_TAGS else ours
+        payload["tags"] = [*theirs, *ours]
         if settings := tracking_wishes(submission, "track_opens", "track_clicks"):
             payload["settings"] = settings
         return payload

@@ -23,13 +23,13 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field
 
 from domain.attempt import SendResult
-from domain.capabilities import Capabilities, Search
+from domain.capabilities import Capabilities, MetadataForm, Search, TextForm
 from domain.errors import Misconfigured, ProviderError, RateLimited, SenderNotVerified, Unsupported
 from domain.message import Attachment, Disposition, RecipientKind, Submission
 from providers import mime
 from providers.calls import BatchProvider, Part
 from providers.exchange import Request, Response
-from providers.fields import ATTEMPT, EMAIL, SecretKey
+from providers.fields import ASCII_TEXT, ATTEMPT, EMAIL, OURS, SecretKey
 from providers.forms import File, multipart
 from providers.mailboxes import written
 from providers.mailgun_search import MailgunSearch
@@ -76,6 +76,9 @@ def capabilities(config: Config) -> Capabilities:
     return Capabilities(
         max_recipients=1000,
         max_bytes=25_000_000,
+        max_tags=_MOST_TAGS,
+        tag=TextForm(rf"[\x00-\x7f]{{1,{_LONGEST_TAG}}}", f"1 to {_LONGEST_TAG} characters of ASCII"),
+        metadata=MetadataForm(name=ASCII_TEXT, reserved=OURS),
         batch=1000 if config.shared_calls else 1,
         batch_bytes=25_000_000 if config.shared_calls else None,
         search=Search.EMAIL,
@@ -169,7 +172,7 @@ class MailgunProvider(MailgunSearch, BatchProvider):
         return File(attachment.filename, attachment.content_type, attachment.content)
 
     def _options(self, submission: Submission, attempt_id: UUID, used: int) -> list[tuple[str, str | File]]:
-        """What is not content. Metadata and tags are ours to keep: Mailgun gets each whole or not at all."""
+        """What is not content."""
         options: list[tuple[str, str | File]] = [
             (f"v:{ATTEMPT}", str(attempt_id)),
             (f"v:{EMAIL}", str(submission.id)),
@@ -181,19 +184,10 @@ class MailgunProvider(MailgunSearch, BatchProvider):
         options += [(name, "yes" if wish else "no") for name, wish in wishes if wish is not None]
         if self._config.test_mode:
             options.append(("o:testmode", "yes"))
-        used += sum(map(_size, options))
-        if used > _OPTIONS_BYTES:
-            raise Unsupported(self.name, "cannot carry more than 16 KB of headers")
-        tags = list(dict.fromkeys(submission.tags))
-        if not (len(tags) <= _MOST_TAGS and all(1 <= len(t) <= _LONGEST_TAG and t.isascii() for t in tags)):
-            tags = []
-        metadata = {str(k): str(v) for k, v in submission.metadata.items()}
-        if not all(k.isascii() and k.isprintable() and k not in (ATTEMPT, EMAIL) for k in metadata):
-            metadata = {}
-        for more in ([("o:tag", t) for t in tags], [(f"v:{k}", v) for k, v in metadata.items()]):
-            if used + sum(map(_size, more)) <= _OPTIONS_BYTES:
-                used += sum(map(_size, more))
-                options += more
+        options += [("o:tag", tag) for tag in dict.fromkeys(submission.tags)]
+        options += [(f"v:{name}", value) for name, value in submission.metadata.items()]
+        if used + sum(map(_size, options)) > _OPTIONS_BYTES:
+            raise Unsupported(self.name, "cannot carry more than 16 KB of headers, tags and metadata")
         return options
 
     def parse(self, response: Response) -> SendResult:

@@ -20,7 +20,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict
 
 from domain.attempt import SendResult
-from domain.capabilities import Capabilities, Search
+from domain.capabilities import Capabilities, MetadataForm, Search
 from domain.checkup import Checkup, SenderIdentity
 from domain.errors import (
     Misconfigured,
@@ -34,7 +34,7 @@ from domain.message import Address, Disposition, Submission
 from providers.base import UNREADABLE
 from providers.calls import BatchProvider, Part, each
 from providers.exchange import Request, Response
-from providers.fields import SecretKey
+from providers.fields import OURS, SecretKey, short
 from providers.filetypes import demand_unicode, without_charset
 from providers.mailjet_search import MailjetSearch
 from providers.mailjet_webhook import WebhookSecret, webhook
@@ -49,6 +49,7 @@ from providers.payloads import (
     headers_once,
     person,
     recipients,
+    room_beside_ours,
     tracking_wishes,
     with_metadata,
 )
@@ -105,6 +106,8 @@ def capabilities(_config: Config) -> Capabilities:
         max_bytes=15_000_000,
         max_reply_to=1,
         max_tags=1,
+        tag=short(_LONGEST_TAG),
+        metadata=MetadataForm(most_bytes=room_beside_ours(_PAYLOAD_BYTES), reserved=OURS),
         reserved_headers=_FORBIDDEN_HEADERS,
         batch=50,
         batch_bytes=15_000_000,
@@ -155,7 +158,7 @@ class MailjetProvider(MailjetSearch, BatchProvider):
             **{kind.title(): people for kind, people in recipients(envelope, _person).items()},
             "Subject": message.subject,
             "CustomID": str(attempt_id),
-            "EventPayload": compact(with_metadata(submission, attempt_id, _PAYLOAD_BYTES)),
+            "EventPayload": compact(with_metadata(submission, attempt_id)),
         }
         found |= bodies(message, "TextPart", "HTMLPart")
         if envelope.reply_to:
@@ -173,7 +176,7 @@ class MailjetProvider(MailjetSearch, BatchProvider):
             if inline:
                 file["ContentID"] = attachment.content_id or ""
             found.setdefault("InlinedAttachments" if inline else "Attachments", []).append(file)
-        if submission.tags and len(submission.tags[0]) <= _LONGEST_TAG:
+        if submission.tags:
             found["CustomCampaign"] = submission.tags[0]
         for name, wish in tracking_wishes(submission, "TrackOpens", "TrackClicks").items():
             found[name] = "enabled" if wish else "disabled"

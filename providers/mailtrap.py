@@ -20,13 +20,13 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field
 
 from domain.attempt import SendResult
-from domain.capabilities import Capabilities
+from domain.capabilities import Capabilities, MetadataForm
 from domain.errors import OutcomeUnknown, ProviderError, Rejected, SenderNotVerified
 from domain.message import Attachment, Disposition, Submission
 from providers.base import UNREADABLE
 from providers.calls import BatchProvider, Part, each
 from providers.exchange import Request, Response
-from providers.fields import SecretKey
+from providers.fields import OURS, SecretKey, short
 from providers.mailboxes import in_ascii
 from providers.mailtrap_webhook import WebhookSecret, webhook
 from providers.mime import encoded_value
@@ -39,6 +39,7 @@ from providers.payloads import (
     headers_once,
     person,
     recipients,
+    room_beside_ours,
     with_metadata,
 )
 from providers.words import clean
@@ -76,6 +77,8 @@ def capabilities(_config: Config) -> Capabilities:
         max_recipients=1000,
         max_bytes=10_000_000,
         max_tags=1,
+        tag=short(_LONGEST_TAG, 1),
+        metadata=MetadataForm(most_bytes=room_beside_ours(_VARIABLES_BYTES), reserved=OURS),
         tracking_opens=False,
         tracking_clicks=False,
         batch=500,
@@ -118,7 +121,7 @@ class MailtrapProvider(BatchProvider):
             "from": person(envelope.sender),
             **recipients(envelope, person),
             "subject": message.subject,
-            "custom_variables": with_metadata(submission, attempt_id, _VARIABLES_BYTES),
+            "custom_variables": with_metadata(submission, attempt_id),
         }
         payload |= bodies(message)
         headers = headers_once(self.name, submission, encoded_value)
@@ -130,7 +133,7 @@ class MailtrapProvider(BatchProvider):
             payload["headers"] = headers
         if message.attachments:
             payload["attachments"] = [self._attachment(a) for a in message.attachments]
-        if submission.tags and 1 <= len(submission.tags[0]) <= _LONGEST_TAG:
+        if submission.tags:
             payload["category"] = submission.tags[0]
         return payload
 

@@ -66,16 +66,15 @@ def content_of(provider: str, attachment: Attachment, content_ids_inline_only: b
     return b64encode(attachment.content).decode("ascii")
 
 
-def with_metadata(
-    submission: Submission, attempt_id: UUID, longest: int, ascii_only: bool = False
-) -> dict[str, str]:
-    """Our ids, and the metadata where all of it fits in so many bytes of JSON: it is ours to keep, so the
-    provider need not.
-    """
-    ours = {ATTEMPT: str(attempt_id), EMAIL: str(submission.id)}
-    together = {**{str(k): str(v) for k, v in submission.metadata.items()}, **ours}
-    plain = not ascii_only or all((k + v).isascii() and (k + v).isprintable() for k, v in together.items())
-    return together if plain and len(compact(together).encode()) <= longest else ours
+def with_metadata(submission: Submission, attempt_id: UUID) -> dict[str, str]:
+    """The metadata and our ids."""
+    return {**submission.metadata, ATTEMPT: str(attempt_id), EMAIL: str(submission.id)}
+
+
+def room_beside_ours(most_bytes: int) -> int:
+    """How many bytes of metadata as JSON are left beside our ids, where there may be so many in all."""
+    ours = dict.fromkeys((ATTEMPT, EMAIL), str(UUID(int=0)))
+    return most_bytes - len(compact(ours).encode())
 
 
 def tracking_wishes(submission: Submission, opens: str, clicks: str) -> dict[str, bool]:

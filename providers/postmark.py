@@ -19,7 +19,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field
 
 from domain.attempt import SendResult
-from domain.capabilities import Capabilities, Search
+from domain.capabilities import Capabilities, MetadataForm, Search
 from domain.checkup import Checkup
 from domain.errors import (
     Misconfigured,
@@ -36,11 +36,11 @@ from domain.suppression import ListPage
 from providers.base import UNREADABLE
 from providers.calls import BatchProvider, Part, each
 from providers.exchange import Request, Response
-from providers.fields import ATTEMPT, EMAIL, SecretKey, labels
+from providers.fields import OURS, SecretKey, short
 from providers.mailboxes import written
 from providers.origins import BaseURL
 from providers.partial import LISTED, taken_but_for, taken_for_some
-from providers.payloads import bodies, compact, content_of, recipients
+from providers.payloads import bodies, compact, content_of, recipients, with_metadata
 from providers.postmark_lists import page
 from providers.postmark_search import PostmarkSearch
 from providers.postmark_webhook import WebhookSecret, webhook
@@ -55,18 +55,22 @@ _LONGEST_BODY = 5_000_000  # bytes
 # "Message OK, but will not deliver to these inactive addresses: a@b.example, c@d.example. Inactive recipients are …"
 _INACTIVE = re.compile(r"inactive addresses\b:?(.*?)(?:\bInactive recipients\b|\Z)", re.DOTALL)
 _ADDRESS = re.compile(r"[^\s<>,;:]+@[^\s<>,;:]+")
-_TAG = "tag of ours"  # a name that no metadata can have there
 Stream = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,29}$")]
 
 
 class Config(BaseModel):
-    """`message_stream` for transactional email; `broadcast_stream` for bulk, else that goes the same way."""
+    """`message_stream` for transactional email; `broadcast_stream` for bulk, else that goes the same way.
+
+    `server_tracks_opens`: the server's own setting is on, and no email can switch that off. Say that it is off, and
+    emails that may not be tracked go by this account too.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     base_url: BaseURL = "https://api.postmarkapp.com"
     message_stream: Stream = "outbound"
     broadcast_stream: Stream | None = None
+    server_tracks_opens: bool = True
 
 
 class Credentials(BaseModel):
@@ -75,9 +79,19 @@ class Credentials(BaseModel):
     server_token: SecretKey
 
 
-def capabilities(_config: Config) -> Capabilities:
+def capabilities(config: Config) -> Capabilities:
     return Capabilities(
-        max_recipients=50, max_bytes=10_000_000, batch=500, batch_bytes=50_000_000, search=Search.EMAIL
+        max_recipients=50,
+        max_bytes=10_000_000,
+        max_tags=1,
+        tag=short(_LONGEST_TAG, 1),
+        metadata=MetadataForm(
+            _MOST_FIELDS - len(OURS), short(_LONGEST_NAME, 1), short(_LONGEST_VALUE), reserved=OURS
+        ),
+        tracking_opens_off=not config.server_tracks_opens,
+        batch=500,
+        batch_bytes=50_000_000,
+        search=Search.EMAIL,
     )
 
 
@@ -147,11 +161,9 @@ class PostmarkProvider(PostmarkSearch, BatchProvider):
             payload["TrackOpens"] = submission.tracking.opens
         if submission.tracking.clicks is not None:
             payload["TrackLinks"] = "HtmlAndText" if submission.tracking.clicks else "None"
-        found = labels(submission, attempt_id, _TAG, lambda text: len(str(text)) <= _LONGEST_TAG)
-        tag = found.pop(_TAG, None)
-        if tag is not None:
-            payload["Tag"] = tag
-        payload["Metadata"] = _metadata(found)
+        if submission.tags:
+            payload["Tag"] = submission.tags[0]
+        payload["Metadata"] = with_metadata(submission, attempt_id)
         payload["MessageStream"] = self._stream(submission)
         return payload
 
@@ -195,8 +207,13 @@ class PostmarkProvider(PostmarkSearch, BatchProvider):
             sandbox = server.get("DeliveryType") == "Sandbox"
             if not isinstance(server["ID"], int):
                 raise TypeError("no id")
+            tracks = server.get("TrackOpens") is True
         except UNREADABLE as error:
             raise Misconfigured(self.name, "the address does not answer as Postmark does") from error
+        if tracks and not self._config.server_tracks_opens:
+            raise Misconfigured(
+                self.name, "the server tracks opens, and server_tracks_opens says that it does not"
+            )
         return Checkup(
             notes=("this server is a sandbox: Postmark delivers nothing from it",) if sandbox else ()
         )
@@ -234,15 +251,6 @@ def _code(value: object) -> int | None:
     """A number, or one as text; None for what is neither."""
     text = word(value) or ""
     return int(text) if text.isascii() and text.isdigit() and len(text) <= 9 else None
-
-
-def _metadata(found: Mapping[str, str]) -> dict[str, str]:
-    """Our ids, and the user's metadata where it fits whole: it is ours to keep, so Postmark need not."""
-    ours = {name: found[name] for name in (ATTEMPT, EMAIL)}
-    fits = len(found) <= _MOST_FIELDS and all(
-        1 <= len(name) <= _LONGEST_NAME and len(value) <= _LONGEST_VALUE for name, value in found.items()
-    )
-    return dict(found) if fits else ours
 
 
 def build(name: str, config: Config, credentials: Credentials, world: World) -> PostmarkProvider:

@@ -13,7 +13,6 @@ An attachment whose extension and type disagree is taken there, and then lost (a
 from __future__ import annotations
 
 import mimetypes
-import re
 from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
@@ -21,13 +20,13 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict
 
 from domain.attempt import SendResult
-from domain.capabilities import Capabilities
+from domain.capabilities import Capabilities, MetadataForm
 from domain.errors import Misconfigured, ProviderError, RateLimited, Rejected, SenderNotVerified, Unsupported
 from domain.message import Attachment, Submission
 from providers.base import LONGEST_WAIT, UNREADABLE
 from providers.calls import BatchProvider, Part, each
 from providers.exchange import Request, Response
-from providers.fields import SecretKey, TagName, labels
+from providers.fields import OURS, WORD, SecretKey, TagName, labels
 from providers.mailboxes import written
 from providers.origins import BaseURL
 from providers.payloads import bodies, compact, content_of, demand, headers_once, recipients
@@ -38,7 +37,6 @@ from providers.world import World
 __all__ = ["Config", "Credentials", "WebhookSecret", "build", "capabilities", "webhook"]
 
 _MOST_TO = 50
-_TEXT = re.compile(r"[A-Za-z0-9_-]{1,256}\Z")  # of a tag's name and value
 _TYPES = mimetypes.MimeTypes()  # Python's own table: the machine's may differ from worker to worker
 _SAME = {
     "text/xml": "application/xml",
@@ -48,7 +46,7 @@ _SAME = {
 
 
 class Config(BaseModel):
-    """`tag_name`: the name of the tag of Resend's that bears the email's one tag."""
+    """`tag_name`: the name of the tag of Resend's that bears the email's first tag; the others have it with _2, _3 …"""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -67,6 +65,8 @@ def capabilities(_config: Config) -> Capabilities:
     return Capabilities(
         max_recipients=_MOST_TO,
         max_bytes=40_000_000,
+        tag=WORD,
+        metadata=MetadataForm(name=WORD, value=WORD, reserved=OURS),
         tracking_opens=False,
         tracking_clicks=False,
         repeatable_seconds=86_400,
@@ -130,7 +130,7 @@ class ResendProvider(ResendAccount, BatchProvider):
             payload["headers"] = headers_once(self.name, submission)
         if message.attachments:
             payload["attachments"] = [self._attachment(a) for a in message.attachments]
-        found = labels(submission, attempt_id, self._config.tag_name, _TEXT.match)
+        found = labels(self.name, submission, attempt_id, self._config.tag_name)
         payload["tags"] = [{"name": name, "value": value} for name, value in found.items()]
         return payload
 

@@ -9,7 +9,6 @@ No idempotency: our ids travel as custom_args, which every event of SendGrid's w
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -18,13 +17,13 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict
 
 from domain.attempt import SendResult
-from domain.capabilities import Capabilities, Search
+from domain.capabilities import Capabilities, MetadataForm, Search, TextForm
 from domain.errors import ProviderError, SenderNotVerified
 from domain.message import Attachment, Disposition, Submission
 from providers.base import UNREADABLE
 from providers.calls import BatchProvider, Part
 from providers.exchange import Request, Response
-from providers.fields import ATTEMPT, EMAIL, SecretKey
+from providers.fields import SecretKey
 from providers.filetypes import demand_unicode
 from providers.mime import encoded_value
 from providers.origins import BaseURL
@@ -36,7 +35,9 @@ from providers.payloads import (
     headers_once,
     person,
     recipients,
+    room_beside_ours,
     tracking_wishes,
+    with_metadata,
 )
 from providers.sendgrid_search import SendGridSearch
 from providers.sendgrid_webhook import EVENT_FIELDS, WebhookSecret, webhook
@@ -71,6 +72,11 @@ def capabilities(config: Config) -> Capabilities:
     return Capabilities(
         max_recipients=1000,
         max_bytes=31_457_280,  # 30 MB, the Mail Send overview's total size
+        max_tags=_MOST_CATEGORIES,
+        tag=TextForm(rf"[\x00-\x7f]{{1,{_LONGEST_CATEGORY}}}", f"1 to {_LONGEST_CATEGORY} characters of ASCII"),
+        metadata=MetadataForm(
+            most_bytes=room_beside_ours(_CUSTOM_ARGS_BYTES), reserved=EVENT_FIELDS
+        ),
         repeated_addresses=False,
         reserved_headers=frozenset(
             {
@@ -121,7 +127,7 @@ class SendGridProvider(SendGridSearch, BatchProvider):
         message, envelope = submission.message, submission.envelope
         payload: dict[str, Any] = {
             "personalizations": [
-                {**recipients(envelope, person), "custom_args": _custom_args(submission, attempt_id)}
+                {**recipients(envelope, person), "custom_args": with_metadata(submission, attempt_id)}
             ],
             "from": person(envelope.sender),
             "subject": message.subject,
@@ -136,8 +142,8 @@ class SendGridProvider(SendGridSearch, BatchProvider):
             payload["headers"] = headers_once(self.name, submission, encoded_value)
         if message.attachments:
             payload["attachments"] = [self._attachment(a) for a in message.attachments]
-        if categories := _categories(submission):
-            payload["categories"] = categories
+        if submission.tags:
+            payload["categories"] = list(dict.fromkeys(submission.tags))
         if tracking := tracking_wishes(submission, "open_tracking", "click_tracking"):
             payload["tracking_settings"] = {name: {"enable": wish} for name, wish in tracking.items()}
         if self._config.sandbox_mode:
@@ -191,23 +197,6 @@ def _words(error: Any) -> str:
         if isinstance(field, str) and field != "null"
         else str(error["message"])
     )
-
-
-def _custom_args(submission: Submission, attempt_id: UUID) -> dict[str, str]:
-    """Our ids, and the user's metadata where it fits whole: it is ours to keep, so SendGrid need not."""
-    ours = {ATTEMPT: str(attempt_id), EMAIL: str(submission.id)}
-    theirs = {k: str(v) for k, v in submission.metadata.items() if k.lower() not in EVENT_FIELDS}
-    together = {**theirs, **ours}
-    return together if len(json.dumps(together).encode()) <= _CUSTOM_ARGS_BYTES else ours
-
-
-def _categories(submission: Submission) -> list[str]:
-    """The tags, where they fit all (ASCII only): they are ours to keep, so SendGrid need not."""
-    tags = list(dict.fromkeys(submission.tags))
-    fits = len(tags) <= _MOST_CATEGORIES and all(
-        1 <= len(t) <= _LONGEST_CATEGORY and t.isascii() for t in tags
-    )
-    return tags if fits else []
 
 
 def build(name: str, config: Config, credentials: Credentials, world: World) -> SendGridProvider:

@@ -18,7 +18,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field
 
 from domain.attempt import SendResult
-from domain.capabilities import Capabilities
+from domain.capabilities import Capabilities, MetadataForm
 from domain.errors import (
     Misconfigured,
     ProviderError,
@@ -31,7 +31,7 @@ from domain.errors import (
 from domain.message import Attachment, Disposition, RecipientKind, Submission
 from providers import mime
 from providers.exchange import Request, Response
-from providers.fields import SecretKey, SecretToken, TagName, labels
+from providers.fields import OURS, WORD, SecretKey, SecretToken, TagName, labels
 from providers.mailboxes import in_ascii
 from providers.origins import BaseURL
 from providers.ses_account import SESAccount
@@ -42,8 +42,7 @@ from providers.world import World
 
 __all__ = ["Config", "Credentials", "WebhookSecret", "build", "capabilities", "webhook"]
 
-_TAG = re.compile(r"[A-Za-z0-9_-]{1,256}\Z")
-_MOST_TAGS = 50
+_MOST_TAGS, _MOST_OF_TAGS = 50, 20  # message tags in all; as many of them for the email's tags
 _FIELDS = {
     RecipientKind.TO: "ToAddresses",
     RecipientKind.CC: "CcAddresses",
@@ -56,7 +55,8 @@ _TOO_LARGE = re.compile(r"length is more than|size .*exceed|too large", re.IGNOR
 class Config(BaseModel):
     """`configuration_set`: whose event destinations and settings hold. `content`: how an email is handed over.
 
-    `tag_name`: the message tag that bears the email's one tag. `base_url` replaces the region's endpoint.
+    `tag_name`: the message tag that bears the email's first tag; the others have it with _2, _3 … `base_url` replaces
+    the region's endpoint.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -79,7 +79,13 @@ class Credentials(BaseModel):
 
 
 def capabilities(_config: Config) -> Capabilities:
-    return Capabilities(max_recipients=50, max_bytes=40_000_000)
+    return Capabilities(
+        max_recipients=50,
+        max_bytes=40_000_000,
+        max_tags=_MOST_OF_TAGS,
+        tag=WORD,
+        metadata=MetadataForm(_MOST_TAGS - _MOST_OF_TAGS - len(OURS), WORD, WORD, reserved=OURS),
+    )
 
 
 class SESProvider(SESAccount):
@@ -99,7 +105,7 @@ class SESProvider(SESAccount):
             "Destination": self._destination(submission),
             "EmailTags": [
                 {"Name": n, "Value": v}
-                for n, v in labels(submission, attempt_id, config.tag_name, _TAG.match, _MOST_TAGS).items()
+                for n, v in labels(self.name, submission, attempt_id, config.tag_name).items()
             ],
         }
         if config.configuration_set:
@@ -185,10 +191,12 @@ def _tracking(submission: Submission) -> dict[str, str]:
 
 
 def _beyond(simple: Mapping[str, Any]) -> str | None:
-    """What is longer than the model of Content.Simple allows: boto3 looks at what is too short only."""
+    """What the model of Content.Simple does not allow; of what is too long boto3 says nothing."""
     headers, files = simple.get("Headers", ()), simple.get("Attachments", ())
     if len(headers) > 15:
         return "more than 15 headers"
+    if not all(h["Value"] for h in headers):
+        return "an empty header"
     if any(len(h["Value"]) > 995 for h in headers):
         return "a header of more than 995 characters"
     if any(not 1 <= len(f["FileName"]) <= 255 for f in files):

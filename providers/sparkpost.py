@@ -19,7 +19,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field
 
 from domain.attempt import SendResult
-from domain.capabilities import Capabilities, Search
+from domain.capabilities import Capabilities, MetadataForm, Search
 from domain.checkup import Checkup, SenderIdentity
 from domain.errors import (
     Misconfigured,
@@ -34,7 +34,7 @@ from domain.message import Disposition, Lane, RecipientKind, Submission
 from providers import mime
 from providers.base import UNREADABLE
 from providers.exchange import Request, Response
-from providers.fields import SecretKey
+from providers.fields import OURS, SecretKey, short
 from providers.mailboxes import written
 from providers.origins import BaseURL
 from providers.partial import taken_for_some
@@ -44,6 +44,7 @@ from providers.payloads import (
     content_of,
     demand,
     headers_once,
+    room_beside_ours,
     tracking_wishes,
     with_metadata,
 )
@@ -82,7 +83,14 @@ class Credentials(BaseModel):
 
 def capabilities(_config: Config) -> Capabilities:
     """The recipients are few because each of them bears the whole To line."""
-    return Capabilities(max_recipients=500, max_bytes=_LARGEST, max_tags=1, search=Search.EMAIL)
+    return Capabilities(
+        max_recipients=500,
+        max_bytes=_LARGEST,
+        max_tags=1,
+        tag=short(_LONGEST_TAG, 1),
+        metadata=MetadataForm(most_bytes=room_beside_ours(_METADATA_BYTES), reserved=OURS),
+        search=Search.EMAIL,
+    )
 
 
 class SparkPostProvider(SparkPostSearch):
@@ -115,9 +123,11 @@ class SparkPostProvider(SparkPostSearch):
             "content": self._content(submission)
             if _fits_the_form(submission)
             else self._mime(submission, attempt_id),
-            "metadata": with_metadata(submission, attempt_id, _METADATA_BYTES),
+            "metadata": with_metadata(submission, attempt_id),
         }
-        if submission.tags and 1 <= len(submission.tags[0].encode()) <= _LONGEST_TAG:
+        if submission.tags:
+            if len(submission.tags[0].encode()) > _LONGEST_TAG:
+                raise Unsupported(self.name, f"cannot carry a tag of more than {_LONGEST_TAG} bytes")
             payload["campaign_id"] = submission.tags[0]
         options = tracking_wishes(submission, "open_tracking", "click_tracking")
         if submission.lane is Lane.TRANSACTIONAL:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from functools import lru_cache
 from uuid import UUID
 
-from domain.capabilities import Capabilities
+from domain.capabilities import Capabilities, TextForm
 from domain.message import Disposition, Submission
 from routing.breaker import Admission
 from routing.snapshot import BudgetLeft, ProviderSnapshot, QuotaLeft, RuleSnapshot
@@ -192,7 +195,7 @@ def beyond_budget(
 
 def unsupported(can: Capabilities, submission: Submission) -> list[str]:
     """What the email needs and the provider cannot express, in words; empty where it can carry it."""
-    return [*_too_much(can, submission), *_too_special(can, submission)]
+    return [*_too_much(can, submission), *_too_special(can, submission), *mislabelled(can, submission)]
 
 
 def _too_much(can: Capabilities, submission: Submission) -> list[str]:
@@ -201,8 +204,6 @@ def _too_much(can: Capabilities, submission: Submission) -> list[str]:
         lacking.append(f"more than {can.max_recipients} recipients")
     if can.max_reply_to is not None and len(submission.envelope.reply_to) > can.max_reply_to:
         lacking.append(f"more than {can.max_reply_to} reply-to addresses")
-    if can.max_tags is not None and len(submission.tags) > can.max_tags:
-        lacking.append(f"more than {can.max_tags} tags")
     if can.max_bytes is not None and estimated_bytes(submission) > can.max_bytes:
         lacking.append(f"larger than {can.max_bytes} bytes")
     if not can.repeated_addresses and submission.recipient_count > 1:
@@ -226,6 +227,8 @@ def _too_special(can: Capabilities, submission: Submission) -> list[str]:
     own = tracking.links  # what we do ourselves is not wished of the provider
     if tracking.opens is not None and not can.tracking_opens and not (own and own.opens):
         lacking.append("a setting for open tracking per email")
+    elif tracking.opens is False and not can.tracking_opens_off and not (own and own.opens):
+        lacking.append("an email whose opens are not tracked")
     if tracking.clicks is not None and not can.tracking_clicks and not (own and own.clicks):
         lacking.append("a setting for click tracking per email")
     if message.headers and (can.reserved_headers or can.only_headers is not None):
@@ -233,6 +236,40 @@ def _too_special(can: Capabilities, submission: Submission) -> list[str]:
         if refused:
             lacking.append(f"the headers {', '.join(refused)}")
     return lacking
+
+
+def mislabelled(can: Capabilities, submission: Submission) -> tuple[str, ...]:
+    """What of the email's tags and metadata the provider cannot express."""
+    tags, metadata, form = submission.tags, submission.metadata, can.metadata
+    if not tags and not metadata:
+        return ()
+    lacking: list[str] = []
+    if can.max_tags is not None and len(tags) > can.max_tags:
+        lacking.append(f"more than {can.max_tags} tags")
+    if can.tag is not None and not all(map(_matcher(can.tag), tags)):
+        lacking.append(f"a tag that is not {can.tag.words}")
+    if form.most is not None and len(metadata) > form.most:
+        lacking.append(f"more than {form.most} metadata" if form.most else "metadata")
+    if form.name is not None and not all(map(_matcher(form.name), metadata)):
+        lacking.append(f"metadata whose name is not {form.name.words}")
+    if form.value is not None and not all(map(_matcher(form.value), metadata.values())):
+        lacking.append(f"metadata whose value is not {form.value.words}")
+    if form.reserved and not form.reserved.isdisjoint([name.lower() for name in metadata]):
+        lacking.append("metadata of a name that it uses itself")
+    if form.most_bytes is not None and metadata and _json_bytes(metadata) > form.most_bytes:
+        lacking.append(f"more than {form.most_bytes} bytes of metadata")
+    return tuple(lacking)
+
+
+@lru_cache(maxsize=64)
+def _matcher(form: TextForm) -> Callable[[str], object]:
+    return re.compile(form.pattern, re.DOTALL).fullmatch
+
+
+def _json_bytes(metadata: Mapping[str, str]) -> int:
+    return len(
+        json.dumps(dict(metadata), ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+    )
 
 
 def _carries(can: Capabilities, header: str) -> bool:

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from pydantic import BaseModel
 
-from domain.capabilities import Capabilities, Search
+from domain.capabilities import Capabilities, MetadataForm, Search, TextForm
 from providers import prices, registry
 from providers.registry import ProviderKind
 
@@ -21,8 +21,8 @@ _HEAD: Final = """\
 
 What each kind of provider can express, how an account of it is set up, and what it publicly costs. An email that needs
 what a provider cannot express goes to another one: the routing record says why (`UNSUPPORTED`), and nothing is dropped
-in silence. Tags and metadata are kept by Mailmux and come back with its own events; a provider gets them for its own
-statistics where it has a place for them and they fit whole.
+in silence. That holds for tags and metadata too: a provider that has statistics of its own gets all of them, or not the
+email. A server that has none (SMTP) gets neither; Mailmux keeps them, and they come back with its own events.
 
 Where an adapter does something else than what others do, [providers-differences.md](providers-differences.md) says so
 and why. How to add a kind: [add-a-provider.md](../howto/add-a-provider.md).
@@ -46,16 +46,34 @@ def _yes(value: bool) -> str:
     return "yes" if value else "no"
 
 
+def _words(form: TextForm | None) -> str:
+    return "any text" if form is None else form.words
+
+
+def _metadata(form: MetadataForm) -> str:
+    if form.most == 0:
+        return "none"
+    bytes_ = "" if form.most_bytes is None else f", {form.most_bytes:,} bytes"
+    return f"{_limit(form.most)}{bytes_}"
+
+
 _FOUND: Final = {None: "no", Search.EMAIL: "yes", Search.ATTEMPT: "by its attempt"}
 _FEATURES: Final[dict[str, _Shown]] = {
     "recipients (To, Cc, Bcc)": lambda can: _limit(can.max_recipients),
     "size, encoded": lambda can: _size(can.max_bytes),
     "Reply-To addresses": lambda can: _limit(can.max_reply_to),
     "tags": lambda can: _limit(can.max_tags),
+    "a tag is": lambda can: _words(can.tag),
+    "metadata": lambda can: _metadata(can.metadata),
+    "a name of metadata is": lambda can: _words(can.metadata.name),
+    "a value of metadata is": lambda can: _words(can.metadata.value),
     "custom headers": lambda can: _yes(can.custom_headers),
     "attachments": lambda can: _yes(can.attachments),
     "inline images": lambda can: _yes(can.inline_images),
     "open tracking per email": lambda can: _yes(can.tracking_opens),
+    "no open tracking, where the account tracks": lambda can: _yes(
+        can.tracking_opens and can.tracking_opens_off
+    ),
     "click tracking per email": lambda can: _yes(can.tracking_clicks),
     "an address named twice": lambda can: _yes(can.repeated_addresses),
     "emails in one call": lambda can: "1" if can.batch == 1 else f"{can.batch:,}, {_size(can.batch_bytes)}",

@@ -23,7 +23,7 @@ OURS = {"mailmux_attempt", "mailmux_email", "anymail_id"}
 
 @dataclass
 class Told:
-    """`email` in the provider's form. `metadata` and `tags` are handed over whole or not at all."""
+    """`email` in the provider's form."""
 
     email: Any
     metadata: dict[str, str] = field(default_factory=dict)
@@ -32,8 +32,10 @@ class Told:
     def is_same(self, theirs: Told) -> bool:
         return (
             bool(self.email == theirs.email)
-            and self.metadata in ({}, theirs.metadata)
-            and self.tags in ([], theirs.tags)
+            # There a tag may be metadata of another name as well, by a setting of the library.
+            and self.metadata
+            == {n: v for n, v in theirs.metadata.items() if n in self.metadata or v not in self.tags}
+            and self.tags == theirs.tags
         )
 
 
@@ -124,9 +126,14 @@ def _resend(body: dict[str, Any]) -> Told:
     headers = body.setdefault("headers", {})
     tags = json.loads(headers.pop("X-Tags", "[]"))
     metadata = json.loads(headers.pop("X-Metadata", "{}"))
-    labels = {t["name"]: t["value"] for t in body.pop("tags", [])}
-    one = labels.pop("tag", None)
-    return Told(body, {**metadata, **labels}, tags or [one] * (one is not None))
+    labels, told = _apart({t["name"]: t["value"] for t in body.pop("tags", [])})
+    return Told(body, {**metadata, **labels}, tags or told)
+
+
+def _apart(labels: dict[str, str]) -> tuple[dict[str, str], list[str]]:
+    """The metadata, and the tags, which are called tag, tag_2, tag_3 …"""
+    tags = [value for name, value in labels.items() if re.fullmatch(r"tag(_\d+)?", name)]
+    return {n: v for n, v in labels.items() if not re.fullmatch(r"tag(_\d+)?", n)}, tags
 
 
 def _sendgrid(body: dict[str, Any]) -> Told:
@@ -176,14 +183,13 @@ def _of_ses(asked: Mapping[str, Any], raw: bytes) -> Told:
     ]
     told = [p for p in parts if p[3] or p[1]]  # an empty text beside the HTML says nothing
     heads = [h for h in heads if h != ("to", "undisclosed-recipients:;")]
-    tags = {t["Name"]: t["Value"] for t in asked.get("EmailTags", [])}
-    one = tags.pop("tag", None)
+    labels, tags = _apart({t["Name"]: t["Value"] for t in asked.get("EmailTags", [])})
     theirs = [str(v) for v in parsed.get_all("x-tag", [])]
-    metadata = {**json.loads(str(parsed.get("x-metadata", "{}"))), **tags}
+    metadata = {**json.loads(str(parsed.get("x-metadata", "{}"))), **labels}
     return Told(
         (asked["Destination"], sorted(heads), told),
         {n: str(v) for n, v in metadata.items() if n not in OURS},
-        theirs or [one] * (one is not None),
+        theirs or tags,
     )
 
 
@@ -224,6 +230,10 @@ def _people(submission: Submission) -> Iterator[Address]:
     yield from (r.address for r in submission.envelope.recipients)
 
 
+def _is_word(text: str) -> bool:
+    return re.fullmatch(r"[A-Za-z0-9_-]+", text) is not None
+
+
 # The words of a refusal, and whether they are true of the email.
 REFUSALS: tuple[tuple[str, Callable[[Submission], bool]], ...] = (
     ("beyond ASCII before the @", lambda s: not all(a.email.isascii() for a in _people(s))),
@@ -236,6 +246,8 @@ REFUSALS: tuple[tuple[str, Callable[[Submission], bool]], ...] = (
     ("reply-to addresses", lambda s: len(s.envelope.reply_to) > 1),
     ("reply-to name", lambda s: not all(a.name.isascii() for a in s.envelope.reply_to)),
     ("tags", lambda s: len(s.tags) > 1),
+    ("a tag that is not", lambda s: not all(map(_is_word, s.tags))),
+    ("metadata whose", lambda s: not all(_is_word(n) and _is_word(v) for n, v in s.metadata.items())),
     ("tracking", lambda s: s.tracking.opens is not None or s.tracking.clicks is not None),
     ("header value", lambda s: not all(v.isascii() for _, v in s.message.headers)),
     ("the headers", lambda s: bool(s.message.headers)),

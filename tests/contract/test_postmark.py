@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -20,8 +21,10 @@ from domain.errors import (
     Unsupported,
 )
 from domain.events import EventType
-from domain.message import Lane
+from domain.message import Lane, Tracking
 from providers import registry
+from providers.base import HTTPProvider
+from providers.exchange import Response
 from tests.builders import a_submission, new_id
 from tests.contract.adapters import composed
 from tests.contract.driver import SECRET
@@ -143,15 +146,40 @@ def test_bulk_goes_by_the_broadcast_stream_where_there_is_one(server: PostmarkSe
     assert [p["MessageStream"] for p in server.payloads] == ["outbound", "outbound", "news"]
 
 
-def test_metadata_and_the_tag_travel_where_they_fit_whole(server: PostmarkServer):
+def test_metadata_and_the_tag_travel_or_the_email_goes_elsewhere(server: PostmarkServer):
     fits = dataclasses.replace(a_submission(), tags=("orders",), metadata={"order": "7"})
-    wide = dataclasses.replace(a_submission(), tags=("a", "b"), metadata={"order": "7" * 81})
     send(server, fits)
-    send(server, wide)
-    first, second = server.payloads
+    (first,) = server.payloads
     assert (first["Tag"], first["Metadata"]["order"]) == ("orders", "7")
-    assert "Tag" not in second
-    assert set(second["Metadata"]) == {"mailmux_attempt", "mailmux_email"}
+    for tags, metadata in (
+        (("a", "b"), {}),
+        ((), {"order": "7" * 81}),
+        ((), {"x" * 21: "7"}),
+        ((), {str(n): "7" for n in range(9)}),
+    ):
+        with pytest.raises(Unsupported, match=r"tag|metadata"):
+            send(server, dataclasses.replace(a_submission(), tags=tags, metadata=metadata))
+
+
+def test_no_email_can_switch_off_what_the_server_tracks(server: PostmarkServer):
+    untracked = dataclasses.replace(a_submission(), tracking=Tracking(opens=False))
+    with pytest.raises(Unsupported, match="not tracked"):
+        send(server, untracked)
+    send(server, untracked, server_tracks_opens=False)
+    send(server, dataclasses.replace(a_submission(), tracking=Tracking(opens=True)))
+    assert [p["TrackOpens"] for p in server.payloads] == [False, True]
+
+
+@pytest.mark.parametrize("tracks", [True, False])
+def test_a_check_shows_that_a_server_tracks_after_all(tracks: bool):
+    valid = registry.validate("postmark", {"server_tracks_opens": False}, {"server_token": SECRET})
+    provider = cast(HTTPProvider, registry.build("postmark", "pm", *valid, a_world()))
+    answer = Response(200, {}, json.dumps({"ID": 1, "TrackOpens": tracks}).encode())
+    if tracks:
+        with pytest.raises(Misconfigured, match="server_tracks_opens"):
+            provider.recognise(answer)
+    else:
+        assert provider.recognise(answer).notes == ()
 
 
 def test_a_body_beyond_five_megabytes_goes_elsewhere():

@@ -111,12 +111,9 @@ def test_enough_of_the_recorded_requests_are_compared() -> None:
         assert sum(sent(kind, load(path)) is not None for path in mine) >= len(mine) // 3, kind
 
 
-# What that library refuses, and is carried here: in tags or metadata, which are ours to keep; as MIME; or because the
-# provider has learnt it since.
+# What that library refuses, and is carried here: as MIME, or because the provider has learnt it since.
 CARRIED = {
     "mailgun": ("inline",),
-    "postmark": ("tags",),
-    "resend": ("tags", "metadata"),
     "ses": ("track", "inline"),
     "sparkpost": ("inline",),
 }
@@ -130,7 +127,7 @@ def test_what_was_refused_there_is_refused_here(kind: str, path: Path) -> None:
     refused = exception.get("type") == "AnymailUnsupportedFeature" and not sample["http"]
     if not refused or not is_ours(message) or message["from_email"].count("@") > 1:
         pytest.skip("an email that is sent, or that our API has no place for")
-    if "metadata" in exception["text"] or any(word in exception["text"] for word in CARRIED.get(kind, ())):
+    if any(word in exception["text"] for word in CARRIED.get(kind, ())):
         adapter(kind).compose(submission_of(message), new_id())
         return
     with pytest.raises((Unsupported, Rejected)):

@@ -24,7 +24,7 @@ from domain.ports import Letter
 from providers.calls import BatchProvider
 from providers.exchange import Request, Response
 from tests.contract.adapters import adapter, composed, judged, payload
-from tests.contract.emails import a_rich_email, an_email, new_id
+from tests.contract.emails import a_rich_email_for, an_email, new_id
 from tests.contract.recorded import CONTRACTS
 
 SPEC = CONTRACTS / "specs" / "resend.json"
@@ -39,7 +39,7 @@ def test_the_attempts_id_is_the_idempotency_key() -> None:
 
 def test_what_is_made_again_for_one_attempt_has_the_same_bytes() -> None:
     """Or Resend would refuse it as another email under the same key."""
-    submission, attempt = a_rich_email(), new_id()
+    submission, attempt = a_rich_email_for("resend"), new_id()
     first = adapter("resend").compose(submission, attempt)
     assert adapter("resend").compose(submission, attempt).body == first.body
 
@@ -48,17 +48,24 @@ def test_what_was_not_asked_for_is_not_mentioned() -> None:
     assert set(payload("resend", an_email())) == {"from", "to", "subject", "text", "tags"}
 
 
-def test_metadata_and_the_one_tag_travel_where_they_fit() -> None:
+def test_metadata_and_tags_travel_or_the_email_goes_elsewhere() -> None:
     def tags(**email: Any) -> dict[str, str]:
         ours = {"mailmux_attempt", "mailmux_email"}
         found = payload("resend", an_email(**email), tag_name="campaign")["tags"]
         return {t["name"]: t["value"] for t in found if t["name"] not in ours}
 
     assert tags(metadata={"order": "17"}, tags=("spring",)) == {"order": "17", "campaign": "spring"}
-    assert tags(metadata={"order": "no. 17"}, tags=("spring",)) == {"campaign": "spring"}
-    assert tags(metadata={"campaign": "x"}, tags=("spring",)) == {"campaign": "x"}
-    assert tags(metadata={"mailmux_attempt": "forged"}) == {}
-    assert tags(tags=("a", "b")) == {}
+    several = tuple(f"t{n}" for n in range(1, 13))
+    assert list(tags(tags=several).items())[::11] == [("campaign", "t1"), ("campaign_12", "t12")]
+    for wrong in (
+        {"metadata": {"order": "no. 17"}},
+        {"metadata": {"no. 17": "order"}},
+        {"metadata": {"campaign": "x"}, "tags": ("spring",)},
+        {"metadata": {"mailmux_attempt": "forged"}},
+        {"tags": ("a", "första")},
+    ):
+        with pytest.raises(Unsupported, match=r"tag|metadata"):
+            tags(**wrong)
 
 
 @pytest.mark.parametrize(
@@ -225,7 +232,7 @@ def test_a_call_with_several_emails_is_valid_by_the_official_document() -> None:
     "submission",
     [
         an_email(),
-        a_rich_email(),
+        a_rich_email_for("resend"),
         an_email(html="<p>x</p>", text=None, tags=("a",), metadata={"a": "b"}),
         an_email(attachments=(Attachment("x.png", "image/png", b"1", Disposition.INLINE, "x"),)),
     ],

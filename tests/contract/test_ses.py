@@ -34,7 +34,7 @@ from providers.exchange import Response
 from providers.registry import InvalidSettings
 from providers.world import Timeouts
 from tests.contract.adapters import CREDENTIALS, adapter, composed, judged, payload
-from tests.contract.emails import a_rich_email, a_world, an_email, new_id
+from tests.contract.emails import a_rich_email_for, a_world, an_email, new_id
 from tests.contract.http_servers import SESServer
 
 MODEL = botocore.session.get_session().get_service_model("sesv2")
@@ -105,18 +105,26 @@ def test_tracking_is_switched_for_this_email() -> None:
     }
 
 
-def test_metadata_and_the_one_tag_travel_where_they_fit() -> None:
+def test_metadata_and_tags_travel_or_the_email_goes_elsewhere() -> None:
     def tags(**email: Any) -> dict[str, str]:
         found = payload("ses", an_email(**email), tag_name="campaign")["EmailTags"]
         return {t["Name"]: t["Value"] for t in found if not t["Name"].startswith("mailmux_")}
 
     assert tags(metadata={"order": "17"}, tags=("spring",)) == {"order": "17", "campaign": "spring"}
-    assert tags(metadata={"order": "no. 17"}) == {}
-    assert tags(metadata={f"k{n}": "v" for n in range(49)}) == {}
+    several = tuple(f"t{n}" for n in range(1, 13))
+    assert list(tags(tags=several).items())[::11] == [("campaign", "t1"), ("campaign_12", "t12")]
+    for wrong in (
+        {"metadata": {"order": "no. 17"}},
+        {"metadata": {f"k{n}": "v" for n in range(29)}},
+        {"metadata": {"campaign_2": "x"}, "tags": ("a", "b")},
+        {"tags": ("första",)},
+    ):
+        with pytest.raises(Unsupported, match=r"tag|metadata"):
+            tags(**wrong)
 
 
 def test_the_content_is_7_bit_and_names_nobody_hidden() -> None:
-    content = raw(a_rich_email())
+    content = raw(a_rich_email_for("ses"))
     assert content.isascii()
     assert b"secret@" not in content
     assert message_from_bytes(content)["X-Mailmux-Attempt"]
@@ -125,7 +133,7 @@ def test_the_content_is_7_bit_and_names_nobody_hidden() -> None:
 @pytest.mark.parametrize("content", ["raw", "simple"])
 def test_boto3_makes_no_request_of_its_own(content: str) -> None:
     """It composes and signs; nothing listens at the address, and nothing is opened."""
-    request = composed("ses", a_rich_email(), content=content, base_url="http://127.0.0.1:1")
+    request = composed("ses", a_rich_email_for("ses"), content=content, base_url="http://127.0.0.1:1")
     assert json.loads(request.body)
 
 
@@ -360,7 +368,7 @@ def moto() -> Iterator[Any]:
 
 
 @pytest.mark.parametrize("content", ["raw", "simple"])
-@pytest.mark.parametrize("submission", [an_email(), a_rich_email()], ids=["plain", "rich"])
+@pytest.mark.parametrize("submission", [an_email(), a_rich_email_for("ses")], ids=["plain", "rich"])
 def test_moto_takes_what_we_send(moto: Any, content: str, submission: Submission) -> None:
     provider = at(moto, content=content)
     assert provider.send(submission, new_id()).provider_message_id
@@ -373,3 +381,9 @@ def test_moto_refuses_a_sender_that_it_does_not_know(moto: Any) -> None:
     with pytest.raises(Rejected, match="MessageRejected"):
         provider.send(an_email(sender=Address("shop@stranger.example")), new_id())
     provider.close()
+
+
+def test_a_header_that_is_empty_goes_elsewhere_with_a_reason() -> None:
+    with pytest.raises(Unsupported, match="an empty header"):
+        composed("ses", an_email(headers=(("X-Nothing", ""),)), content="simple")
+    composed("ses", an_email(headers=(("X-Nothing", ""),)), content="raw")

@@ -70,7 +70,7 @@ class PigeonPost(HTTPProvider):
                 }
                 for f in message.attachments
             ],
-            "notes": with_metadata(submission, attempt_id, 10_000),
+            "notes": with_metadata(submission, attempt_id),
         }
         fields = {**self._fields, "Content-Type": "application/json"}
         return Request("POST", "/v1/mail", fields, compact(payload).encode("utf-8"))

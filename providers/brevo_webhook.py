@@ -69,6 +69,7 @@ class Webhook(CredentialsWebhook):
         yield DeliveryEvent(
             type=kind,
             reject_reason=reason,
+            listed=kind is EventType.REJECTED,  # "blocked": on Brevo's blocklist, for whatever reason
             bounce=bounce,
             occurred_at=instant(item.get("ts_epoch")),
             recipient=word(item.get("email")),

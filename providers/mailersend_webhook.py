@@ -65,9 +65,11 @@ class Webhook(SignedBodyWebhook):
         kind, reason, bounce = _EVENTS.get(told, (EventType.UNKNOWN, None, None))
         tags = words(data.get("tags") or email.get("tags"))
         said = next((w for name in _SAID if (w := word(more.get(name)))), None)
+        listed = kind is EventType.REJECTED
         yield DeliveryEvent(
             type=kind,
-            reject_reason=reason,
+            reject_reason=REASONS.get(said or "", reason) if listed else reason,
+            listed=listed,
             bounce=bounce,
             event_id=word(data.get("id")),
             occurred_at=instant(data.get("created_at")) or instant(item.get("created_at")),

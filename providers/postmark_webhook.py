@@ -94,6 +94,7 @@ class Webhook(JSONWebhook[WebhookSecret]):
             email_id=email_of(metadata),
             provider_message_id=word(item.get("MessageID")),
             reject_reason=reason,
+            listed=word(item.get("Type")) == "ManuallyDeactivated",
             bounce=bounce,
             status_code=enhanced_code(item.get("Details"), item.get("Description")),
             description=word(item.get("Description")),

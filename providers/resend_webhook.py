@@ -64,6 +64,8 @@ _SUPPRESSED = {
     "previous_bounce": RejectReason.BOUNCED, "previous_complaint": RejectReason.SPAM,
     "Suppressed": RejectReason.BLOCKED, "OnAccountSuppressionList": RejectReason.BLOCKED,
 }  # fmt: skip
+# `subType` of a bounce that is the host's policy, and not of the address.
+_POLICIES = frozenset({"ContentRejected", "AttachmentRejected", "MessageTooLarge"})
 
 
 def _key(secret: SecretStr) -> SecretStr:
@@ -125,6 +127,7 @@ class Webhook(JSONWebhook[WebhookSecret]):
             email_id=email_of(found),
             provider_message_id=word(data.get("email_id")),
             reject_reason=_reason(kind, bounce),
+            listed=kind is EventType.REJECTED or (kind is EventType.BOUNCED and _is_listed(bounce)),
             bounce=_class(bounce) if kind is EventType.BOUNCED else None,
             status_code=enhanced_code(answered, said),
             description=said,
@@ -148,9 +151,16 @@ def _reason(kind: EventType, bounce: Mapping[str, Any]) -> RejectReason | None:
     for name in ("reason", "subType", "type"):
         if listed := _SUPPRESSED.get(word(bounce.get(name)) or ""):
             return listed
-    if kind is EventType.BOUNCED and "suppress" in (word(bounce.get("message")) or ""):
+    policy = word(bounce.get("subType")) in _POLICIES
+    if kind is EventType.BOUNCED and (policy or _is_listed(bounce)):
         return RejectReason.BLOCKED
     return _REASONS.get(kind)
+
+
+def _is_listed(bounce: Mapping[str, Any]) -> bool:
+    """Whether Resend did not try, as the address is on its list; in older events the words alone say so."""
+    told = {word(bounce.get(name)) for name in ("reason", "subType", "type")}
+    return bool(told & _SUPPRESSED.keys()) or "suppress" in (word(bounce.get("message")) or "")
 
 
 def _class(bounce: Mapping[str, Any]) -> BounceClass:

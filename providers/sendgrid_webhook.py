@@ -115,6 +115,12 @@ _REASONS = {
 }
 
 
+# `bounce_classification`: what is not about the address or its mailbox.
+_POLICIES = frozenset(
+    {"content", "reputation", "frequency or volume too high", "technical failure", "technical"}
+)
+
+
 class Webhook(JSONWebhook[WebhookSecret]):
     def prove(self, request: WebhookRequest, secret: WebhookSecret, now: datetime) -> Verified:
         secret.check_basic(request)
@@ -140,6 +146,7 @@ class Webhook(JSONWebhook[WebhookSecret]):
         kind = _TYPES.get(told or "", EventType.UNKNOWN)
         cause = word(item.get("type")) or word(item.get("reason")) or ""
         refusal = _REASONS.get(cause.lower(), RejectReason.OTHER) if kind is EventType.REJECTED else None
+        policy = _is_policy(told, item)
         answer = word(item.get("response")) or word(item.get("reason"))
         yield DeliveryEvent(
             type=kind,
@@ -149,8 +156,8 @@ class Webhook(JSONWebhook[WebhookSecret]):
             attempt_id=attempt_of(item),
             email_id=email_of(item),
             provider_message_id=message_id_of(item.get("sg_message_id")),
-            reject_reason=refusal,
-            bounce=_bounce(told, word(item.get("type"))) if kind is EventType.BOUNCED else None,
+            reject_reason=RejectReason.BLOCKED if policy and kind is EventType.BOUNCED else refusal,
+            bounce=_bounce(policy, word(item.get("type"))) if kind is EventType.BOUNCED else None,
             status_code=word(item.get("status")) or enhanced_code(answer),
             description=word(item.get("reason")) if refusal is RejectReason.OTHER else None,
             mta_response=None if kind is EventType.REJECTED else answer,
@@ -169,11 +176,15 @@ def message_id_of(value: object) -> str | None:
     return _MACHINE.sub("", word(value) or "") or None
 
 
-def _bounce(event: str | None, cause: str | None) -> BounceClass:
-    """`blocked`: the mailbox host refused it for now, or for its content or our reputation; `expired`: it was tried for
-    three days.
-    """
-    return BounceClass.SOFT if "blocked" in (event, cause) or cause == "expired" else BounceClass.HARD
+def _is_policy(event: str | None, item: Mapping[str, Any]) -> bool:
+    """`blocked`: the mailbox host refused it for now, or for its content or our reputation; the class says it too."""
+    found = (word(item.get("bounce_classification")) or "").lower()
+    return "blocked" in (event, word(item.get("type"))) or found in _POLICIES
+
+
+def _bounce(policy: bool, cause: str | None) -> BounceClass:
+    """`expired`: it was tried for three days."""
+    return BounceClass.SOFT if policy or cause == "expired" else BounceClass.HARD
 
 
 def webhook(_name: str, _config: object, secrets: Sequence[WebhookSecret], _world: World) -> Webhook:

@@ -46,6 +46,17 @@ _REASONS = {
     EventType.REJECTED: RejectReason.BLOCKED,
 }
 
+# `bounceSubType`, where it tells of more than of the address: of SES's own lists, or of the content.
+_LISTED = frozenset({"Suppressed", "OnAccountSuppressionList", "UnsubscribedRecipient"})
+_BOUNCES = {
+    "OnAccountSuppressionList": RejectReason.BLOCKED,  # for a bounce or a complaint: it does not say which
+    "UnsubscribedRecipient": RejectReason.UNSUBSCRIBED,
+    "ContentRejected": RejectReason.BLOCKED,
+    "AttachmentRejected": RejectReason.BLOCKED,
+    "MessageTooLarge": RejectReason.BLOCKED,
+    "CustomTimeoutExceeded": RejectReason.TIMED_OUT,
+}
+
 
 def read(kind: str, event: Mapping[str, Any], envelope: Mapping[str, Any]) -> Iterable[DeliveryEvent]:
     """An event for each recipient that it is about. Raises ValueError and its kin where the form is another."""
@@ -66,6 +77,7 @@ def read(kind: str, event: Mapping[str, Any], envelope: Mapping[str, Any]) -> It
     labels = _labels(mail)
     tags, metadata = labels_in_head(mail.get("headers"))
     meaning = _kind(kind, about)
+    cause = (word(about.get("bounceSubType")) or "") if meaning is EventType.BOUNCED else ""
     for one in recipients:
         detail = one if isinstance(one, dict) else {"emailAddress": one}
         answered = word(detail.get("diagnosticCode")) or word(about.get("smtpResponse"))
@@ -77,7 +89,8 @@ def read(kind: str, event: Mapping[str, Any], envelope: Mapping[str, Any]) -> It
             attempt_id=attempt_of(labels) or attempt_of(_headers(mail), "x-mailmux-attempt"),
             email_id=email_of(labels),
             provider_message_id=word(mail.get("messageId")),
-            reject_reason=_REASONS.get(meaning),
+            reject_reason=_BOUNCES.get(cause, _REASONS.get(meaning)),
+            listed=cause in _LISTED,
             bounce=_class(about) if meaning is EventType.BOUNCED else None,
             status_code=word(detail.get("status")) or enhanced_code(answered),
             description=_description(kind, about),

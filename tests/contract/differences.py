@@ -91,7 +91,8 @@ def bounce_told(kind: str, item: Mapping[str, Any]) -> str | None:
         case "resend":
             told = item["data"]["bounce"]["type"]
         case "sendgrid":
-            told = item.get("type") or item.get("event")
+            policy = item.get("bounce_classification") in ("Content", "Reputation")
+            told = "blocked" if policy else item.get("type") or item.get("event")
         case "ses":
             told = item["bounce"]["bounceType"]
         case "sparkpost":
@@ -167,11 +168,14 @@ def _reason(kind: str, ours: Any, its: Any, item: Mapping[str, Any]) -> bool:
         case "resend":  # the words alone there
             return name_of(kind, item) in ("email.bounced", "email.suppressed", "email.failed")
         case "sendgrid":
-            return (ours, its) == ("spam", "other")
+            policy = item.get("type") == "blocked" or item.get("bounce_classification")
+            return (ours, its) == ("spam", "other") or (ours == "blocked" and bool(policy))
         case "postmark":
             return bool(name_of(kind, item) == "SubscriptionChange")
-        case "ses":
-            return bool(name_of(kind, item) == "Complaint")
+        case "ses":  # a list's or a policy's bounce
+            known = ("OnAccountSuppressionList", "ContentRejected", "AttachmentRejected", "MessageTooLarge")
+            told = item.get("bounce", {}).get("bounceSubType")
+            return name_of(kind, item) == "Complaint" or (ours == "blocked" and told in known)
         case "sparkpost" | "mailjet":  # an empty one is none; a class may be a number, an error in capitals
             return bool(its == "other")
         case "brevo":

@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 import pytest
 
 from domain.events import BounceClass, DeliveryEvent, EventType, RejectReason, WebhookRequest
+from domain.suppression import Cause, Reach, Verdict, judge
 from providers import registry
 from providers.webhooks import instant
 from tests.contract.adapters import CREDENTIALS
@@ -61,7 +62,7 @@ def bounced(bounce: dict[str, Any]) -> dict[str, Any]:
 MEANINGS: list[tuple[str, Any, EventType, RejectReason | None, BounceClass | None]] = [
     # SendGrid, "Event Webhook Reference": a bounce is of type bounce, blocked or expired
     ("sendgrid", [{"event": "bounce", "type": "bounce"}], EventType.BOUNCED, None, HARD),
-    ("sendgrid", [{"event": "bounce", "type": "blocked"}], EventType.BOUNCED, None, SOFT),
+    ("sendgrid", [{"event": "bounce", "type": "blocked"}], EventType.BOUNCED, RejectReason.BLOCKED, SOFT),
     ("sendgrid", [{"event": "bounce", "type": "expired"}], EventType.BOUNCED, None, SOFT),
     ("sendgrid", [{"event": "account_status_change", "type": "compliance_suspend"}], EventType.UNKNOWN, None, None),
     # Postmark, "Subscription change webhook"
@@ -262,3 +263,55 @@ def test_a_time_is_read_in_every_form(value: object) -> None:
 )  # fmt: skip
 def test_what_is_no_time_is_none(value: object) -> None:
     assert instant(value) is None
+
+
+def sns_bounce(kind: str, sub: str) -> dict[str, Any]:
+    about = {
+        "bounceType": kind,
+        "bounceSubType": sub,
+        "bouncedRecipients": [{"emailAddress": "ada@example.com"}],
+    }
+    return from_sns("Bounce", bounce=about)
+
+
+def sendgrid_bounce(**more: str) -> list[dict[str, str]]:
+    return [{"event": "bounce", "type": "bounce", **more}]
+
+
+BY_PROVIDER, OF_ITS_KIND = Verdict(Cause.PROVIDER, Reach.ALL), Verdict(Cause.PROVIDER, Reach.ITS_KIND)
+GONE, STRIKE = Verdict(Cause.HARD_BOUNCE, Reach.ALL), Verdict(Cause.SOFT_BOUNCES, Reach.ALL)
+LISTS: list[tuple[str, Any, Verdict | None]] = [
+    ("sendgrid", sendgrid_bounce(), GONE),
+    ("sendgrid", sendgrid_bounce(bounce_classification="Invalid Address"), GONE),
+    ("sendgrid", sendgrid_bounce(bounce_classification="Content"), None),
+    ("sendgrid", sendgrid_bounce(bounce_classification="Reputation"), None),
+    ("sendgrid", sendgrid_bounce(bounce_classification="Frequency or Volume Too High"), None),
+    ("sendgrid", sendgrid_bounce(type="blocked"), None),
+    ("sendgrid", [{"event": "blocked"}], None),
+    ("sendgrid", [{"event": "dropped", "reason": "Bounced Address"}], BY_PROVIDER),
+    ("ses", sns_bounce("Permanent", "General"), GONE),
+    ("ses", sns_bounce("Transient", "MailboxFull"), STRIKE),
+    ("ses", sns_bounce("Transient", "ContentRejected"), None),
+    ("ses", sns_bounce("Transient", "AttachmentRejected"), None),
+    ("ses", sns_bounce("Transient", "MessageTooLarge"), None),
+    ("ses", sns_bounce("Permanent", "Suppressed"), BY_PROVIDER),
+    ("ses", sns_bounce("Permanent", "OnAccountSuppressionList"), OF_ITS_KIND),
+    ("resend", {"type": "email.suppressed", "data": {}}, OF_ITS_KIND),
+    ("resend", {"type": "email.suppressed", "data": {"suppressed": {"reason": "previous_bounce"}}}, BY_PROVIDER),
+    ("resend", bounced({"type": "Permanent", "subType": "General"}), GONE),
+    ("resend", bounced({"type": "Permanent", "subType": "OnAccountSuppressionList"}), OF_ITS_KIND),
+    ("resend", bounced({"type": "Transient", "subType": "ContentRejected"}), None),
+    ("mailersend", {"data": {"type": "suppressed"}}, OF_ITS_KIND),
+    ("mailersend", {"data": {"type": "suppressed", "meta": {"suppression_reason": "hard_bounced"}}}, BY_PROVIDER),
+    ("brevo", {"event": "blocked", "email": "ada@example.com"}, OF_ITS_KIND),
+    ("postmark", {"RecordType": "Bounce", "Type": "ManuallyDeactivated"}, OF_ITS_KIND),
+    ("postmark", {"RecordType": "Bounce", "Type": "Blocked"}, None),
+    ("postmark", {"RecordType": "Bounce", "Type": "DMARCPolicy"}, None),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("kind", "body", "verdict"), LISTS, ids=str)
+def test_a_providers_list_is_the_users_and_a_policy_is_not_the_addresss_fault(
+    kind: str, body: Any, verdict: Verdict | None
+) -> None:
+    assert judge(one(kind, body)) == verdict

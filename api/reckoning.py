@@ -4,51 +4,53 @@ from __future__ import annotations
 
 import calendar
 from collections import defaultdict
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
-from typing import Any
+from operator import add
+from typing import Any, Final
 from uuid import UUID
 
 from sqlalchemy import RowMapping
 
-from api.schemas.stats import FiguresOut, SingleOut
-from db.models.stats import COUNTS, LATENCIES
+from api.schemas.stats import SingleOut
+from db.models.stats import COUNTS
+from db.repositories.stats import Part
 from db.uow import SqlUnitOfWork
 from domain.stats import STEPS, percentile
 from routing.hindsight import Hindsight, Offer, look_back
 from routing.pricing import flat, in_force
 
+_RECIPIENTS: Final = COUNTS.index("recipients")
+
 
 @dataclass(slots=True)
 class Sums:
-    """Of some emails. `months`: recipients of each, by its first day."""
+    """Of some emails: counts and latencies as db.repositories.stats.Part has them. `months`: recipients of each, by its
+    first day.
+    """
 
-    counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(COUNTS, 0))
+    counts: list[int] = field(default_factory=lambda: [0] * len(COUNTS))
     spend: dict[str, Decimal] = field(default_factory=lambda: defaultdict(Decimal))
     latencies: list[int] = field(default_factory=lambda: [0] * STEPS)
     months: dict[date, int] = field(default_factory=lambda: defaultdict(int))
 
-    def add(self, row: RowMapping) -> None:
-        for name in COUNTS:
-            self.counts[name] += row[name]
-        if row["spend"]:
-            self.spend[row["currency"]] += row["spend"]
-        for step, name in enumerate(LATENCIES):
-            self.latencies[step] += row[name] or 0
-        self.months[row["month"]] += row["recipients"]
+    def add(self, part: Part) -> None:
+        self.counts = list(map(add, self.counts, part.counts))
+        self.latencies = list(map(add, self.latencies, part.latencies))
+        if part.spend:
+            self.spend[part.currency] += part.spend
+        self.months[part.month] += part.counts[_RECIPIENTS]
 
 
-def gathered(
-    rows: Iterable[RowMapping], keys: Sequence[str]
-) -> tuple[Sums, dict[tuple[Hashable, ...], Sums]]:
-    """The sums of all rows, and those of each group by these columns."""
-    total, groups = Sums(), defaultdict[tuple[Hashable, ...], Sums](Sums)
-    for row in rows:
-        total.add(row)
-        if keys:
-            groups[tuple(row[key] for key in keys)].add(row)
+def gathered(parts: Iterable[Part]) -> tuple[Sums, dict[tuple[Any, ...], Sums]]:
+    """The sums of all parts, and those of each group."""
+    total, groups = Sums(), defaultdict[tuple[Any, ...], Sums](Sums)
+    for part in parts:
+        total.add(part)
+        if part.group:
+            groups[part.group].add(part)
     return total, groups
 
 
@@ -117,18 +119,17 @@ def hindsights(
 
 def figures(sums: Sums, hindsights: Hindsights) -> dict[str, Any]:
     """The fields of api.schemas.stats.FiguresOut."""
-    counts = dict(sums.counts)
-    shown = FiguresOut(
-        sent=counts.pop("accepted"),
-        bounced=counts["hard_bounced"] + counts["soft_bounced"],
-        latency_p50_ms=_rounded(percentile(sums.latencies, 0.5)),
-        latency_p95_ms=_rounded(percentile(sums.latencies, 0.95)),
-        spend=dict(sums.spend),
-        cheapest=hindsights.cheapest(sums.months),
-        single=hindsights.single(sums.months),
+    counts = dict(zip(COUNTS, sums.counts, strict=True))
+    return {
+        "sent": counts.pop("accepted"),
+        "bounced": counts["hard_bounced"] + counts["soft_bounced"],
+        "latency_p50_ms": _rounded(percentile(sums.latencies, 0.5)),
+        "latency_p95_ms": _rounded(percentile(sums.latencies, 0.95)),
+        "spend": dict(sums.spend),
+        "cheapest": hindsights.cheapest(sums.months),
+        "single": hindsights.single(sums.months),
         **counts,
-    )
-    return dict(shown)
+    }
 
 
 def _offer(row: RowMapping, lists: Sequence[Any], at: datetime, exchange: Mapping[str, Decimal]) -> Offer:

@@ -12,12 +12,14 @@ from zoneinfo import ZoneInfo
 from api.errors import FieldError, invalid
 from api.reckoning import Sums, figures, gathered, hindsights
 from api.schemas.stats import MOST_DAYS, FiguresOut, GroupOut, StatsFilter, StatsOut
+from db.models.stats import COUNTS
 from db.repositories.stats import StatsQuery
 from db.uow import SqlUnitOfWork
 from domain.stats import Dimension
 
 _DAYS = 30  # where nobody says which
 _MOST_GROUPS = 5000
+_ACCEPTED = COUNTS.index("accepted")
 
 
 def statistics(
@@ -25,9 +27,8 @@ def statistics(
 ) -> StatsOut:
     """Of one user's emails. Raises Problem where a part of the question is wrong."""
     asked = _asked(query, unit)
-    rows = unit.stats.sums(user_id, asked)
     keys = [name for name, wanted in _columns(asked).items() if wanted]
-    total, groups = gathered(rows, keys)
+    total, groups = gathered(unit.stats.sums(user_id, asked))
     if len(groups) > _MOST_GROUPS:
         wrong = f"these are over {_MOST_GROUPS:,} groups: ask for less"
         raise invalid([FieldError("parameter", "group_by", "too_many", wrong)])
@@ -64,7 +65,7 @@ def _asked(query: StatsFilter, unit: SqlUnitOfWork) -> StatsQuery:
             FieldError("parameter", "since", "too_long", f"is at most {MOST_DAYS} days before until")
         )
     elif unit.stats.splits_slots(since, until, query.timezone):
-        wrong = "statistics are kept by the half hour, and days begin between two there"
+        wrong = "statistics are kept by the quarter hour, and days begin within one there"
         errors.append(FieldError("parameter", "timezone", "grain", wrong))
     if errors:
         raise invalid(errors)
@@ -91,7 +92,7 @@ def _order(keys: list[str]) -> Any:
 
     def place(item: tuple[tuple[Hashable, ...], Sums]) -> tuple[Any, ...]:
         group, sums = item
-        return (group[day] if day is not None else date.min, -sums.counts["accepted"], str(group))
+        return (group[day] if day is not None else date.min, -sums.counts[_ACCEPTED], str(group))
 
     return place
 

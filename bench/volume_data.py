@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import Engine, text
 
 from db.models.stats import COUNTS, LATENCIES
-from domain.stats import DAY_MINUTES, SLOT_MINUTES, Dimension
+from domain.stats import BLOCK_MINUTES, DAY_MINUTES, SLOT_MINUTES, Dimension
 
 USER: Final = UUID(int=1)
 TYPES: Final = ("login-code", "receipt", "digest", "newsletter", "offer")
@@ -74,7 +74,7 @@ _PART = 100_000
 
 _NAMES = ", ".join((*COUNTS, "spend", *LATENCIES))
 
-# How many of the emails of half an hour each kind gets: by day and night, more or less by chance.
+# How many of the emails of a slot each kind gets: by day and night, more or less by chance.
 _SUMS = text(f"""
     WITH kinds AS (
         SELECT p.n AS provider, t.name AS email_type, s.name AS sender, g.name AS mailbox_group,
@@ -86,12 +86,14 @@ _SUMS = text(f"""
             FROM unnest(CAST(:groups AS text[])) WITH ORDINALITY AS x(name, place)) g
     ), slots AS (
         SELECT slot,
-            CAST(:emails AS float) / 17520 * (1 + 0.8 * sin(2 * pi() * EXTRACT(hour FROM slot) / 24)) AS emails,
+            CAST(:emails AS float) * {SLOT_MINUTES} / (365 * {DAY_MINUTES})
+                * (1 + 0.8 * sin(2 * pi() * EXTRACT(hour FROM slot) / 24)) AS emails,
             CAST(EXTRACT(doy FROM slot) AS int) AS day
-        FROM generate_series(timestamptz '2025-01-01Z', timestamptz '2025-12-31 23:30Z', interval '30 minutes') slot
+        FROM generate_series(CAST(:since AS timestamptz), timestamptz '2025-12-31 23:59Z',
+            interval '{SLOT_MINUTES} minutes') slot
     ), seen AS (
         SELECT slot, day, kinds.*, CAST(floor(emails * share + random()) AS int) AS sent FROM slots CROSS JOIN kinds
-    ), half_hours AS (
+    )
     INSERT INTO email_stats (user_id, dimension, grain, slot, value, provider_id, currency, accepted, recipients,
         delivered, hard_bounced, soft_bounced, opened, clicked, spend, {", ".join(LATENCIES[11:17])})
     SELECT '00000000-0000-0000-0000-000000000001', d.dimension, {SLOT_MINUTES}, slot, d.value,
@@ -105,13 +107,18 @@ _SUMS = text(f"""
             THEN '00000000-0000-0000-0000-0000000000' || lpad(to_hex(1 + day / 4), 2, '0') END)
     ) d(dimension, value)
     WHERE sent > 0 AND d.value IS NOT NULL
-    GROUP BY 2, 4, 5, 6 RETURNING *
-    )
-    INSERT INTO email_stats (user_id, dimension, grain, slot, value, provider_id, currency, {_NAMES})
-    SELECT user_id, dimension, {DAY_MINUTES}, date_trunc('day', slot, 'UTC'), value, provider_id, currency,
-        {", ".join(f"sum({name})" for name in _NAMES.split(", "))}
-    FROM half_hours GROUP BY 1, 2, 4, 5, 6, 7
+    GROUP BY 2, 4, 5, 6
 """)  # noqa: S608  # constants of these modules only
+_LONGER = [
+    text(f"""
+    INSERT INTO email_stats (user_id, dimension, grain, slot, value, provider_id, currency, {_NAMES})
+    SELECT user_id, dimension, {minutes}, date_bin('{minutes} minutes', slot, timestamptz 'epoch'), value, provider_id,
+        currency, {", ".join(f"sum({name})" for name in _NAMES.split(", "))}
+    FROM email_stats WHERE grain = {SLOT_MINUTES} AND slot >= '2025-01-01Z' AND slot < '2026-01-01Z'
+    GROUP BY 1, 2, 4, 5, 6, 7
+    """)  # noqa: S608  # as above
+    for minutes in (BLOCK_MINUTES, DAY_MINUTES)
+]
 
 
 def make_emails(engine: Engine, emails: int) -> None:
@@ -133,13 +140,21 @@ def make_emails(engine: Engine, emails: int) -> None:
     _analyze(engine)
 
 
-def make_sums(engine: Engine, emails: int) -> int:
-    """Of a year in which so many were sent; returns the rows of statistics."""
+def make_sums(engine: Engine, emails: int, since: str = "2025-01-01Z") -> int:
+    """Of a year, or the rest of it, in which so many were sent in a whole one; returns the rows of statistics."""
     with engine.begin() as connection:
-        for setting in ("enable_seqscan = on", "enable_hashjoin = on", "statement_timeout = 0"):
+        for setting in (
+            "enable_seqscan = on",
+            "enable_hashjoin = on",
+            "statement_timeout = 0",
+            "work_mem = '256MB'",
+        ):
             connection.exec_driver_sql(f"SET LOCAL {setting}")
         connection.exec_driver_sql("SELECT setseed(0.5)")
-        connection.execute(_SUMS, {"types": list(TYPES), "groups": list(GROUPS), "emails": emails})
+        asked = {"types": list(TYPES), "groups": list(GROUPS), "emails": emails, "since": since}
+        connection.execute(_SUMS, asked)
+        for statement in _LONGER:
+            connection.execute(statement)
         made: int = connection.exec_driver_sql("SELECT count(*) FROM email_stats").scalar_one()
     _analyze(engine)
     return made

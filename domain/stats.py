@@ -1,6 +1,6 @@
 """What is counted of emails, and by what: the words of the statistics.
 
-Everything is counted by attempts (one email given to one provider), in the half hour in which the attempt was opened,
+Everything is counted by attempts (one email given to one provider), in the quarter hour in which it was opened,
 however late it is told of: shares of what was sent are shares, and a late bounce corrects the hour of its email.
 """
 
@@ -14,8 +14,8 @@ from uuid import UUID
 
 from domain.events import BounceClass, DeliveryEvent, EventType
 
-SLOT_MINUTES, DAY_MINUTES = 30, 1440
-"""The grains. A day of any time zone whose offset is of whole or half hours is made of whole slots; days are UTC's."""
+SLOT_MINUTES, BLOCK_MINUTES, DAY_MINUTES = 15, 120, 1440
+"""The grains. Days of every time zone of today are made of whole slots; days and blocks are UTC's."""
 
 STEPS = 32
 """Of the scale of latencies: each ends at √2 times the milliseconds of the one before; the first at √2, the last never.

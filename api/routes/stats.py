@@ -19,8 +19,8 @@ blueprint = APIBlueprint("stats", __name__, url_prefix="/v1", abp_tags=[Tag(name
 @scoped("stats:read")
 def get(query: StatsFilter) -> Response:
     """Sent, delivered, bounced, complained, opened, clicked; latency; spend, and what the cheapest possible and each
-    single account would have cost. Added up every some seconds, by the half hour, so that days of every time zone can
-    be asked for whose offset from UTC is of whole or half hours.
+    single account would have cost. Added up every some seconds, by the quarter hour, so that days of every time zone
+    can be asked for.
     """
     deps = dependencies()
     with deps.units() as unit:

@@ -1,4 +1,4 @@
-"""What was sent and what became of it, added up by the half hour, and what is still to be added."""
+"""What was sent and what became of it, added up by the quarter hour, and what is still to be added."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from uuid import UUID
 from sqlalchemy import (
     ARRAY,
     BigInteger,
+    CheckConstraint,
     Column,
     ForeignKey,
     Identity,
@@ -23,7 +24,7 @@ from sqlalchemy.dialects.postgresql import TIMESTAMP
 from sqlalchemy.orm import Mapped, mapped_column
 
 from db.models.base import Base
-from domain.stats import STEPS
+from domain.stats import BLOCK_MINUTES, DAY_MINUTES, SLOT_MINUTES, STEPS
 
 
 class StatsDue(Base):
@@ -47,7 +48,8 @@ LATENCIES = tuple(f"latency_{step}" for step in range(STEPS))
 class EmailStats(Base):
     """Sums of the `grain` minutes from `slot` on, of one provider's emails and one `value` of a `dimension`.
 
-    Everything is in it twice: by the half hour, for days of any time zone, and by the day of UTC, for long times.
+    Everything is in it three times: by the quarter hour and by two hours, of which days of any time zone are made, and
+    by the day of UTC, for long times.
 
     `latency_N` counts accepted emails by the steps of domain.stats.step_of, null where there are none: a row holds
     few of them.
@@ -67,5 +69,6 @@ class EmailStats(Base):
         Column("spend", Numeric(18, 8), server_default=text("0"), nullable=False),
         *(Column(name, Integer) for name in LATENCIES),
         Index("ix_email_stats_slot", "slot", postgresql_using="brin"),
+        CheckConstraint(f"grain IN ({SLOT_MINUTES}, {BLOCK_MINUTES}, {DAY_MINUTES})", name="grain"),
         postgresql_with={"fillfactor": "80"},
     )

@@ -12,7 +12,7 @@ from typing import Final
 from sqlalchemy import Connection, text
 
 from db.models.stats import COUNTS, LATENCIES
-from domain.stats import DAY_MINUTES, SLOT_MINUTES, STEPS, Dimension
+from domain.stats import BLOCK_MINUTES, DAY_MINUTES, SLOT_MINUTES, STEPS, Dimension
 from routing.mailbox_groups import GROUP_OF_DOMAIN, OTHER
 
 _ROWS: Final = 1000  # of what is due, in one transaction: an attempt each, or as many as a window has
@@ -44,17 +44,13 @@ _ADD_UP = text(f"""
             {", ".join(f"coalesce({of}, 0) AS {name}" for name, of in _OF.items())},
             {", ".join(f"sum(change) FILTER (WHERE step = {n}) AS {name}" for n, name in enumerate(LATENCIES))}
         FROM seen GROUP BY 1, 2, 3, 4, 5, 6, 7, 8
-    )
-    INSERT INTO email_stats AS s ({_KEY}, {", ".join((*_SUMS, *LATENCIES))})
-    SELECT sums.user_id, d.dimension, g.grain, g.slot, d.value, sums.provider_id, sums.currency,
-        {", ".join(f"sum(sums.{name})" for name in (*_SUMS, *LATENCIES))}
+    ), slots AS (
+    SELECT sums.user_id, d.dimension, sums.slot, d.value, sums.provider_id, sums.currency,
+        {", ".join(f"sum(sums.{name}) AS {name}" for name in (*_SUMS, *LATENCIES))}
     FROM sums
     LEFT JOIN unnest(CAST(:domains AS text[]), CAST(:groups AS text[])) AS own(domain, mailbox_group)
         ON own.domain = sums.recipient_domain
     LEFT JOIN mailbox_hosts h ON h.domain = sums.recipient_domain
-    CROSS JOIN LATERAL (VALUES
-        ({SLOT_MINUTES}, sums.slot), ({DAY_MINUTES}, date_trunc('day', sums.slot, 'UTC'))
-    ) AS g(grain, slot)
     CROSS JOIN LATERAL (VALUES
         ('{Dimension.ALL}', ''),
         ('{Dimension.EMAIL_TYPE}', sums.email_type),
@@ -63,6 +59,16 @@ _ADD_UP = text(f"""
         ('{Dimension.CAMPAIGN}', sums.campaign)
     ) AS d(dimension, value)
     WHERE d.value IS NOT NULL
+    GROUP BY 1, 2, 3, 4, 5, 6
+    )
+    INSERT INTO email_stats AS s ({_KEY}, {", ".join((*_SUMS, *LATENCIES))})
+    SELECT slots.user_id, slots.dimension, g.grain, g.slot, slots.value, slots.provider_id, slots.currency,
+        {", ".join(f"sum(slots.{name})" for name in (*_SUMS, *LATENCIES))}
+    FROM slots CROSS JOIN LATERAL (VALUES
+        ({SLOT_MINUTES}, slots.slot),
+        ({BLOCK_MINUTES}, date_bin('{BLOCK_MINUTES} minutes', slots.slot, timestamptz 'epoch')),
+        ({DAY_MINUTES}, date_trunc('day', slots.slot, 'UTC'))
+    ) AS g(grain, slot)
     GROUP BY 1, 2, 3, 4, 5, 6, 7 ORDER BY 1, 2, 3, 4, 5, 6, 7
     ON CONFLICT ({_KEY}) DO UPDATE SET
         {", ".join(f"{name} = s.{name} + excluded.{name}" for name in _SUMS)},

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+import random
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -34,15 +38,16 @@ def put(
     value: str = "",
     **counts: Any,
 ) -> None:
-    """Sums of a half hour, as they are added up."""
+    """Sums of a quarter hour, as they are added up."""
     counts = {"accepted": 1, "recipients": 1, **counts}
     adding = ", ".join(f"{name} = s.{name} + excluded.{name}" for name in counts if "latency" not in name)
     world.sql(
         f"INSERT INTO email_stats AS s "
         f"(user_id, dimension, grain, slot, value, provider_id, currency, {', '.join(counts)}) "
         f"SELECT :user, :dimension, grain, at, :value, :provider, 'USD', {', '.join(f':{name}' for name in counts)} "
-        "FROM (VALUES (30, CAST(:slot AS timestamptz)), (1440, date_trunc('day', CAST(:slot AS timestamptz), 'UTC'))) "
-        "AS g(grain, at) ON CONFLICT (user_id, dimension, grain, slot, value, provider_id, currency) "
+        "FROM (VALUES (15), (120), (1440)) AS g(grain) CROSS JOIN LATERAL "
+        "date_bin(grain * interval '1 minute', CAST(:slot AS timestamptz), timestamptz 'epoch') AS at "
+        "ON CONFLICT (user_id, dimension, grain, slot, value, provider_id, currency) "
         f"DO UPDATE SET {adding}",
         user=caller.user_id,
         dimension=dimension,
@@ -106,9 +111,69 @@ def test_days_are_those_of_the_time_zone(
     assert found["total"]["sent"] == sum(days.values())
 
 
-def test_a_zone_whose_days_begin_within_a_half_hour_is_refused(member: Caller) -> None:
-    for zone, status in (("Asia/Kathmandu", 422), ("Australia/Lord_Howe", 200), ("Nowhere/At_all", 422)):
-        answer = member.get("/v1/stats", query_string={**MARCH, "timezone": zone})
+ZONES = (
+    "UTC", "Europe/Berlin", "Asia/Kolkata", "Asia/Kathmandu", "Australia/Eucla", "Australia/Lord_Howe",
+    "Pacific/Chatham", "Pacific/Auckland", "Pacific/Kiritimati", "Pacific/Pago_Pago", "America/New_York",
+    "America/St_Johns",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("zone", ZONES)
+@pytest.mark.parametrize(
+    ("since", "until"),
+    [("2026-03-02", "2026-04-20"), ("2026-03-29", "2026-03-29"), ("2026-04-05", "2026-04-06")],
+)
+def test_a_days_sums_are_those_of_its_quarters_wherever_it_begins(
+    world: World, member: Caller, zone: str, since: str, until: str
+) -> None:
+    """Over the weeks in which clocks change."""
+    one, two = account(member, "one", "0.001"), account(member, "two", "0.002")
+    chance = random.Random(7)
+    sent: Counter[tuple[str, str]] = Counter()
+    rows = []
+    for quarter in range(0, 55 * 96, 5):
+        slot = datetime(2026, 2, 27, tzinfo=UTC) + timedelta(minutes=15 * quarter)
+        provider, count = chance.choice((one, two)), chance.randint(1, 9)
+        rows.append({"slot": slot, "provider": str(provider), "count": count})
+        day = slot.astimezone(ZoneInfo(zone)).date().isoformat()
+        if since <= day <= until:
+            sent[day, str(provider)] += count
+    for grain in (15, 120, 1440):
+        world.sql(
+            """INSERT INTO email_stats (user_id, dimension, grain, slot, value, provider_id, currency, accepted,
+                recipients, spend, latency_10)
+            SELECT :user, 'all', :grain, date_bin(:grain * interval '1 minute', slot, timestamptz 'epoch'), '',
+                provider, 'USD', sum(sent), sum(sent), sum(sent) * 0.001, sum(sent)
+            FROM unnest(CAST(:slots AS timestamptz[]), CAST(:providers AS uuid[]), CAST(:counts AS int[]))
+                AS x(slot, provider, sent) GROUP BY 4, 6""",
+            user=member.user_id,
+            grain=grain,
+            slots=[row["slot"] for row in rows],
+            providers=[row["provider"] for row in rows],
+            counts=[row["count"] for row in rows],
+        )
+    period = {"since": since, "until": until, "timezone": zone}
+    found = asked(member, **period, group_by=["day", "provider"])
+    assert {(g["day"], g["provider_id"]): g["sent"] for g in found["groups"]} == sent
+    assert all(Decimal(g["spend"]["USD"]) * 1000 == g["sent"] for g in found["groups"])
+    assert all(32 <= g["latency_p50_ms"] <= 46 for g in found["groups"])
+    for total in (found["total"], asked(member, **period)["total"]):
+        assert (total["sent"], total["recipients"]) == (sum(sent.values()),) * 2
+    of_one = asked(member, **period, group_by="day", provider="one")
+    assert {g["day"]: g["sent"] for g in of_one["groups"]} == {
+        day: count for (day, provider), count in sent.items() if provider == str(one)
+    }
+
+
+def test_a_zone_whose_days_begin_within_a_quarter_hour_is_refused(member: Caller) -> None:
+    long_ago = {"since": "1971-03-01", "until": "1971-03-31"}  # 44 minutes and 30 seconds behind, then
+    for zone, days, status in (
+        ("Africa/Monrovia", long_ago, 422),
+        ("Africa/Monrovia", MARCH, 200),
+        ("Asia/Kathmandu", MARCH, 200),
+        ("Nowhere/At_all", MARCH, 422),
+    ):
+        answer = member.get("/v1/stats", query_string={**days, "timezone": zone})
         assert answer.status_code == status, zone
         assert status == 200 or fields(answer) == {"timezone"}
 

@@ -160,7 +160,7 @@ def test_statistics_are_of_the_own_kind_of_emails_alone(world: World) -> None:
     test = a_test_key(owner)
     world.sql(
         """INSERT INTO email_stats (user_id, dimension, grain, slot, value, provider_id, currency, accepted)
-           VALUES (:live, 'all', 30, date_trunc('hour', mm_now()), '', gen_random_uuid(), 'USD', 5),
+           VALUES (:live, 'all', 15, date_trunc('hour', mm_now()), '', gen_random_uuid(), 'USD', 5),
                   (:live, 'all', 1440, date_trunc('day', mm_now(), 'UTC'), '', gen_random_uuid(), 'USD', 5),
                   (:test, 'all', 1440, date_trunc('day', mm_now(), 'UTC'), '', gen_random_uuid(), 'USD', 7)""",
         live=owner.user_id,

@@ -86,7 +86,7 @@ class Life(RuleBasedStateMachine):
         )
         found = self.house.one(
             """SELECT coalesce(sum(accepted), 0) AS accepted, coalesce(sum(not_sent), 0) AS not_sent,
-                      coalesce(sum(unknown), 0) AS unknown FROM email_stats WHERE dimension = 'all' AND grain = 30"""
+                      coalesce(sum(unknown), 0) AS unknown FROM email_stats WHERE dimension = 'all' AND grain = 15"""
         )
         assert found == wanted
 

@@ -12,7 +12,7 @@ from api.payload import fingerprint
 from api.requests import dependencies
 from api.schemas.posting import SendHeaders
 from api.sending import hand_over
-from db.repositories.emails import EmailQuery
+from db.repositories.selection import EmailQuery
 from domain.intake import AlreadyResent, Objection, Once, Receipt, Refused, SenderGone
 from domain.resending import Resendable
 

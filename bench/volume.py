@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import shutil
 import sys
 import tempfile
@@ -12,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from statistics import median
 from typing import Any
 from uuid import UUID
 
@@ -24,7 +24,7 @@ from sqlalchemy import Connection, Engine, event
 from api.schemas.stats import StatsFilter
 from api.stats import statistics
 from bench.volume_data import TYPES, USER, make_emails, make_sums
-from db.repositories.emails import EmailQuery
+from db.repositories.selection import EmailQuery
 from db.uow import SqlUnitOfWork, open_engine
 from domain.lifecycle import Status
 from wiring.embedded.postgres import EmbeddedPostgres
@@ -33,8 +33,6 @@ from wiring.secret import Secret
 
 GOAL_LIST, GOAL_STATS = 0.1, 0.5  # seconds
 _TIMES = 5
-_WHOLE_TABLE = re.compile(r"Seq Scan on (\w+)")
-_INDEX = re.compile(r"using (\w+)|Bitmap Index Scan on (\w+)")
 
 # A page of 25 each.
 LISTS: Mapping[str, EmailQuery] = {
@@ -49,6 +47,7 @@ LISTS: Mapping[str, EmailQuery] = {
     "metadata, of none": EmailQuery(metadata='{"order": "no"}'),
     "status, frequent": EmailQuery(status=Status.BOUNCED),
     "status, of one in 50,000": EmailQuery(status=Status.FAILED),
+    "status, of none": EmailQuery(status=Status.EXPIRED),
     "status, waiting": EmailQuery(status=Status.QUEUED),
     "email_type": EmailQuery(email_type=TYPES[0]),
     "campaign": EmailQuery(campaign_id=UUID(int=3)),
@@ -65,30 +64,41 @@ STATS: Mapping[str, dict[str, Any]] = {
     "a year by campaign": {"group_by": ["campaign"]},
     "a year by day": {"group_by": ["day"]},
     "a year by day, in India": {"group_by": ["day"], "timezone": "Asia/Kolkata"},
+    "a year by day, in Nepal": {"group_by": ["day"], "timezone": "Asia/Kathmandu"},
+    "a year by day, in New York": {"group_by": ["day"], "timezone": "America/New_York"},
+    "a year by day, in Sydney": {"group_by": ["day"], "timezone": "Australia/Sydney"},
     "a year by day and provider": {"group_by": ["day", "provider"]},
+    "a year by day and provider, in India": {"group_by": ["day", "provider"], "timezone": "Asia/Kolkata"},
     "a month by day and mailbox group": {"group_by": ["day", "mailbox_group"], "since": "2025-12-01"},
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """The median of some times, in seconds, and what the plans of its statements use."""
+    """Medians of some times: seconds, and those that this process and PostgreSQL's took of a processor. What the plans
+    of its statements use, and how many rows of tables and indexes they read.
+    """
 
     what: str
     seconds: float
+    cpu: float
     goal: float
+    rows: int
     indexes: list[str]
     whole_tables: list[str]
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """`adding_up`: µs of the database's processor time per email. Emails are of one half hour, as they come."""
+    """`adding_up`: µs of the database's processor time per email, emails of one quarter hour, as they come. `load`: the
+    machine's, when it began and when it ended.
+    """
 
     emails: int
     emails_of_year: int
     rows_of_year: int
     adding_up: float
+    load: tuple[float, float]
     asked: list[Asked]
 
     @property
@@ -139,6 +149,7 @@ def run(emails: int, year: int, say: Callable[[str], None]) -> Report:
 
 
 def _run(engine: Engine, emails: int, year: int, say: Callable[[str], None]) -> Report:
+    load = psutil.getloadavg()[0]
     say(f"making {emails:,} emails …")
     make_emails(engine, emails)
     say("adding up …")
@@ -156,7 +167,7 @@ def _run(engine: Engine, emails: int, year: int, say: Callable[[str], None]) -> 
     for what, more in STATS.items():
         query = StatsFilter.model_validate({**YEAR, **more})
         asked.append(ask(engine, f"stats: {what}", GOAL_STATS, asking_stats(query)))
-    return Report(emails, year, rows, round(adding, 1), asked)
+    return Report(emails, year, rows, round(adding, 1), (load, psutil.getloadavg()[0]), asked)
 
 
 Question = Callable[[SqlUnitOfWork], object]
@@ -171,42 +182,67 @@ def asking_stats(query: StatsFilter) -> Question:
 
 
 def ask(engine: Engine, what: str, goal: float, question: Question) -> Asked:
-    plans: list[str] = []
-    with SqlUnitOfWork(engine) as unit, _explained(unit.connection, plans):
+    plans: list[Any] = []
+    with SqlUnitOfWork(engine) as unit, explained(unit.connection, plans):
         question(unit)
-    times = []
+    times, used = [], []
     for _ in range(_TIMES):
         with SqlUnitOfWork(engine) as unit:
-            begun = time.perf_counter()
+            server = psutil.Process(unit.connection.exec_driver_sql("SELECT pg_backend_pid()").scalar_one())
+            before, begun = _cpu(server), time.perf_counter()
             question(unit)
             times.append(time.perf_counter() - begun)
-    plan = "\n".join(plans)
-    indexes = sorted({a or b for a, b in _INDEX.findall(plan)})
-    return Asked(what, sorted(times)[_TIMES // 2], goal, indexes, sorted(set(_WHOLE_TABLE.findall(plan))))
+            used.append(_cpu(server) - before)
+    nodes = [node for plan in plans for node in nodes_of(plan)]
+    indexes = sorted({node["Index Name"] for node in nodes if "Index Name" in node})
+    whole = sorted({node["Relation Name"] for node in nodes if node["Node Type"].endswith("Seq Scan")})
+    return Asked(what, median(times), median(used), goal, sum(map(rows_read, nodes)), indexes, whole)
+
+
+def _cpu(server: psutil.Process) -> float:
+    return time.process_time() + sum(server.cpu_times()[:2])
+
+
+def nodes_of(plan: Any) -> Iterator[Any]:
+    yield plan
+    for part in plan.get("Plans", ()):
+        yield from nodes_of(part)
+
+
+def rows_read(node: Any) -> int:
+    """Rows that a node has read of a table or an index; what it read and left out as well."""
+    if "Scan" not in node["Node Type"] or not ("Relation Name" in node or "Index Name" in node):
+        return 0
+    left_out = node.get("Rows Removed by Filter", 0) + node.get("Rows Removed by Index Recheck", 0)
+    return int((node["Actual Rows"] + left_out) * node["Actual Loops"])
 
 
 @contextmanager
-def _explained(connection: Connection, plans: list[str]) -> Iterator[None]:
-    """Every statement of this connection is explained before it is executed."""
+def explained(asked: Connection | Engine, plans: list[Any]) -> Iterator[None]:
+    """Every question of this connection, or of all of an engine's, is explained before it is executed: the plan, as
+    EXPLAIN (ANALYZE, BUFFERS) has it, goes to `plans`.
+    """
 
     def explain(_: Connection, cursor: Any, statement: str, parameters: Any, *__: Any) -> None:
         if statement.lstrip().upper().startswith(("SELECT", "WITH")):
-            cursor.execute(f"EXPLAIN {statement}", parameters)
-            plans.append("\n".join(row[0] for row in cursor.fetchall()))
+            cursor.execute(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {statement}", parameters)
+            plans.append(cursor.fetchone()[0][0]["Plan"])
 
-    event.listen(connection, "before_cursor_execute", explain)
+    event.listen(asked, "before_cursor_execute", explain)
     try:
         yield
     finally:
-        event.remove(connection, "before_cursor_execute", explain)
+        event.remove(asked, "before_cursor_execute", explain)
 
 
 def _show(report: Report) -> None:
     click.echo(
         f"{report.emails:,} emails, {report.adding_up:.1f} µs of PostgreSQL's CPU each to add up; "
-        f"{report.rows_of_year:,} rows for {report.emails_of_year:,} emails of a year"
+        f"{report.rows_of_year:,} rows for {report.emails_of_year:,} emails of a year; "
+        f"{psutil.cpu_count()} cores with a load of {report.load[0]:.1f} to {report.load[1]:.1f}"
     )
-    table = Table("asked for", "ms", "indexes", box=None)
+    table = Table("asked for", "ms", "of these CPU", "rows read", "indexes", box=None)
     for one in report.asked:
-        table.add_row(one.what, f"{one.seconds * 1000:.1f}", ", ".join(one.indexes))
+        times = f"{one.seconds * 1000:.1f}", f"{one.cpu * 1000:.0f}"
+        table.add_row(one.what, *times, f"{one.rows:,}", ", ".join(one.indexes))
     Console(width=200).print(table)

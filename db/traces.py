@@ -27,7 +27,8 @@ KEPT: Final = frozenset(
         "providers", "provider_prices", "budgets", "provider_quota", "quota_slots", "provider_performance",
         "provider_performance_history", "sender_domains", "warm_ups", "mailbox_hosts", "homes", "learner",
         "routing_rules", "routing_rule_fallbacks", "email_types", "email_templates", "email_template_versions",
-        "webhook_endpoints", "domains", "worker_runs", "upkeep_duties", "email_queue", "blobs",
+        "webhook_endpoints", "domains", "worker_runs", "upkeep_duties", "email_queue", "emails_by_status",
+        "blobs",
         "suppressions", "soft_bounces",  # these have a step of their own
     }
 )  # fmt: skip

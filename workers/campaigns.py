@@ -11,7 +11,8 @@ from uuid import UUID
 from sqlalchemy import RowMapping
 
 from db.repositories.campaigns import Campaigns
-from db.repositories.emails import EmailQuery, Emails
+from db.repositories.emails import Emails
+from db.repositories.selection import EmailQuery
 from domain.campaigns import Limits, Progress, why_stop
 from domain.ports import Log
 

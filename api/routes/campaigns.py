@@ -33,7 +33,7 @@ from api.schemas.campaigns import (
 )
 from api.schemas.providers import PageQuery
 from db.repositories.campaigns import Plan
-from db.repositories.emails import EmailQuery
+from db.repositories.selection import EmailQuery
 from db.uow import SqlUnitOfWork
 from domain.campaigns import Progress
 

@@ -45,7 +45,8 @@ from api.sending import hand_over, once, replayed
 from api.templating import fill
 from api.tracking import trackable
 from db.mapping import event_value
-from db.repositories.emails import EmailQuery, EmailRecord, NotCancellable, OutOfRange
+from db.repositories.emails import EmailRecord, NotCancellable, OutOfRange
+from db.repositories.selection import EmailQuery
 from domain.attempt import Outcome
 from domain.events import DeliveryEvent
 from domain.intake import Objection

@@ -16,7 +16,15 @@ from db.models.content import (
     EmailTypeProvider,
     SenderDomain,
 )
-from db.models.emails import DeliveryAttempt, EmailJob, EmailQueue, EmailStatus, ProviderCall, claim_tokens
+from db.models.emails import (
+    DeliveryAttempt,
+    EmailByStatus,
+    EmailJob,
+    EmailQueue,
+    EmailStatus,
+    ProviderCall,
+    claim_tokens,
+)
 from db.models.erasures import ErasedContent, Erasure
 from db.models.house import (
     InboundEvent,
@@ -55,6 +63,7 @@ __all__ = [
     "CampaignCount",
     "DeliveryAttempt",
     "EmailAttachment",
+    "EmailByStatus",
     "EmailContent",
     "EmailJob",
     "EmailQueue",

@@ -35,6 +35,7 @@ class Budget(Base):
 
     __table_args__ = (
         Index("ix_budgets_user", "user_id", "id"),
+        Index("ix_budgets_operators", "id", postgresql_where=text("user_id IS NULL OR imposed")),
         CheckConstraint("period IN ('day', 'month')", name="period"),
         CheckConstraint("amount >= 0 AND spent >= 0", name="amount"),
         CheckConstraint("NOT imposed OR user_id IS NOT NULL", name="imposed"),

@@ -30,6 +30,8 @@ class Suppression(Base):
         Index("uq_suppressions_address", "user_id", "address", "scope", unique=True),
         Index("ix_suppressions_user_time", "user_id", "created_at"),
         Index("ix_suppressions_user_id", "user_id", "id"),
+        Index("ix_suppressions_cause", "user_id", "cause", "id"),
+        Index("ix_suppressions_scope", "user_id", "scope", "id"),
     )
 
 

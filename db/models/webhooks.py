@@ -60,6 +60,7 @@ class WebhookMessage(Base):
     __table_args__ = (
         Index("ix_webhook_messages_due", "endpoint_id", "due_at", postgresql_where=text("state = 'waiting'")),
         Index("ix_webhook_messages_endpoint", "endpoint_id", "id"),
+        Index("ix_webhook_messages_failed", "endpoint_id", "id", postgresql_where=text("state = 'failed'")),
         Index("uq_webhook_messages_line", "endpoint_id", "status_id", unique=True,
               postgresql_where=text("status_id IS NOT NULL")),
         CheckConstraint("state IN ('waiting', 'told', 'failed')", name="state"),

@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Any
+from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import Connection, RowMapping, text
 
+from db.repositories.selection import SHOWN_STATUS, EmailQuery, conditions_of, find_few
 from domain.lifecycle import Event, IllegalTransition, Status, advance
 
-# `sending` is not stored: it is a waiting email that a worker holds.
-_SHOWN_STATUS = """
-    CASE WHEN q.run IS NOT NULL AND j.status IN ('scheduled', 'queued', 'deferred') THEN 'sending'
-    ELSE j.status END
-"""
-
 _COLUMNS = f"""
-    SELECT j.id, {_SHOWN_STATUS} AS status, j.status_reason, j.email_type, j.lane, j.on_unknown, j.subject,
+    SELECT j.id, {SHOWN_STATUS} AS status, j.status_reason, j.email_type, j.lane, j.on_unknown, j.subject,
         j.envelope, j.tags, j.metadata, p.name AS provider, j.created_at, j.send_at, j.expires_at, j.sent_at,
         j.campaign_id
     FROM email_jobs j
@@ -138,26 +131,6 @@ _RESCHEDULE_MANY = text("""
 
 
 @dataclass(frozen=True, slots=True)
-class EmailQuery:
-    """Which emails are meant. None: not asked. `metadata`: a JSON object that theirs contains; `before` and `after`:
-    ids below and above, where the page before ended.
-    """
-
-    status: Status | None = None
-    email_type: str | None = None
-    lane: str | None = None
-    recipient: str | None = None
-    tag: str | None = None
-    campaign_id: UUID | None = None
-    provider: str | None = None
-    metadata: str | None = None
-    created_after: datetime | None = None
-    created_before: datetime | None = None
-    before: UUID | None = None
-    after: UUID | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class EmailRecord:
     email: RowMapping
     family: RowMapping
@@ -185,30 +158,13 @@ class Emails:
     def list(self, user_id: UUID, query: EmailQuery, limit: int) -> Sequence[RowMapping]:
         """Up to `limit` emails, newest first."""
         conditions, values = conditions_of(query)
-        few = self._few(user_id, query)
+        few = find_few(self._connection, user_id, query)
         if few is not None:
             conditions += " AND j.id = ANY(CAST(:few AS uuid[]))"
             values["few"] = few
         statement = text(f"{_COLUMNS} {conditions} ORDER BY j.id DESC LIMIT :limit")
         rows = self._connection.execute(statement, {**values, "user_id": user_id, "limit": limit})
         return rows.mappings().all()
-
-    def _few(self, user_id: UUID, query: EmailQuery) -> Sequence[str] | None:
-        """The emails that one condition of the query alone leaves, where these are few; None: many, or it has no such
-        condition.
-
-        The planner takes a rare tag for a frequent one, and walks back in time to find 25 of it: through all emails.
-        """
-        values: dict[str, Any] = {"user_id": user_id, "most": _FEW + 1}
-        asked = _FEW_WAITING if query.status in _QUEUED else None
-        for name, statement in _FEW_OF.items():
-            if asked is None and getattr(query, name) is not None:
-                asked, values[name] = statement, getattr(query, name)
-        if asked is None:
-            return None
-        found = self._connection.execute(asked, values).scalars()
-        ids = [str(email_id) for email_id in found]
-        return ids if len(ids) <= _FEW else None
 
     def get(self, user_id: UUID, id: UUID) -> EmailRecord | None:
         where = {"user_id": user_id, "id": id}
@@ -344,51 +300,3 @@ class Emails:
     def _shown(self, where: dict[str, UUID]) -> Status:
         row = self._connection.execute(_GET, where).one()
         return Status(row.status)
-
-
-_SKEW = timedelta(days=1)
-_CONDITIONS = {
-    "status": f"({_SHOWN_STATUS}) = :status",
-    "email_type": "j.email_type = :email_type",
-    "lane": "j.lane = :lane",
-    "recipient": "(j.envelope -> 'recipients') @> CAST(:recipient AS jsonb)",
-    "tag": "j.tags @> ARRAY[CAST(:tag AS text)] AND j.tags <> '{}'",
-    "campaign_id": "j.campaign_id = :campaign_id",
-    "provider": "p.name = :provider",
-    "metadata": "j.metadata @> CAST(:metadata AS jsonb) AND j.metadata <> '{}'",
-    # Ids are in the order of time, by the clock of whoever took the email: a day off at most.
-    "created_after": "j.created_at > :created_after AND j.id >= :id_after",
-    "created_before": "j.created_at < :created_before AND j.id < :id_before",
-    "before": "j.id < :before",
-    "after": "j.id > :after",
-}
-
-
-_FEW = 1000  # emails, which are found one by one faster than by walking back in time
-_QUEUED = (Status.SCHEDULED, Status.QUEUED, Status.DEFERRED, Status.SENDING)  # these have a row in the queue
-_FEW_WAITING = text("""
-    SELECT job_id FROM email_queue WHERE lane IN ('transactional', 'bulk') AND user_id = :user_id AND run IS NULL
-    UNION ALL SELECT job_id FROM email_queue WHERE run IS NOT NULL AND user_id = :user_id
-    LIMIT :most
-""")
-_HAS = "SELECT j.id FROM email_jobs j WHERE j.user_id = :user_id AND"
-_FEW_OF = {name: text(f"{_HAS} {_CONDITIONS[name]} LIMIT :most") for name in ("tag", "metadata")}
-
-
-def conditions_of(query: EmailQuery) -> tuple[str, dict[str, Any]]:
-    """What narrows a query over `j`, `q` and `p` down to these emails, and its parameters."""
-    asked = {name: getattr(query, name) for name in _CONDITIONS}
-    values = {name: value for name, value in asked.items() if value is not None}
-    shown = "".join(f" AND {_CONDITIONS[name]}" for name in values)
-    if query.recipient is not None:
-        values["recipient"] = json.dumps([{"email": query.recipient}])
-    if query.created_after is not None:
-        values["id_after"] = _first_id(query.created_after - _SKEW)
-    if query.created_before is not None:
-        values["id_before"] = _first_id(query.created_before + _SKEW)
-    return shown, values
-
-
-def _first_id(at: datetime) -> UUID:
-    """The smallest UUIDv7 of a time (RFC 9562, 5.7)."""
-    return UUID(int=max(0, int(at.timestamp() * 1000)) << 80)

@@ -11,7 +11,7 @@ from uuid import UUID
 from sqlalchemy import Connection, text
 
 from db.mapping import stored_files, submission
-from db.repositories.emails import EmailQuery, conditions_of
+from db.repositories.selection import EmailQuery, conditions_of
 from db.statements import Prepared, json_text
 from domain.intake import AlreadyResent
 from domain.resending import Resendable
@@ -41,9 +41,11 @@ _FOUND = f"""
 
 _OPEN = f"""
     AND j.status IN ('failed', 'unknown') AND r.job_id IS NULL
+    AND j.id IN (SELECT f.job_id FROM emails_by_status f
+        WHERE f.user_id = :user_id AND f.status IN ('failed', 'unknown'))
     AND NOT (j.status = 'unknown' AND j.on_unknown = 'resend' AND q.job_id IS NOT NULL)
     AND {_KEPT} AND (j.expires_at IS NULL OR j.expires_at > mm_now())
-"""
+"""  # noqa: S608  # as above
 
 _KEEP = Prepared(
     "keep_resends",

@@ -9,6 +9,8 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 
 from db.models import Base
+from db.repositories.selection import FOLLOWED
+from domain.lifecycle import Status
 from tests.conftest import Databases
 from wiring.migrate import migrations_folder
 
@@ -102,3 +104,61 @@ def test_what_test_keys_have_reaches_nobody_where_they_are_taken_away(migrated):
     assert connection.scalar(sa.text("SELECT count(*) FROM email_queue")) == 0
     assert connection.scalar(sa.text("SELECT status FROM email_jobs")) == "cancelled"
     assert connection.scalar(sa.text("SELECT revoked_at IS NOT NULL FROM api_keys"))
+
+
+def _an_email(n: int, status: str) -> str:
+    return f"""
+        INSERT INTO email_jobs (id, user_id, recipient, subject, content_hash, envelope, email_type, lane, on_unknown,
+            options, tags, metadata, status)
+        VALUES ('01900000-0000-7000-8000-0000000000{n:02}', '01900000-0000-7000-8000-000000000000', 'a@b.example', 's',
+            '', '{{"recipients": []}}', 'transactional', 'transactional', 'hold', '{{}}', '{{}}', '{{}}', '{status}')
+    """
+
+
+_A_USER = """
+    INSERT INTO users (id, email, password_hash)
+    VALUES ('01900000-0000-7000-8000-000000000000', 'ada@example.com', '-')
+"""
+
+
+def test_emails_of_before_are_found_by_their_status(migrated):
+    connection, config = migrated
+    command.upgrade(config, "0050")
+    connection.execute(sa.text(_A_USER))
+    for n, status in enumerate(Status):
+        connection.execute(sa.text(_an_email(n, status)))
+    command.upgrade(config, "0051")
+    found = connection.scalars(sa.text("SELECT status FROM emails_by_status ORDER BY status")).all()
+    assert found == sorted(FOLLOWED)
+
+
+def test_sums_of_half_hours_become_those_of_quarters_and_come_back(migrated):
+    connection, config = migrated
+    command.upgrade(config, "0082")
+    connection.execute(sa.text(_A_USER))
+    connection.execute(
+        sa.text("""
+        INSERT INTO email_stats
+            (user_id, dimension, grain, slot, value, provider_id, currency, accepted, spend, latency_5)
+        SELECT '01900000-0000-7000-8000-000000000000', 'all', grain, CAST(slot AS timestamptz), '',
+            '01900000-0000-7000-8000-000000000001', 'USD', sent, sent * 0.5, sent
+        FROM (VALUES (30, '2026-03-01 10:30Z', 1), (30, '2026-03-01 11:00Z', 2), (30, '2026-03-01 12:30Z', 4),
+            (1440, '2026-03-01Z', 7)) x(grain, slot, sent)
+    """)
+    )
+    reading = sa.text("""
+        SELECT grain, to_char(slot, 'HH24:MI') AS slot, accepted, CAST(spend AS float) AS spend, latency_5
+        FROM email_stats ORDER BY 1, 2
+    """)
+    before = connection.execute(reading).all()
+    command.upgrade(config, "0050")
+    assert [tuple(row) for row in connection.execute(reading)] == [
+        (15, "10:30", 1, 0.5, 1),
+        (15, "11:00", 2, 1.0, 2),
+        (15, "12:30", 4, 2.0, 4),
+        (120, "10:00", 3, 1.5, 3),
+        (120, "12:00", 4, 2.0, 4),
+        (1440, "00:00", 7, 3.5, 7),
+    ]
+    command.downgrade(config, "0082")
+    assert connection.execute(reading).all() == before

@@ -9,10 +9,11 @@ from sqlalchemy import Engine, text
 
 from api.schemas.stats import StatsFilter
 from bench.volume import GOAL_LIST, LISTS, STATS, YEAR, ask, asking_stats, listing
-from bench.volume_data import USER, make_emails
-from db.repositories.emails import EmailQuery
+from bench.volume_data import PROVIDERS, USER, make_emails, make_sums
+from db.repositories.selection import FOLLOWED, EmailQuery
 from db.uow import SqlUnitOfWork, open_engine
 from domain.lifecycle import Status
+from domain.stats import BLOCK_MINUTES, SLOT_MINUTES, Dimension
 
 BY = {
     "recipient": "ix_email_jobs_recipients",
@@ -22,8 +23,18 @@ BY = {
     "metadata, of one email": "ix_email_jobs_metadata",
     "metadata, of none": "ix_email_jobs_metadata",
     "status, waiting": "ix_email_queue_user",
+    "status, frequent": "pk_emails_by_status",
+    "status, of one in 50,000": "pk_emails_by_status",
+    "status, of none": "pk_emails_by_status",
     "campaign": "ix_email_jobs_campaign",
 }
+# A page may cost so many rows of indexes and tables. These conditions alone have no index: the page is found by walking
+# back in time, past what others have.
+MOST_ROWS, WALKS = 500, {"email_type", "provider", "tag, of one in twenty"}
+# Half a day at most is moved to the day before or after, by blocks and the slots of one.
+EDGE_BLOCKS, EDGE_SLOTS = 720 // BLOCK_MINUTES, BLOCK_MINUTES // SLOT_MINUTES
+MOST_VALUES, OTHER_ROWS = 8, 500  # OTHER: what the user's months have cost, names, price lists
+COUNTED = text("SELECT count(*) FROM email_jobs WHERE status = :status")
 
 
 @pytest.fixture
@@ -37,9 +48,61 @@ def test_no_list_and_no_statistics_read_a_whole_table(engine: Engine) -> None:
     found = {what: ask(engine, what, GOAL_LIST, listing(query)) for what, query in LISTS.items()}
     assert {what: asked.whole_tables for what, asked in found.items() if asked.whole_tables} == {}
     assert {what: name for what, name in BY.items() if name not in found[what].indexes} == {}
+    walks = {what: asked.rows for what, asked in found.items() if asked.rows > MOST_ROWS}
+    assert set(walks) <= WALKS, walks
+    engine.dispose()
+
+
+def test_no_statistics_read_more_than_what_their_days_are_made_of(engine: Engine) -> None:
+    """Of ten days of sums: so many rows of each account and value for each day, in whichever zone it begins."""
+    make_sums(engine, 500_000, since="2025-12-22Z")
+    days = 10 * len(PROVIDERS)
     for what, more in STATS.items():
-        query = StatsFilter.model_validate({**YEAR, **more})
-        assert ask(engine, what, GOAL_LIST, asking_stats(query)).whole_tables == []
+        query = StatsFilter.model_validate({**YEAR, **more, "since": "2025-12-22"})
+        asked = ask(engine, what, GOAL_LIST, asking_stats(query))
+        values = 1 if query.dimension is Dimension.ALL else MOST_VALUES
+        moved = query.timezone != "UTC" and "day" in query.group_by
+        assert asked.whole_tables == [], what
+        assert asked.rows <= days * (1 + moved * (EDGE_BLOCKS + EDGE_SLOTS)) * values + OTHER_ROWS, what
+        assert asked.rows > days, "there is nothing to read"
+    engine.dispose()
+
+
+def test_emails_are_followed_by_the_statuses_that_few_have_and_by_no_other(engine: Engine) -> None:
+    reading = text("""
+        SELECT status, (SELECT array_agg(f.status) FROM emails_by_status f WHERE f.job_id = j.id) AS followed
+        FROM email_jobs j WHERE id = :id
+    """)
+    with engine.connect() as connection:
+        job = connection.scalar(text("SELECT id FROM email_jobs WHERE status = 'sent' LIMIT 1"))
+        for before in Status:
+            for after in Status:
+                for status in (before, after):
+                    change = text("UPDATE email_jobs SET status = :status WHERE id = :id")
+                    connection.execute(change, {"status": status, "id": job})
+                row = connection.execute(reading, {"id": job}).one()
+                assert (row.status, row.followed) == (after, [after] if after in FOLLOWED else None)
+        connection.execute(text("UPDATE email_jobs SET status = 'failed' WHERE id = :id"), {"id": job})
+        connection.execute(text("DELETE FROM email_jobs WHERE id = :id"), {"id": job})
+        assert (
+            connection.scalar(text("SELECT count(*) FROM emails_by_status WHERE job_id = :id"), {"id": job})
+            == 0
+        )
+        kept = {status: connection.scalar(COUNTED, {"status": status}) for status in FOLLOWED}
+        listed = "SELECT status, count(*) FROM emails_by_status GROUP BY 1"
+        assert dict(connection.execute(text(listed)).all()) == {s: n for s, n in kept.items() if n}
+    engine.dispose()
+
+
+def test_a_change_of_status_touches_no_index_of_emails(engine: Engine) -> None:
+    """As the hot path's writes are measured: an index on the status would cost each email all of its indexes again."""
+    with engine.connect() as connection:
+        job = connection.scalar(text("SELECT id FROM email_jobs WHERE status = 'sent' LIMIT 1"))
+        for status in ("delivered", "bounced", "unknown", "sent"):
+            change = text("UPDATE email_jobs SET status = :status WHERE id = :id")
+            connection.execute(change, {"status": status, "id": job})
+        counts = "SELECT n_tup_upd, n_tup_hot_upd FROM pg_stat_xact_user_tables WHERE relname = 'email_jobs'"
+        assert connection.execute(text(counts)).one() == (4, 4)
     engine.dispose()
 
 

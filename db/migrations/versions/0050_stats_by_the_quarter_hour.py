@@ -4,7 +4,7 @@ are read for such a day"""
 from alembic import op
 
 revision = "0050"
-down_revision: str | None = "0080"
+down_revision: str | None = "0082"
 branch_labels = None
 depends_on = None
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from db.repositories.emails import EmailQuery, NotCancellable
+from db.repositories.emails import NotCancellable
+from db.repositories.selection import EmailQuery
 from domain.message import Lane, OnUnknown
 from providers.memory import Answer, Config, MemoryProvider
 from tests.builders import USER, a_submission, new_id

@@ -185,12 +185,17 @@ def test_the_page_shows_every_route_and_loads_nothing_from_elsewhere(
 
 
 # A route that takes nothing cannot be asked wrongly, and a form has no JSON to be wrong.
+TAKES_NOTHING = ("/v1/provider-kinds", "/v1/halts", "/v1/sessions/current", "/healthz", "/readyz")
+OPEN = [
+    (method, rule)
+    for (method, rule), scope in ROUTES.items()
+    if scope is None and (rule.startswith("/v1/") or rule in TAKES_NOTHING)
+]
 TO_ASK = [
     (method, rule, mode)
-    for method, rule in GUARDED
+    for method, rule in GUARDED + OPEN
     for mode in CASES
-    if (rule not in ("/v1/provider-kinds", "/v1/halts", "/v1/sessions/current") and (method, rule) != A_FORM)
-    or mode is GenerationMode.POSITIVE
+    if (rule not in TAKES_NOTHING and (method, rule) != A_FORM) or mode is GenerationMode.POSITIVE
 ]
 
 

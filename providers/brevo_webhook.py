@@ -1,9 +1,9 @@
 """Brevo's webhook for transactional email: one event per call, unsigned.
 
-Sources: developers.brevo.com/docs/transactional-webhooks. No event has an id (`id` is the webhook's). Of its four times
-only ts_epoch, in milliseconds (in some of the document's examples seconds), is in UTC; where it is missing the others
-are not believed. Some events are told by two names: the one that the document shows, and the one that the webhook is
-set up by.
+Sources: developers.brevo.com/docs/transactional-webhooks, and …/docs/secured-webhooks: credentials in the address, or a
+token. No event has an id (`id` is the webhook's). Of its four times only ts_epoch, in milliseconds (in some of the
+document's examples seconds), is in UTC; where it is missing the others are not believed. Some events are told by two
+names: the one that the document shows, and the one that the webhook is set up by.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from typing import Any
 
 from domain.events import BounceClass, DeliveryEvent, EventType, RejectReason, WebhookRequest
 from providers.webhook_proofs import (
-    CredentialsSecret,
-    CredentialsWebhook,
+    TokenSecret,
+    TokenWebhook,
 )
 from providers.webhooks import (
     attempt_of,
@@ -58,10 +58,10 @@ _EVENTS |= {
     }.items()
 }  # fmt: skip
 
-WebhookSecret = CredentialsSecret
+WebhookSecret = TokenSecret
 
 
-class Webhook(CredentialsWebhook):
+class Webhook(TokenWebhook):
     def read(self, item: Mapping[str, Any], request: WebhookRequest) -> Iterable[DeliveryEvent]:  # noqa: ARG002
         kind, reason, bounce = _EVENTS.get(word(item.get("event")), (EventType.UNKNOWN, None, None))
         metadata = texts(embedded(item.get("X-Mailin-custom")))
@@ -84,5 +84,5 @@ class Webhook(CredentialsWebhook):
         )
 
 
-def webhook(_name: str, _config: Any, secrets: Sequence[CredentialsSecret], _world: World) -> Webhook:
+def webhook(_name: str, _config: Any, secrets: Sequence[TokenSecret], _world: World) -> Webhook:
     return Webhook(secrets)

@@ -1,8 +1,9 @@
 """Mailgun's webhooks: JSON with `event-data`, and the form of accounts from before 2018.
 
-Sources: the user manual, "Tracking messages" and "Securing webhooks": HMAC-SHA256 of timestamp and token; Mailgun's
-reference of events for reasons and codes. The body itself is not signed, so the token may be used once only (`nonce`).
-An event's `id` is unique and the same when the call is repeated; the legacy form has none, there the token stands in.
+Sources: the user manual, "Tracking messages", "Automatic Retries" (for eight hours) and "Securing webhooks":
+HMAC-SHA256 of timestamp and token; Mailgun's reference of events for reasons and codes. The body itself is not signed,
+so the token may be used once only (`nonce`). An event's `id` is unique and the same when the call is repeated; the
+legacy form has none, there the token stands in.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from email import message_from_bytes, policy
 from email.utils import parseaddr
 from typing import Any
@@ -29,7 +30,6 @@ from domain.events import (
 )
 from providers.fields import ATTEMPT, EMAIL, SecretKey
 from providers.webhooks import (
-    SKEW,
     JSONWebhook,
     attempt_of,
     email_of,
@@ -65,6 +65,9 @@ _SUPPRESSED = {
     607: RejectReason.SPAM,
     625: RejectReason.BLOCKED,
 }
+# For how long Mailgun repeats a call, and an hour more. It does not say that each is signed anew, and none is to be
+# lost where we were away; a call that was kept by somebody gains nothing by it, since its token is used once.
+_REPEATS = timedelta(hours=9)
 _TIMED_OUT = frozenset({498, 499})
 # What Mailgun itself says of a failure, where its code says nothing.
 _REASONS = {
@@ -105,7 +108,7 @@ class Webhook(JSONWebhook[WebhookSecret]):
         except (ValueError, TypeError, LookupError) as error:
             raise Forged("the signature is missing or wrong") from error
         hmac_hex(given, secret.signing_key.get_secret_value().encode(), f"{stamp}{token}".encode())
-        lately(stamp, now, SKEW)
+        lately(stamp, now, _REPEATS)
         if not _TOKEN.fullmatch(token):
             raise Forged("the token is none of Mailgun's")
         return Verified(nonce=token)

@@ -1,6 +1,7 @@
 """SparkPost's webhook: lists of events under `msys`, unsigned; a batch that comes again has the same ids.
 
-Sources: SparkPost's event reference, and support.sparkpost.com: "Bounce classification codes".
+Sources: SparkPost's event reference, its Webhooks API (basic authentication, or headers of one's own: a token in
+Authorization), and support.sparkpost.com: "Bounce classification codes".
 """
 
 from __future__ import annotations
@@ -10,8 +11,8 @@ from typing import Any
 
 from domain.events import BounceClass, DeliveryEvent, EventType, RejectReason, WebhookRequest
 from providers.webhook_proofs import (
-    CredentialsSecret,
-    CredentialsWebhook,
+    TokenSecret,
+    TokenWebhook,
 )
 from providers.webhooks import attempt_of, email_of, enhanced_code, instant, loads, texts, theirs, word, words
 from providers.world import World
@@ -57,13 +58,13 @@ _CLASSES: dict[str, _Meaning] = {
     "100": (EventType.AUTORESPONDED, RejectReason.OTHER, None),
 }
 
-WebhookSecret = CredentialsSecret
+WebhookSecret = TokenSecret
 
 
-class Webhook(CredentialsWebhook):
+class Webhook(TokenWebhook):
     """A list of {"msys": {class: event}}; a ping is one without a class. Repeats have the same event_id."""
 
-    def __init__(self, secrets: Sequence[CredentialsSecret], initial_opens: bool) -> None:
+    def __init__(self, secrets: Sequence[TokenSecret], initial_opens: bool) -> None:
         super().__init__(secrets)
         opened = ("initial_open", "amp_initial_open") if initial_opens else ()
         self._events = {**_EVENTS, **dict.fromkeys(opened, EventType.OPENED)}
@@ -109,5 +110,5 @@ class Webhook(CredentialsWebhook):
         )
 
 
-def webhook(_name: str, config: Any, secrets: Sequence[CredentialsSecret], _world: World) -> Webhook:
+def webhook(_name: str, config: Any, secrets: Sequence[TokenSecret], _world: World) -> Webhook:
     return Webhook(secrets, config.initial_opens)

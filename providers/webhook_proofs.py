@@ -1,6 +1,7 @@
 """How a webhook's calls are proved where a provider signs the raw body, or signs nothing at all.
 
-What signs nothing is given credentials in the address that it calls: https://username:password@… (RFC 7617).
+What signs nothing is given credentials in the address that it calls: https://username:password@… (RFC 7617); Brevo and
+SparkPost bear a token instead, where they are given one (RFC 6750).
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import Annotated, ClassVar, Self
 from pydantic import Field, SecretStr, model_validator
 
 from domain.events import Verified, WebhookRequest
-from providers.webhooks import BasicAuthSecret, JSONWebhook, hmac_hex
+from providers.webhooks import BasicAuthSecret, JSONWebhook, bearer_auth, hmac_hex
 
 SigningKey = Annotated[SecretStr, Field(min_length=1, max_length=500)]
 
@@ -30,6 +31,28 @@ class CredentialsWebhook(JSONWebhook[CredentialsSecret]):
     """Proved by the credentials alone."""
 
     def prove(self, request: WebhookRequest, secret: CredentialsSecret, now: datetime) -> Verified:  # noqa: ARG002
+        secret.check_basic(request)
+        return Verified()
+
+
+class TokenSecret(BasicAuthSecret):
+    """A token that the provider bears with each call, or a user and a password."""
+
+    token: SecretStr | None = Field(default=None, min_length=16, max_length=500)
+
+    @model_validator(mode="after")
+    def _given(self) -> Self:
+        if (self.username is None) == (self.token is None):
+            raise ValueError("either a token, or a username and a password")
+        return self
+
+
+class TokenWebhook(JSONWebhook[TokenSecret]):
+    """Proved by the token or the credentials alone."""
+
+    def prove(self, request: WebhookRequest, secret: TokenSecret, now: datetime) -> Verified:  # noqa: ARG002
+        if secret.token is not None:
+            bearer_auth(request, secret.token.get_secret_value())
         secret.check_basic(request)
         return Verified()
 

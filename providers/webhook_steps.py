@@ -10,7 +10,8 @@ _IN_THE_ADDRESS: Final = "The user and the password stand in the address: https:
 STEPS: Final[Mapping[str, tuple[str, ...]]] = {
     "brevo": (
         "Brevo → Transactional → Settings → Webhook → Add a new webhook: the address below, all events.",
-        _IN_THE_ADDRESS,
+        f"{_IN_THE_ADDRESS} Or make the webhook by Brevo's API with auth of the type bearer, and give its token here: "
+        "--secret token=…",
     ),
     "mailersend": (
         "MailerSend → Domains → your domain → Webhooks → Create webhook: the address below, all activity events.",
@@ -49,6 +50,7 @@ STEPS: Final[Mapping[str, tuple[str, ...]]] = {
     "sparkpost": (
         "SparkPost → Configuration → Webhooks → Create webhook: the address below, all events of messages, engagement, "
         "generation and unsubscribes.",
-        "Authentication: basic, with the user and the password.",
+        "Authentication: basic, with the user and the password. Or make the webhook by SparkPost's API with "
+        "custom_headers: Authorization: Bearer TOKEN, and give it here: --secret token=…",
     ),
 }

@@ -192,6 +192,13 @@ def basic_auth(request: WebhookRequest, username: str, password: str) -> None:
         raise Forged("the basic authentication is missing or wrong")
 
 
+def bearer_auth(request: WebhookRequest, token: str) -> None:
+    """Raise Forged unless the call bears this token (RFC 6750)."""
+    scheme, _, given = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not same(given.strip(), token):
+        raise Forged("the token is missing or wrong")
+
+
 def same(given: str, wanted: str) -> bool:
     """Whether two texts are equal, in constant time, whatever characters they hold."""
     return hmac.compare_digest(given.encode("utf-8", "replace"), wanted.encode("utf-8", "replace"))

@@ -154,7 +154,7 @@ class GmailDriver(SMTPDriver):
             "refresh_token": "refresh-token",
         }
         valid = registry.validate(self.kind, settings, credentials)
-        return registry.build(self.kind, "the-gmail", *valid, world)
+        return registry.build(self.kind, f"the-{self.kind}", *valid, world)
 
     def stop(self) -> None:
         super().stop()
@@ -229,6 +229,11 @@ class MemoryDriver(Driver):
             provider.close()
 
 
+class MicrosoftDriver(GmailDriver):
+    name = "smtp with XOAUTH2 at Microsoft"
+    kind = "microsoft365"
+
+
 DRIVERS: dict[str, Callable[[Authority], Driver]] = {
     "brevo": BrevoDriver,
     "mailersend": MailerSendDriver,
@@ -237,6 +242,7 @@ DRIVERS: dict[str, Callable[[Authority], Driver]] = {
     "sparkpost": SparkPostDriver,
     "sparkpost-in-mime": SparkPostMIMEDriver,
     "gmail": GmailDriver,
+    "microsoft365": MicrosoftDriver,
     "mailgun": MailgunDriver,
     "postmark": PostmarkDriver,
     "resend": ResendDriver,

@@ -125,6 +125,11 @@ HEADERS = st.lists(
 WORDS = st.text(string.ascii_letters + string.digits + "_-", min_size=1, max_size=20)
 
 
+def is_no_tag(name: str) -> bool:
+    """A name of metadata that cannot be taken for the name of a tag."""
+    return re.fullmatch(r"tag(_\d+)?", name) is None
+
+
 @st.composite
 def submissions(draw: st.DrawFn) -> Submission:
     people = draw(st.lists(st.tuples(addresses(), st.sampled_from(RecipientKind)), min_size=1, max_size=6))
@@ -150,7 +155,7 @@ def submissions(draw: st.DrawFn) -> Submission:
         headers=tuple(draw(HEADERS)),
         attachments=tuple(draw(st.lists(attachments(), max_size=3))),
         tags=tuple(draw(st.lists(st.one_of(WORDS, lines(20, 1)), max_size=12, unique=True))),
-        metadata=draw(st.dictionaries(st.one_of(WORDS, st.text(_TEXT, min_size=1, max_size=20)),
+        metadata=draw(st.dictionaries(st.one_of(WORDS, st.text(_TEXT, min_size=1, max_size=20)).filter(is_no_tag),
                                       st.one_of(WORDS, st.text(_TEXT, max_size=100)), max_size=10)),
         tracking=draw(st.sampled_from([Tracking(), Tracking(True, False), Tracking(False, True)])),
     )  # fmt: skip

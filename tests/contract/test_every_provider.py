@@ -20,6 +20,7 @@ from domain.errors import (
 )
 from domain.message import Address, Attachment, Submission
 from domain.ports import Provider
+from providers.registry import KINDS
 from providers.world import Timeouts
 from tests.contract.certificates import Authority
 from tests.contract.driver import MEANINGS, SECRET, Driver
@@ -304,3 +305,7 @@ def test_every_error_says_its_outcome(driver: Driver, authority: Authority) -> N
 
 def _key(driver: Driver) -> str:
     return next(key for key, kind in DRIVERS.items() if kind is type(driver))
+
+
+def test_every_kind_of_provider_is_in_the_suite() -> None:
+    assert set(KINDS) <= set(DRIVERS)

@@ -63,6 +63,24 @@ def event(kind: str, body: Any, **config: Any) -> DeliveryEvent:
 # -- proofs --------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("kind", ["brevo", "sparkpost"])
+def test_a_token_proves_a_call_beside_credentials(kind: str) -> None:
+    token = "a-token-of-some-length"
+    webhook = receiver(kind, BASIC, {"token": token})
+    webhook.verify(call([], authorization=f"Bearer {token}"), NOW)
+    webhook.verify(call([], authorization=basic(**BASIC)), NOW)
+    for wrong in ("Bearer", f"Bearer {token}x", f"Basic {token}", token, ""):
+        with pytest.raises(Forged):
+            webhook.verify(call([], authorization=wrong), NOW)
+
+
+@pytest.mark.parametrize("kind", ["brevo", "sparkpost"])
+@pytest.mark.parametrize("secret", [{}, {"token": "short"}, {**BASIC, "token": "a-token-of-some-length"}])
+def test_either_a_token_or_credentials_are_given(kind: str, secret: dict[str, str]) -> None:
+    with pytest.raises(registry.InvalidSettings):
+        receiver(kind, secret)
+
+
 @pytest.mark.parametrize("kind", UNSIGNED)
 def test_credentials_prove_a_call_and_several_hold_while_they_rotate(kind: str) -> None:
     old, new = BASIC, {"username": "hook", "password": "another"}

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import re
+from collections.abc import Callable
+from typing import Any
 
 import structlog
 from flask import Flask, Response, g, request
@@ -165,9 +168,16 @@ _ANSWERS = [
 ]
 
 
+class _App(OpenAPI):
+    """Flask asks of every function at every request whether it is a coroutine. None of ours is."""
+
+    def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
+        return func
+
+
 def create_app(deps: Dependencies) -> Flask:
     """Build the WSGI application. It holds no state but what `deps` holds."""
-    app = OpenAPI(
+    app = _App(
         __name__,
         info=Info(title="Mailmux", version=VERSION, description=DESCRIPTION),
         security_schemes={
@@ -246,5 +256,7 @@ def _name_requests(app: Flask, deps: Dependencies) -> None:
 def _refuse_unguarded(app: Flask) -> None:
     """Every route says who may ask it."""
     for endpoint, view in app.view_functions.items():
+        if inspect.iscoroutinefunction(view):
+            raise TypeError(f"the route {endpoint} is a coroutine, which nothing here awaits")
         if not hasattr(view, "scope") and not hasattr(view, "public"):
             raise RuntimeError(f"the route {endpoint} neither has a scope nor is public")

@@ -62,10 +62,9 @@ class KnownKeys:
     def find(self, public_id: str, lately: bool) -> StoredKey | None:
         """`lately`: as it was some seconds ago will do."""
         now = self._deps.clock.monotonic()
-        if lately and public_id in self._known:
-            since, stored = self._known[public_id]
-            if now - since < _KNOWN_SECONDS:
-                return stored
+        known = self._known.get(public_id)  # once: others may be taking it away
+        if lately and known is not None and now - known[0] < _KNOWN_SECONDS:
+            return known[1]
         with self._deps.units() as unit:
             found = unit.accounts.find_key(public_id)
         if found is not None:

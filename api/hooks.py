@@ -200,7 +200,7 @@ def _now(deps: Dependencies, account: Account) -> datetime:
 
 def _public(deps: Dependencies) -> str:
     """The address as the provider was given it: what stands before us may have changed host and scheme."""
-    base = deps.public_url or request.host_url.rstrip("/")
+    base = deps.public_url or f"{request.scheme}://{request.host}"
     query = request.query_string.decode("latin-1")
     return f"{base}{request.path}" + (f"?{query}" if query else "")
 

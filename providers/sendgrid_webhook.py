@@ -39,6 +39,7 @@ from providers.webhooks import (
     instant,
     lately,
     loads,
+    objects,
     texts,
     word,
     words,
@@ -137,9 +138,10 @@ class Webhook(JSONWebhook[WebhookSecret]):
         return Verified()
 
     def items(self, request: WebhookRequest) -> Iterable[Mapping[str, Any]]:
-        if not isinstance(loads(request.body), list):
+        body = loads(request.body)
+        if not isinstance(body, list):
             raise ValueError("not a list")
-        return super().items(request)
+        return objects(body)
 
     def read(self, item: Mapping[str, Any], request: WebhookRequest) -> Iterable[DeliveryEvent]:  # noqa: ARG002
         told = word(item.get("event"))

@@ -120,10 +120,7 @@ class JSONWebhook(SignedWebhook[Secret]):
     def items(self, request: WebhookRequest) -> Iterable[Mapping[str, Any]]:
         """The events as the provider wrote them. Raise ValueError, TypeError or LookupError where it is none."""
         body = loads(request.body)
-        found = body if isinstance(body, list) else [body]
-        if found and not any(isinstance(item, dict) for item in found):
-            raise ValueError("not a list of objects")
-        return found
+        return objects(body if isinstance(body, list) else [body])
 
     @abstractmethod
     def read(self, item: Mapping[str, Any], request: WebhookRequest) -> Iterable[DeliveryEvent]:
@@ -136,6 +133,13 @@ class JSONWebhook(SignedWebhook[Secret]):
         if not isinstance(item, dict):
             raise TypeError("no object")
         return inbound(self.read(item, request), canonical(item))
+
+
+def objects(found: list[Any]) -> list[Any]:
+    """The items of a body, of which one may be of another form. Raises ValueError where all are."""
+    if found and not any(isinstance(item, dict) for item in found):
+        raise ValueError("not a list of objects")
+    return found
 
 
 def inbound(events: Iterable[DeliveryEvent], raw: str) -> list[InboundEvent]:

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from api.auth import KnownKeys
 from api.keys import ApiKey, mint, parse
 
 KEY = ApiKey("A" * 12, "b" * 32)
@@ -52,3 +57,17 @@ def test_what_is_no_key_is_not_read(text: str) -> None:
 @given(st.text(max_size=80))
 def test_no_text_breaks_the_reading(text: str) -> None:
     assert parse(text) is None
+
+
+def test_a_known_key_that_others_take_away_meanwhile_is_read_again() -> None:
+    class Vanishing(dict[str, Any]):
+        def __contains__(self, key: object) -> bool:
+            return True  # as it was a moment ago
+
+    @contextmanager
+    def units() -> Iterator[Any]:
+        yield SimpleNamespace(accounts=SimpleNamespace(find_key=lambda _: None))
+
+    known = KnownKeys(SimpleNamespace(clock=SimpleNamespace(monotonic=lambda: 1.0), units=units))  # type: ignore[arg-type]
+    known._known = Vanishing()
+    assert known.find("id", lately=True) is None

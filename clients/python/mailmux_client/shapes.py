@@ -168,6 +168,14 @@ class BatchAccepted(TypedDict):
     results: list[BatchResult]
 
 
+class BatchDrawn(TypedDict):
+    """What sending would answer; nothing was accepted."""
+
+    accepted: int
+    rejected: int
+    results: list[EntryDrawn]
+
+
 class BatchResult(TypedDict):
     """What became of one entry: its email's id and status, or what is wrong with it."""
 
@@ -464,6 +472,17 @@ class EndpointPage(TypedDict):
     data: list[EndpointOut]
     has_more: bool
     next_cursor: NotRequired[str | None]
+
+
+class EntryDrawn(TypedDict):
+    """What an entry would become: its email's status and subject, and who would carry it now; or what is
+    wrong."""
+
+    index: int
+    status: Status | Literal["rejected"]
+    subject: NotRequired[str | None]
+    provider: NotRequired[str | None]
+    errors: NotRequired[list[ProblemInItem]]
 
 
 class ErasureOut(TypedDict):

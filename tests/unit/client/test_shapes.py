@@ -25,13 +25,18 @@ def made(document: dict[str, Any]) -> str:
     return str(module.shapes(document))
 
 
-def test_the_types_of_answers_are_those_of_the_document() -> None:
+def document() -> dict[str, Any]:
+    """The service's own, without the service."""
     deps = MagicMock()
     deps.limits = Limits()
-    document = create_app(deps).extensions["mailmux.document"]
+    found: dict[str, Any] = create_app(deps).extensions["mailmux.document"]
+    return found
+
+
+def test_the_types_of_answers_are_those_of_the_document() -> None:
     written = Path(shapes.__file__).read_text()
-    assert ast.dump(ast.parse(written)) == ast.dump(ast.parse(made(document))), (
-        "run ./run, then clients/python/make_shapes.py, which says how, and make format"
+    assert ast.dump(ast.parse(written)) == ast.dump(ast.parse(made(document()))), (
+        "write it anew: python -m tests.unit.client.test_shapes, then make format"
     )
 
 
@@ -59,3 +64,7 @@ def test_what_may_be_missing_null_or_a_word_of_a_list_is_typed_so() -> None:
     assert "Unused" not in names
     assert """'from': 'str | None'""" in source
     assert "Literal[" in source
+
+
+if __name__ == "__main__":
+    Path(shapes.__file__).write_text(made(document()))

@@ -73,8 +73,8 @@ def wanted(kind: str, status: int, body: str) -> tuple[type[ProviderError], ...]
     """By the provider's document; none: taken."""
     told = _object(body)
     if kind == "mailjet" and any(m.get("Status") == "success" for m in told.get("Messages", [])):
-        failed = status >= 400 or any("Errors" in m for m in told["Messages"])
-        return (OutcomeUnknown,) if failed else ()
+        failed = any("Errors" in m for m in told["Messages"])  # of some recipients: the others have it
+        return () if status < 400 or (failed and status < 500) else (OutcomeUnknown,)
     if kind == "brevo" and told.get("code") == "duplicate_parameter":
         return ()
     if status >= 400:
@@ -85,7 +85,8 @@ def wanted(kind: str, status: int, body: str) -> tuple[type[ProviderError], ...]
             return () if "messageId" in told else doubt
         case "mailersend" if body:
             kinds = {w["type"] for w in told["warnings"]} if "warnings" in told else {""}
-            return (Rejected,) if "ALL_SUPPRESSED" in kinds else doubt
+            some = kinds == {"SOME_SUPPRESSED"}
+            return (Rejected,) if "ALL_SUPPRESSED" in kinds else () if some else doubt
         case "mailgun" if "Magnificent" in body:
             return (Misconfigured,)
         case "mailgun" | "resend":
@@ -100,8 +101,8 @@ def wanted(kind: str, status: int, body: str) -> tuple[type[ProviderError], ...]
         case "sparkpost":
             results = told.get("results", {})
             taken, refused = (results.get(f"total_{k}_recipients", 0) for k in ("accepted", "rejected"))
-            if refused:
-                return doubt if taken else (Rejected,)
+            if refused and not taken:
+                return (Rejected,)
             return () if taken else doubt
         case "mailjet":
             return doubt

@@ -317,8 +317,8 @@ MUTATIONS = [
     Mutation(
         "an email that was taken for some recipients is not sent again",
         "providers/sparkpost.py",
-        "        if refused:\n",
-        "        if False:\n",
+        "if taken < 1 <= refused:",
+        "if refused:",
         "tests/contract/test_json_answers.py",
     ),
     Mutation(

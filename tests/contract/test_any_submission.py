@@ -15,7 +15,16 @@ from hypothesis import strategies as st
 from domain.capabilities import Capabilities
 from domain.errors import Unsupported
 from domain.headers import RESERVED, value_problem
-from domain.message import Address, Attachment, Disposition, Recipient, RecipientKind, Submission, Tracking
+from domain.message import (
+    Address,
+    Attachment,
+    Disposition,
+    Envelope,
+    Recipient,
+    RecipientKind,
+    Submission,
+    Tracking,
+)
 from domain.ports import Provider
 from providers import registry
 from providers.base import HTTPProvider
@@ -222,9 +231,25 @@ def once(headers: Sequence[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
     return tuple({name.lower(): (name, value) for name, value in headers}.values())
 
 
+def with_short_names(envelope: Envelope) -> Envelope:
+    """Brevo's longest name has 70 characters."""
+
+    def short(address: Address) -> Address:
+        return replace(address, name=address.name[:70].strip())
+
+    return replace(
+        envelope,
+        sender=short(envelope.sender),
+        reply_to=tuple(map(short, envelope.reply_to)),
+        recipients=tuple(replace(r, address=short(r.address)) for r in envelope.recipients),
+    )
+
+
 def reduced(name: str, submission: Submission) -> Submission:
     """The email without what rules it out for the provider: few of any emails would fit all its limits by chance."""
     submission = labelled(provider(name).capabilities, submission)
+    if name == "brevo":
+        submission = replace(submission, envelope=with_short_names(submission.envelope))
     can, message, envelope = provider(name).capabilities, submission.message, submission.envelope
     first, *others = envelope.recipients
     reply_to, headers, files = (

@@ -232,10 +232,10 @@ def once(headers: Sequence[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
 
 
 def with_short_names(envelope: Envelope) -> Envelope:
-    """Brevo's longest name has 70 characters."""
+    """Brevo's longest name has 70 characters, which an encoded word reaches with few."""
 
     def short(address: Address) -> Address:
-        return replace(address, name=address.name[:70].strip())
+        return replace(address, name=address.name[: 70 if address.name.isascii() else 9].strip())
 
     return replace(
         envelope,

@@ -6,6 +6,8 @@ Redis database for each test. Both servers start when the first test asks for th
 
 from __future__ import annotations
 
+import ast
+import gc
 import ipaddress
 import itertools
 import shutil
@@ -55,7 +57,24 @@ def _guarded_connect_ex(self: socket.socket, address: Any) -> int:
     return _connect_ex(self, address)
 
 
+_parse = ast.parse
+
+
+def _parse_without_collecting(*args: Any, **kwargs: Any) -> Any:
+    """Until 3.12 CPython loses count (SystemError: AST constructor recursion depth mismatch, its issue 106905) where
+    the garbage collector runs in the middle, and what it ends tells of that with a traceback, which is parsed too.
+    """
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        return _parse(*args, **kwargs)
+    finally:
+        if collecting:
+            gc.enable()
+
+
 def pytest_configure() -> None:
+    ast.parse = _parse_without_collecting
     socket.socket.connect = _guarded_connect  # type: ignore[method-assign, assignment]
     socket.socket.connect_ex = _guarded_connect_ex  # type: ignore[method-assign, assignment]
 

@@ -199,6 +199,7 @@ TO_ASK = [
 ]
 
 
+@pytest.mark.timeout(120 * TIMES)
 @pytest.mark.parametrize(
     ("method", "rule", "mode"), TO_ASK, ids=[f"{m.value}-{method}-{rule}" for method, rule, m in TO_ASK]
 )

@@ -49,7 +49,8 @@ def keep(program: Program, pid_file: Path) -> int:
     child, began = spawn(program, pid_file, sys.stdout.fileno()), time.monotonic()
 
     def pass_on(signum: int, _frame: FrameType | None) -> None:
-        asked.append(signum)
+        if signum != signal.SIGHUP:  # which Celery answers by starting anew
+            asked.append(signum)
         if child.poll() is None:
             child.send_signal(signum)
 

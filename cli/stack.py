@@ -187,7 +187,11 @@ class Stack:
     def _workers(self, count: int) -> list[Program]:
         name, queues = commands.ALL_LANES
         names = [name, *(f"{name}-{number}" for number in range(2, count + 1))]
-        return [self._worker(*commands.TRANSACTIONAL), *(self._worker(name, queues) for name in names)]
+        return [
+            self._worker(*commands.TRANSACTIONAL),
+            *(self._worker(name, queues) for name in names),
+            self._worker(*commands.SLOW),
+        ]
 
     def _worker(self, name: str, queues: Sequence[str]) -> Program:
         ready = ready_file(self._folder, name)

@@ -24,12 +24,13 @@ class Limits:
 @dataclass(frozen=True, slots=True)
 class Progress:
     """`statuses`: emails by status; `lately`: sent in the last five minutes, of which the first was sent `span` seconds
-    ago.
+    ago. `taken`: emails that a provider took, and of them `hard_bounces`: also those that are deleted since.
     """
 
     statuses: Mapping[str, int]
     lately: int
     span: float
+    taken: int
     hard_bounces: int
     spent: Decimal
 
@@ -65,13 +66,13 @@ def why_stop(limits: Limits, progress: Progress) -> str | None:
     """Why a campaign is to pause by itself; None: it goes on."""
     if limits.spend_cap is not None and progress.spent >= limits.spend_cap:
         return f"the spend cap of {limits.spend_cap.normalize():f} is reached"
-    sent = progress.sent
-    if sent < limits.min_sent or not sent:
-        return None
-    complaints = progress.statuses.get("complained", 0) / sent
-    if complaints >= limits.max_complaints:
-        return f"complaints: {complaints:.2%} of {sent} emails"
-    bounces = progress.hard_bounces / sent
-    if bounces >= limits.max_bounces:
-        return f"hard bounces: {bounces:.2%} of {sent} emails"
+    sent, taken = progress.sent, progress.taken
+    if sent and sent >= limits.min_sent:
+        complaints = progress.statuses.get("complained", 0) / sent
+        if complaints >= limits.max_complaints:
+            return f"complaints: {complaints:.2%} of {sent} emails"
+    if taken and taken >= limits.min_sent:
+        bounces = progress.hard_bounces / taken
+        if bounces >= limits.max_bounces:
+            return f"hard bounces: {bounces:.2%} of {taken} emails"
     return None

@@ -40,9 +40,9 @@ class MetadataForm:
 class Capabilities:
     """Limits of one adapter; None means without a limit of its own.
 
-    An email that needs more than a provider can express goes to another one: nothing of it is left out. That holds for
-    tags and metadata too, which the sender wants to find in the provider's own statistics. A server that keeps none,
-    as over SMTP, has no limit: we keep them, and they come back with our own events.
+    Here stands what the recipient or the sender would miss: an email that needs more than a provider can express
+    goes to another one. Tags and metadata are not among that: domain.labels says why, and a worker hands over
+    all but those that `max_tags`, `tag` and `metadata` have no place for.
 
     `tag`: of what form each tag has to be. `tracking_opens_off`: whether an email can be kept from being tracked, where
     the account tracks.

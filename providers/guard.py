@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from domain.capabilities import Capabilities
 from domain.errors import Rejected, Unsupported
 from domain.headers import header_problem, value_problem
+from domain.labels import mislabelled
 from domain.message import Address, Attachment, Submission
 from routing.eligibility import unsupported
 
@@ -32,7 +33,7 @@ def refuse(provider: str, capabilities: Capabilities, submission: Submission) ->
     addresses = _addresses(submission)
     for problem in _unsafe(submission, addresses):
         raise Rejected(provider, problem)
-    lacking = unsupported(capabilities, submission)
+    lacking = [*unsupported(capabilities, submission), *mislabelled(capabilities, submission)]
     if not "".join([a.email for a in addresses]).isascii():
         lacking.append("an address with characters beyond ASCII before the @")
     if lacking:

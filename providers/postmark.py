@@ -54,7 +54,7 @@ _LONGEST_TAG = 1000
 _LONGEST_BODY = 5_000_000  # bytes
 # "Message OK, but will not deliver to these inactive addresses: a@b.example, c@d.example. Inactive recipients are …"
 _INACTIVE = re.compile(r"inactive addresses\b:?(.*?)(?:\bInactive recipients\b|\Z)", re.DOTALL)
-_ADDRESS = re.compile(r"[^\s<>,;:]+@[^\s<>,;:]+")
+_BETWEEN = re.compile(r"[\s,;:]+")  # addresses; an answer may be long, and is looked at once
 Stream = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,29}$")]
 
 
@@ -191,7 +191,9 @@ class PostmarkProvider(PostmarkSearch, BatchProvider):
         said = word(answer.get("Message")) or ""
         if (inactive := _INACTIVE.search(said)) is None:
             return SendResult(message_id[:255])
-        named = [(found.rstrip("."), LISTED) for found in _ADDRESS.findall(inactive[1])]
+        named = [
+            (found, LISTED) for part in _BETWEEN.split(inactive[1]) if "@" in (found := part.strip("<>."))
+        ]
         if not named:
             return taken_for_some(message_id[:255], "some recipients are inactive there")
         return taken_but_for(

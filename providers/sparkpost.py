@@ -19,7 +19,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field
 
 from domain.attempt import SendResult
-from domain.capabilities import Capabilities, MetadataForm, Search
+from domain.capabilities import Capabilities, MetadataForm, Search, TextForm
 from domain.checkup import Checkup, SenderIdentity
 from domain.errors import (
     Misconfigured,
@@ -34,7 +34,7 @@ from domain.message import Disposition, Lane, RecipientKind, Submission
 from providers import mime
 from providers.base import UNREADABLE
 from providers.exchange import Request, Response
-from providers.fields import OURS, SecretKey, short
+from providers.fields import OURS, SecretKey
 from providers.mailboxes import written
 from providers.origins import BaseURL
 from providers.partial import taken_for_some
@@ -87,7 +87,10 @@ def capabilities(_config: Config) -> Capabilities:
         max_recipients=500,
         max_bytes=_LARGEST,
         max_tags=1,
-        tag=short(_LONGEST_TAG, 1),
+        tag=TextForm(
+            rf"[\x00-\x7f]{{1,{_LONGEST_TAG}}}|.{{1,{_LONGEST_TAG // 4}}}",
+            f"1 to {_LONGEST_TAG} characters of ASCII, or {_LONGEST_TAG // 4} of others: {_LONGEST_TAG} bytes",
+        ),
         metadata=MetadataForm(most_bytes=room_beside_ours(_METADATA_BYTES), reserved=OURS),
         search=Search.EMAIL,
     )
@@ -126,8 +129,6 @@ class SparkPostProvider(SparkPostSearch):
             "metadata": with_metadata(submission, attempt_id),
         }
         if submission.tags:
-            if len(submission.tags[0].encode()) > _LONGEST_TAG:
-                raise Unsupported(self.name, f"cannot carry a tag of more than {_LONGEST_TAG} bytes")
             payload["campaign_id"] = submission.tags[0]
         options = tracking_wishes(submission, "open_tracking", "click_tracking")
         if submission.lane is Lane.TRANSACTIONAL:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from functools import lru_cache
 from uuid import UUID
 
-from domain.capabilities import Capabilities, TextForm
+from domain.capabilities import Capabilities
 from domain.message import Disposition, Submission
 from routing.breaker import Admission
 from routing.snapshot import BudgetLeft, ProviderSnapshot, QuotaLeft, RuleSnapshot
@@ -195,7 +192,7 @@ def beyond_budget(
 
 def unsupported(can: Capabilities, submission: Submission) -> list[str]:
     """What the email needs and the provider cannot express, in words; empty where it can carry it."""
-    return [*_too_much(can, submission), *_too_special(can, submission), *mislabelled(can, submission)]
+    return [*_too_much(can, submission), *_too_special(can, submission)]
 
 
 def _too_much(can: Capabilities, submission: Submission) -> list[str]:
@@ -236,40 +233,6 @@ def _too_special(can: Capabilities, submission: Submission) -> list[str]:
         if refused:
             lacking.append(f"the headers {', '.join(refused)}")
     return lacking
-
-
-def mislabelled(can: Capabilities, submission: Submission) -> tuple[str, ...]:
-    """What of the email's tags and metadata the provider cannot express."""
-    tags, metadata, form = submission.tags, submission.metadata, can.metadata
-    if not tags and not metadata:
-        return ()
-    lacking: list[str] = []
-    if can.max_tags is not None and len(tags) > can.max_tags:
-        lacking.append(f"more than {can.max_tags} tags")
-    if can.tag is not None and not all(map(_matcher(can.tag), tags)):
-        lacking.append(f"a tag that is not {can.tag.words}")
-    if form.most is not None and len(metadata) > form.most:
-        lacking.append(f"more than {form.most} metadata" if form.most else "metadata")
-    if form.name is not None and not all(map(_matcher(form.name), metadata)):
-        lacking.append(f"metadata whose name is not {form.name.words}")
-    if form.value is not None and not all(map(_matcher(form.value), metadata.values())):
-        lacking.append(f"metadata whose value is not {form.value.words}")
-    if form.reserved and not form.reserved.isdisjoint([name.lower() for name in metadata]):
-        lacking.append("metadata of a name that it uses itself")
-    if form.most_bytes is not None and metadata and _json_bytes(metadata) > form.most_bytes:
-        lacking.append(f"more than {form.most_bytes} bytes of metadata")
-    return tuple(lacking)
-
-
-@lru_cache(maxsize=64)
-def _matcher(form: TextForm) -> Callable[[str], object]:
-    return re.compile(form.pattern, re.DOTALL).fullmatch
-
-
-def _json_bytes(metadata: Mapping[str, str]) -> int:
-    return len(
-        json.dumps(dict(metadata), ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
-    )
 
 
 def _carries(can: Capabilities, header: str) -> bool:

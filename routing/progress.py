@@ -29,6 +29,7 @@ CLEAR_THRESHOLD = 5.0
 LASTING = 1.0  # nats against a recovery, with which an alarm does not end by its age alone
 HALF_LIFE = 7200.0
 PRIOR_HEARD, STRENGTH, MOST_HEARD = 0.95, 20.0, 0.985
+FORGIVEN = 7200.0  # seconds after the last evidence against a recovery, after which it is none any more
 LEAST_LOST = 3  # emails that must be missed before anything is said
 
 
@@ -48,7 +49,7 @@ class Trial:
     """Whether `groups`, of which hardly more than `left` of the usual arrived, deliver again since `since`.
 
     Of what is too old to be looked at: `gained` speaks for it, counted from the moment from which on it does so most,
-    and `against` against it, likewise.
+    and `against` against it, likewise. `latest`: when the last of that was accepted.
     """
 
     groups: tuple[int, ...]
@@ -56,8 +57,10 @@ class Trial:
     since: float
     gained: float = 0.0
     against: float = 0.0
+    latest: float = float("-inf")
 
-    def add(self, evidence: float) -> None:
+    def add(self, evidence: float, when: float) -> None:
+        self.latest = max(self.latest, when)
         self.gained = max(0.0, self.gained + evidence)
         self.against = min(0.0, self.against + evidence)
 
@@ -162,7 +165,7 @@ class ProgressWatch:
             if self._sent[:, at].any():
                 self._carry_over(at, good, number * WIDTH)
         self._head = bucket
-        fresh = np.arange(max(first, bucket - 2 * BUCKETS + 1), last + 1) % BUCKETS
+        fresh = np.arange(first, last + 1) % BUCKETS
         for counts in (self._sent, self._delivered, self._bounced):
             counts[:, fresh] = 0
 
@@ -174,7 +177,7 @@ class ProgressWatch:
         for trial in self._trials:
             tried.update(trial.groups)
             if when >= trial.since:
-                trial.add(self._speaks(trial, np.ones(1), good, at)[0])
+                trial.add(self._speaks(trial, np.ones(1), good, at)[0], when)
         self._good = None
         for group, usual in enumerate(self._usual):
             if group not in tried and self._sent[group, at[0]]:
@@ -256,10 +259,13 @@ class ProgressWatch:
         return float(max(newest_first.max(initial=0.0), gains.sum() + trial.gained))
 
     def lasts(self, heard: Floats, good: Floats, trial: Trial) -> bool:
-        """Whether what was accepted in a trial shows that they do not."""
+        """Whether what was accepted in a trial shows that they do not. Old losses alone show nothing: where nobody
+        probes, as emails that are urgent do not, none would ever be made good.
+        """
         gains = self._gains(heard, good, trial)
         newest_first = np.cumsum(gains[::-1])
-        return float(min(newest_first.min(initial=0.0), gains.sum() + trial.against)) <= -LASTING
+        against = trial.against if self._head * WIDTH - trial.latest < FORGIVEN else 0.0
+        return float(min(newest_first.min(initial=0.0), gains.sum() + against)) <= -LASTING
 
     def _gains(self, heard: Floats, good: Floats, trial: Trial) -> Floats:
         """What speaks for a recovery, and against it where it is below 0, by when it was accepted."""

@@ -11,7 +11,7 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 
 from domain.message import Submission
-from routing.eligibility import Exclusion, lasting, matching_rule, mislabelled
+from routing.eligibility import Exclusion, lasting, matching_rule
 from routing.explanation import row_text, seen_text
 from routing.index import Worth
 from routing.outlook import Outlook, Weighing, weigh
@@ -120,7 +120,7 @@ def settled_for(submission: Submission, snapshot: Snapshot) -> Settled:
     key = (
         submission.user_id, submission.email_type, submission.wishes, len(submission.envelope.reply_to),
         submission.test, tracking.opens, tracking.clicks, own and (own.opens, own.clicks),
-        _mislabelled(submission, snapshot), tuple([name for name, _ in message.headers]),
+        tuple([name for name, _ in message.headers]),
     )  # fmt: skip
     found: Settled | None = snapshot.settled.get(key)
     if found is None:
@@ -129,13 +129,6 @@ def settled_for(submission: Submission, snapshot: Snapshot) -> Settled:
         if all(size is None or size > _LARGEST for size in sizes):
             snapshot.settled[key] = found
     return found
-
-
-def _mislabelled(submission: Submission, snapshot: Snapshot) -> Hashable:
-    """What each provider lacks for the tags and the metadata: of those there are more than can be kept."""
-    if not submission.tags and not submission.metadata:
-        return None
-    return tuple([mislabelled(provider.capabilities, submission) for provider in snapshot.providers])
 
 
 def _settle(submission: Submission, snapshot: Snapshot) -> Settled:

@@ -11,7 +11,9 @@ from workers.queue import SLOW_QUEUE, UPKEEP_QUEUE
 TRANSACTIONAL: Final = ("transactional", (Lane.TRANSACTIONAL.value, UPKEEP_QUEUE))
 """The worker that an OTP never waits for, with its queues. What it takes of upkeep is done in a moment, and campaigns
 must not hold it up; what asks others, or works for long, is the other's."""
-ALL_LANES: Final = ("all-lanes", (*(lane.value for lane in Lane), UPKEEP_QUEUE, SLOW_QUEUE))
+ALL_LANES: Final = ("all-lanes", (*(lane.value for lane in Lane), UPKEEP_QUEUE))
+SLOW: Final = ("slow", (SLOW_QUEUE,))
+"""The worker for what takes long: by one that sends campaigns it would come late, and hold them up where it hangs."""
 
 CONNECTIONS: Final = 512
 """Held open by an API process. Many more than its threads: clients keep theirs open between requests, and one that is

@@ -21,8 +21,8 @@ _HEAD: Final = """\
 
 What each kind of provider can express, how an account of it is set up, and what it publicly costs. An email that needs
 what a provider cannot express goes to another one: the routing record says why (`UNSUPPORTED`), and nothing is dropped
-in silence. That holds for tags and metadata too: a provider that has statistics of its own gets all of them, or not the
-email. A server that has none (SMTP) gets neither; Mailmux keeps them, and they come back with its own events.
+in silence. Tags and metadata keep no email from going: Mailmux keeps them, and they come back with its own events. For
+its own statistics a provider gets, unchanged, those that the table says it takes, and no others; over SMTP none.
 
 Where an adapter does something else than what others do, [providers-differences.md](providers-differences.md) says so
 and why. How to add a kind: [add-a-provider.md](../howto/add-a-provider.md).

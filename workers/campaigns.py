@@ -33,16 +33,25 @@ class Unit(Protocol):
 Units = Callable[[], AbstractContextManager[Unit]]
 
 
-def watch(units: Units, ids: Callable[[], UUID], log: Log, every: float = 0.0) -> None:
+def watch(
+    units: Units,
+    ids: Callable[[], UUID],
+    log: Log,
+    every: float = 0.0,
+    is_over: Callable[[], bool] = lambda: False,
+) -> None:
     """Pause what bounces, is complained about or has spent too much; take back what is left of cancelled ones.
 
-    `every`: seconds between two looks. What happened since some looks ago is looked at.
+    `every`: seconds between two looks. What happened since some looks ago is looked at. `is_over()`: begin nothing
+    more; whose turn it was not may come first at the next look.
     """
     with units() as unit:
         moving = unit.campaigns.to_watch(max(_RECENT, _LOOKS * every))
     for row in moving:
+        if is_over():
+            return
         if row["status"] == "cancelled":
-            take_back(units, row["user_id"], row["id"], ids)
+            take_back(units, row["user_id"], row["id"], ids, is_over)
             continue
         with units() as unit:
             reason = why_stop(limits_of(row), progress_of(unit.campaigns.progress(row["id"])))
@@ -55,17 +64,23 @@ def watch(units: Units, ids: Callable[[], UUID], log: Log, every: float = 0.0) -
                 log.warning("campaign_paused", campaign=str(row["id"]), reason=reason)
 
 
-def take_back(units: Units, user_id: UUID, campaign: UUID, ids: Callable[[], UUID]) -> int:
-    """Cancel what of a campaign no worker holds; returns how many emails."""
-    total, query = 0, EmailQuery(campaign_id=campaign)
+def take_back(
+    units: Units, user_id: UUID, campaign: UUID, ids: Callable[[], UUID], is_over: Callable[[], bool]
+) -> None:
+    """Cancel what of a campaign no worker holds. Where the time is over the rest is found at the next look."""
+    query = EmailQuery(campaign_id=campaign)
     while True:
         with units() as unit:
             taken = unit.emails.cancel_many(user_id, query, _ROWS, ids)
             unit.commit()
-        total += len(taken)
         if len(taken) < _ROWS:
-            return total
+            return
+        if is_over():
+            break
         query = replace(query, after=taken[-1])
+    with units() as unit:
+        unit.campaigns.look_again(campaign)
+        unit.commit()
 
 
 def limits_of(row: RowMapping) -> Limits:
@@ -73,4 +88,6 @@ def limits_of(row: RowMapping) -> Limits:
 
 
 def progress_of(row: RowMapping) -> Progress:
-    return Progress(row["statuses"] or {}, row["lately"], row["span"], row["hard_bounces"], row["spent"])
+    return Progress(
+        row["statuses"] or {}, row["lately"], row["span"], row["taken"], row["hard_bounces"], row["spent"]
+    )

@@ -19,6 +19,7 @@ from domain.events import DeliveryEvent, EventType, InboundEvent
 from domain.files import FilesUnavailable
 from domain.ports import Call, CallProvider, Clock, DeliveryQueue, Letter, Log, Provider
 from workers.files import NO_FILES, Reader
+from workers.sending import letter_for
 from workers.upkeep import Units
 
 _SECONDS: Final = 40.0  # after which no call is begun any more; the last one may take as long as a send
@@ -128,7 +129,7 @@ def _same(doubt: DoubtfulCall, emails: Mapping[UUID, LoadedEmail], provider: Pro
     if not isinstance(provider, CallProvider) or any(job not in emails for job in doubt.jobs):
         return None
     letters = [
-        Letter(emails[job].submission, attempt)
+        letter_for(provider, Letter(emails[job].submission, attempt))
         for job, attempt in zip(doubt.jobs, doubt.attempts, strict=False)
     ]
     if len(letters) != len(doubt.attempts):

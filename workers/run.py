@@ -130,15 +130,17 @@ class Heart:
                     self._queue.ring(lane)
             if self._clock.monotonic() >= next_beat:
                 next_beat = self._clock.monotonic() + self._beat
-                try:
-                    self._renew()
-                    self._sweep()
-                    self._look_round()
-                except StorageUnavailable as error:
-                    self._log.warning("heartbeat_without_database", error=str(error))
-                # The heart must not stop beating; what went wrong is in the log.
-                except Exception:  # noqa: BLE001
-                    self._log.exception("heartbeat_failed")
+                for step in (self._renew, self._sweep, self._look_round):
+                    self._try(step)
+
+    def _try(self, step: Callable[[], None]) -> None:
+        try:
+            step()
+        except StorageUnavailable as error:
+            self._log.warning("heartbeat_without_database", error=str(error))
+        # The heart must not stop beating; what went wrong is in the log.
+        except Exception:  # noqa: BLE001
+            self._log.exception("heartbeat_failed")
 
     def _renew(self) -> None:
         run = self._run

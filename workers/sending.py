@@ -12,6 +12,7 @@ from uuid import UUID
 from domain.attempt import SendResult
 from domain.delivery import CallLine
 from domain.errors import OutcomeUnknown, ProviderError, ProviderUnavailable, Rejected, Unsupported
+from domain.labels import fitting
 from domain.message import Lane
 from domain.ports import Call, CallProvider, Clock, GroupProvider, Letter, Log, Provider, SeriesProvider
 from domain.value import value
@@ -54,6 +55,13 @@ class Reply:
     latency_ms: float | None = None
 
 
+def letter_for(provider: Provider, letter: Letter) -> Letter:
+    """The letter as the provider gets it: without tags and metadata that it has no place for."""
+    if not letter.submission.tags and not letter.submission.metadata:
+        return letter
+    return Letter(fitting(provider.capabilities, letter.submission), letter.attempt_id)
+
+
 _NOT_MADE = Reply()
 T = TypeVar("T")
 # Sends some emails of a window, by their places, and writes down the replies; returns what is still to be waited for.
@@ -83,7 +91,7 @@ class Sender:
                 continue
             alive = adapter.capabilities.repeatable_seconds
             try:
-                calls = adapter.pack([email.letter for email in emails], _MOST[lane])
+                calls = adapter.pack([letter_for(adapter, email.letter) for email in emails], _MOST[lane])
             except Exception:  # noqa: BLE001  # an adapter's fault must never hold up an email
                 self._log.exception("adapter_broke", provider=emails[0].provider)
                 continue
@@ -213,8 +221,9 @@ class Sender:
             return apart
         begun = set[int]()
         surprise: Exception = RuntimeError("the group ended without a result for each email")
+        letters = [letter_for(adapter, email.letter) for email in emails]
         try:
-            for number, result, seconds in adapter.send_group([e.letter for e in emails], may_go):
+            for number, result, seconds in adapter.send_group(letters, may_go):
                 place = places[number]
                 begun.add(place)
                 if result is not None:
@@ -278,7 +287,8 @@ class Sender:
         began = self._clock.monotonic()
         enough = False
         try:
-            with closing(adapter.send_series([e.letter for e in emails[len(replies) :]], go_on)) as series:
+            letters = [letter_for(adapter, email.letter) for email in emails[len(replies) :]]
+            with closing(adapter.send_series(letters, go_on)) as series:
                 for result in series:
                     now = self._clock.monotonic()
                     replies.append(_reply(result, (now - began) * 1000))
@@ -319,7 +329,8 @@ class Sender:
         if adapter is None:
             return Reply(error=ProviderUnavailable(email.provider, "it is no longer configured"))
         try:
-            result = adapter.send(email.letter.submission, email.letter.attempt_id)
+            letter = letter_for(adapter, email.letter)
+            result = adapter.send(letter.submission, letter.attempt_id)
         except ProviderError as known:
             result = known
         except Exception as surprise:  # noqa: BLE001  # as above

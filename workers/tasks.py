@@ -161,7 +161,11 @@ def collect_when_due(deps: WorkerDeps) -> None:
 def watch_when_due(deps: WorkerDeps) -> None:
     """Pause campaigns that are to stop by themselves."""
     if upkeep.perform(Duty.WATCH_CAMPAIGNS, deps.rota, deps.units):
-        campaigns.watch(deps.house, deps.dispatcher.ids, log, deps.rota.every[Duty.WATCH_CAMPAIGNS])
+        dispatcher = deps.dispatcher
+        campaigns.watch(
+            deps.house, dispatcher.ids, log, deps.rota.every[Duty.WATCH_CAMPAIGNS],
+            upkeep.timely(dispatcher.clock, dispatcher.stopping, _MOMENT),
+        )  # fmt: skip
 
 
 def check_domains_when_due(deps: WorkerDeps) -> None:
@@ -187,6 +191,7 @@ def erase_when_due(deps: WorkerDeps) -> None:
 
 
 # What opens sockets, or transactions of its own.
+_MOMENT = 2.0  # seconds that a duty has which the worker does that OTPs wait for
 _ALONE: Mapping[Duty, Callable[[WorkerDeps], None]] = {
     Duty.REPEAT_CALLS: repeat_when_due,
     Duty.LOOK_UP: look_up_when_due,

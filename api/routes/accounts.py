@@ -10,7 +10,7 @@ from flask_openapi3.models.tag import Tag
 from sqlalchemy import RowMapping
 
 from api import keys
-from api.auth import Caller, caller
+from api.auth import Caller, caller, unauthorized
 from api.documents import problems
 from api.errors import FieldError, Problem, invalid, not_found
 from api.paging import page, read_cursor
@@ -67,6 +67,7 @@ def create_key(body: KeyCreate) -> Response:
     made, key_id = keys.mint(keys.TEST if test else keys.KEY), deps.ids()
     scopes = [scope for scope in keys.SCOPES if scope in body.scopes]
     with deps.units() as unit:
+        _demand_standing(unit, asker)
         _demand_ahead(unit, ends_at)
         owner = asker.user_id
         if test and not asker.is_test:
@@ -120,6 +121,7 @@ def rotate_key(path: KeyPath, body: KeyRotate) -> Response:
     """A new key with the same name, scopes and limits; the former one stands for a while beside it."""
     deps, asker = dependencies(), caller()
     with deps.units() as unit:
+        _demand_standing(unit, asker)
         row = unit.accounts.own_key(asker.user_id, path.key_id, lock=True)
         if row is None:
             raise not_found()
@@ -250,6 +252,12 @@ def _outliving(asker: Caller, ends_at: datetime | None) -> list[FieldError]:
     if asker.ends_at is None or (ends_at is not None and ends_at <= asker.ends_at):
         return []
     return [FieldError("pointer", "/expires_at", "beyond", "your key ends before that itself")]
+
+
+def _demand_standing(unit: SqlUnitOfWork, asker: Caller) -> None:
+    """Raise Problem 401 where the asker's key ended, or its user was locked out, since the request began."""
+    if not unit.accounts.stands(asker.library, asker.key_id):
+        raise unauthorized("the API key was revoked, or has ended")
 
 
 def _demand_ahead(unit: SqlUnitOfWork, ends_at: datetime | None) -> None:

@@ -241,7 +241,12 @@ def _shown(unit: SqlUnitOfWork, row: RowMapping | None) -> CampaignShown:
     shown: dict[str, Any] = _campaign(row).model_dump()
     found = unit.campaigns.progress(shown["id"])
     progress = Progress(
-        found["statuses"] or {}, found["lately"], found["span"], found["hard_bounces"], found["spent"]
+        found["statuses"] or {},
+        found["lately"],
+        found["span"],
+        found["taken"],
+        found["hard_bounces"],
+        found["spent"],
     )
     return CampaignShown(
         **shown,

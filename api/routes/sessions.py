@@ -60,6 +60,8 @@ def create_session(body: SignIn) -> Response:
     person = _proved(deps, body.email, body.password)
     made, session_id = keys.mint(keys.SESSION), deps.ids()
     with deps.units() as unit:
+        if not unit.sessions.stands(person):
+            raise _wrong()  # it was changed, or the user locked out, since it was proved
         row = unit.sessions.open(
             session_id,
             person.id,
@@ -194,18 +196,22 @@ def _proved(deps: Dependencies, email: str, password: str) -> Person:
     checked = deps.passwords.check(password, None if person is None else person.password_hash)
     if person is None or not checked.right:
         log.warning("sign_in_refused", user=None if person is None else str(person.id))
-        raise Problem(
-            401,
-            "The address or the password is wrong",
-            type="wrong-credentials",
-            headers={"WWW-Authenticate": 'Bearer realm="mailmux"'},
-        )
+        raise _wrong()
     with deps.units() as unit:
         _forget(unit, subjects)
         if checked.fresh is not None:
-            unit.sessions.rehash(person, checked.fresh)
+            person = unit.sessions.rehash(person, checked.fresh)
         unit.commit()
     return person
+
+
+def _wrong() -> Problem:
+    return Problem(
+        401,
+        "The address or the password is wrong",
+        type="wrong-credentials",
+        headers={"WWW-Authenticate": 'Bearer realm="mailmux"'},
+    )
 
 
 def _count(deps: Dependencies, email: str | None) -> list[bytes]:

@@ -27,7 +27,17 @@ SHARE: Final = 0.8  # of what was reached, at which the backlog is watched
 _CLIENTS = 2
 _PATIENCE = 300.0  # seconds
 _KIND = "bench-bulk"  # the bulk lane, without the links of marketing
-_OURS = ("postgres", "valkey", "api", "transactional", "all-lanes", "all-lanes-2", "learner", "webhooks")
+_OURS = (
+    "postgres",
+    "valkey",
+    "api",
+    "transactional",
+    "all-lanes",
+    "all-lanes-2",
+    "slow",
+    "learner",
+    "webhooks",
+)
 _STARTING = 6  # seconds that Celery and granian take to be ready, and do not say so
 _POLL = 0.02
 _SAMPLE = 0.5

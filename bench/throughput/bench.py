@@ -47,7 +47,7 @@ ORDER BY created_at DESC LIMIT %s
 _WAIT = 180.0
 _BULK = "bench-bulk"  # the lane of marketing without its links, which the peers' emails do not have either
 _PROGRAMS = Path(__file__).parent / "programs"
-_OURS = ("postgres", "valkey", "api", "transactional", "all-lanes", "all-lanes-2", "beat", "learner")
+_OURS = ("postgres", "valkey", "api", "transactional", "all-lanes", "all-lanes-2", "slow", "beat", "learner")
 
 
 class Bench:

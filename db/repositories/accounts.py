@@ -81,6 +81,10 @@ _END_KEYS = text("""
     UPDATE api_keys SET revoked_at = mm_now()
     WHERE revoked_at IS NULL AND user_id IN (:id, (SELECT u.id FROM users u WHERE u.test_of = :id))
 """)
+_HOLD_USER = text("SELECT id FROM users WHERE id = :id FOR SHARE")
+_STANDS = text("""
+    SELECT 1 FROM api_keys WHERE id = :id AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > mm_now())
+""")
 _SHUT = text("""
     UPDATE users SET password_hash = :hash, password_link = NULL, password_link_ends_at = NULL
     WHERE id = :id AND test_of IS NULL
@@ -236,6 +240,14 @@ class Accounts:
             return False
         self._connection.execute(_END_KEYS, {"id": id})
         return True
+
+    def stands(self, user_id: UUID, key_id: UUID) -> bool:
+        """Whether a key is still good; if so nobody locks its user out until this transaction ends.
+
+        `user_id`: not of a test account, but whose it is.
+        """
+        self._connection.execute(_HOLD_USER, {"id": user_id})
+        return self._connection.execute(_STANDS, {"id": key_id}).scalar() is not None
 
     def lock_first_user(self) -> None:
         """Wait until no other transaction is deciding whether a first user is needed."""

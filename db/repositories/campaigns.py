@@ -62,19 +62,20 @@ _PROGRESS = text(f"""
         WHERE slot > timestamptz 'epoch' AND slot > mm_now() - interval '5 minutes'
         GROUP BY slot HAVING sum(emails) > 0
     ), added AS (
-        SELECT s.hard_bounced, s.spend FROM campaigns c JOIN email_stats s ON s.user_id = c.user_id
+        SELECT s.accepted, s.hard_bounced, s.spend FROM campaigns c JOIN email_stats s ON s.user_id = c.user_id
             AND s.dimension = '{Dimension.CAMPAIGN}' AND s.grain = {DAY_MINUTES}
             AND s.slot >= date_trunc('day', c.created_at, 'UTC') AND s.value = CAST(c.id AS text)
         WHERE c.id = :id
         UNION ALL
-        SELECT CASE WHEN d.measure = 'hard_bounced' THEN d.change ELSE 0 END,
+        SELECT CASE WHEN d.measure = 'accepted' THEN d.change ELSE 0 END,
+            CASE WHEN d.measure = 'hard_bounced' THEN d.change ELSE 0 END,
             CASE WHEN d.measure <> 'hard_bounced' THEN d.change * a.estimated_cost ELSE 0 END
         FROM stats_due d CROSS JOIN LATERAL unnest(d.attempts) AS u(id)
         CROSS JOIN LATERAL (SELECT job_id, estimated_cost FROM delivery_attempts WHERE id = u.id OFFSET 0) a
         CROSS JOIN LATERAL {_ITS_CAMPAIGN}
         WHERE d.measure IN ('accepted', 'unknown', 'hard_bounced') AND j.campaign_id = :id
         UNION ALL
-        SELECT 0, a.estimated_cost
+        SELECT 0, 0, a.estimated_cost
         FROM (SELECT job_id, estimated_cost FROM delivery_attempts WHERE outcome IS NULL OFFSET 0) a
         CROSS JOIN LATERAL {_ITS_CAMPAIGN} WHERE j.campaign_id = :id
     )
@@ -83,9 +84,11 @@ _PROGRESS = text(f"""
             GROUP BY status HAVING sum(emails) <> 0) s) AS statuses,
         (SELECT CAST(coalesce(sum(emails), 0) AS int) FROM lately) AS lately,
         (SELECT CAST(coalesce(EXTRACT(epoch FROM mm_now() - min(slot)), 0) AS float) FROM lately) AS span,
+        (SELECT CAST(coalesce(sum(accepted), 0) AS int) FROM added) AS taken,
         (SELECT CAST(coalesce(sum(hard_bounced), 0) AS int) FROM added) AS hard_bounces,
         (SELECT coalesce(sum(spend), 0) FROM added) AS spent
 """)  # noqa: S608  # constants of these modules only
+_LOOK_AGAIN = text("UPDATE campaigns SET updated_at = mm_now() WHERE id = :id")
 _FORGET_COUNTS = text("DELETE FROM campaign_counts WHERE campaign_id = :id")
 
 _BOOK = Prepared(
@@ -180,12 +183,13 @@ _PUT_OFF = """
     q.run IS NULL AND NOT q.held AND q.due_at > mm_now() AND (j.send_at IS NULL OR j.send_at <= mm_now())
 """
 _WAKE = text(f"""
-    UPDATE email_queue SET due_at = mm_now() WHERE job_id IN (
+    WITH picked AS MATERIALIZED (
         SELECT q.job_id FROM email_queue q JOIN email_jobs j ON j.id = q.job_id
         WHERE {_PUT_OFF} AND (j.campaign_id IS NULL OR NOT q.placed) AND j.id > :after
             AND (CAST(:user_id AS uuid) IS NULL OR q.user_id = :user_id)
         ORDER BY j.id LIMIT :rows FOR UPDATE OF q SKIP LOCKED)
-    RETURNING job_id
+    UPDATE email_queue q SET due_at = mm_now() FROM picked WHERE q.job_id = picked.job_id
+    RETURNING q.job_id
 """)  # noqa: S608  # constants of this module only
 _WAKE_CAMPAIGN = text(f"""
     WITH picked AS (
@@ -207,7 +211,7 @@ _TO_WATCH = text(f"""
         WHERE a.opened_at > mm_now() - :seconds * interval '1 second'
         UNION SELECT j.campaign_id FROM inbound_events e JOIN email_jobs j ON j.id = e.job_id
         WHERE e.received_at > mm_now() - :seconds * interval '1 second')
-    ORDER BY id
+    ORDER BY random()  -- where there is not time for all, each has its turn
 """)  # noqa: S608  # as above
 
 
@@ -291,6 +295,10 @@ class Campaigns:
         or of which a worker still had something then; except those that are paused.
         """
         return self._connection.execute(_TO_WATCH, {"seconds": seconds}).mappings().all()
+
+    def look_again(self, id: UUID) -> None:
+        """Have it count as changed just now, so that `to_watch` gives it again."""
+        self._connection.execute(_LOOK_AGAIN, {"id": id})
 
     def place(self, run: UUID, token: int, job_ids: Collection[UUID]) -> Mapping[UUID, float]:
         """domain.ports.DeliveryStore.place."""

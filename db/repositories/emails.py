@@ -216,17 +216,19 @@ class Emails:
     ) -> Sequence[UUID]:
         """Take back those of these that no worker holds, at most so many, oldest first; returns them.
 
-        What another transaction is changing at this moment is passed over.
+        What another transaction is changing at this moment is passed over. They are picked once and for all before:
+        a subquery may be asked again for each row, and then picks more each time.
         """
         conditions, values = conditions_of(query)
         taking = text(f"""
-            DELETE FROM email_queue WHERE run IS NULL AND NOT held AND job_id IN (
+            WITH picked AS MATERIALIZED (
                 SELECT q.job_id FROM email_jobs j
                 JOIN email_queue q ON q.job_id = j.id
                 LEFT JOIN providers p ON p.id = j.provider_used
                 WHERE j.user_id = :user_id AND {_WAITING} {conditions}
                 ORDER BY j.id LIMIT :most FOR UPDATE OF q SKIP LOCKED)
-            RETURNING job_id
+            DELETE FROM email_queue q USING picked WHERE q.job_id = picked.job_id AND q.run IS NULL AND NOT q.held
+            RETURNING q.job_id
         """)  # noqa: S608  # of constants only
         rows = self._connection.execute(taking, {**values, "user_id": user_id, "most": most})
         taken = sorted(row.job_id for row in rows)
@@ -275,14 +277,16 @@ class Emails:
         """
         conditions, values = conditions_of(query)
         moving = text(f"""
-            UPDATE email_queue SET due_at = :send_at WHERE run IS NULL AND NOT held AND job_id IN (
+            WITH picked AS MATERIALIZED (
                 SELECT q.job_id FROM email_jobs j
                 JOIN email_queue q ON q.job_id = j.id
                 LEFT JOIN providers p ON p.id = j.provider_used
                 WHERE j.user_id = :user_id AND {_SCHEDULED} AND j.send_at <> :send_at
                     AND (j.expires_at IS NULL OR j.expires_at > :send_at) {conditions}
                 ORDER BY j.id LIMIT :most FOR UPDATE OF q SKIP LOCKED)
-            RETURNING job_id
+            UPDATE email_queue q SET due_at = :send_at FROM picked
+            WHERE q.job_id = picked.job_id AND q.run IS NULL AND NOT q.held
+            RETURNING q.job_id
         """)  # noqa: S608  # of constants only
         asked = {**values, "user_id": user_id, "send_at": send_at, "most": most}
         moved = sorted(row.job_id for row in self._connection.execute(moving, asked))

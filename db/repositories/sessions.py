@@ -7,7 +7,7 @@ audit log as keys are.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from uuid import UUID
 
@@ -29,6 +29,7 @@ _SET_PASSWORD = text("""
     UPDATE users SET password_hash = :new, password_link = NULL, password_link_ends_at = NULL
     WHERE id = :id AND password_hash = :former
 """)
+_STANDS = text("SELECT 1 FROM users WHERE id = :id AND password_hash = :former FOR SHARE")
 _REHASH = text("UPDATE users SET password_hash = :new WHERE id = :id AND password_hash = :former")
 _LINK = text("""
     UPDATE users SET password_link = :hash, password_link_ends_at = mm_now() + make_interval(secs => :seconds)
@@ -107,9 +108,16 @@ class Sessions:
         values = {"id": person.id, "former": person.password_hash, "new": new}
         return self._connection.execute(_SET_PASSWORD, values).rowcount == 1
 
-    def rehash(self, person: Person, new: str) -> None:
-        """Keep the same password with another hash, unless it was changed since."""
-        self._connection.execute(_REHASH, {"id": person.id, "former": person.password_hash, "new": new})
+    def rehash(self, person: Person, new: str) -> Person:
+        """Keep the same password with another hash, unless it was changed since; returns the person as is then."""
+        values = {"id": person.id, "former": person.password_hash, "new": new}
+        changed = self._connection.execute(_REHASH, values).rowcount == 1
+        return replace(person, password_hash=new) if changed else person
+
+    def stands(self, person: Person) -> bool:
+        """Whether the password is still the one that was read; if so it stays until this transaction ends."""
+        values = {"id": person.id, "former": person.password_hash}
+        return self._connection.execute(_STANDS, values).scalar() is not None
 
     def link_password(self, user_id: UUID, hash: str, seconds: float) -> datetime | None:
         """A token with this hash may set the password once; a former one may not any more. None: no such user."""

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from domain.capabilities import Capabilities
 from domain.errors import Unsupported
 from domain.headers import RESERVED, value_problem
+from domain.labels import fitting
 from domain.message import (
     Address,
     Attachment,
@@ -28,7 +28,7 @@ from domain.message import (
 from domain.ports import Provider
 from providers import registry
 from providers.base import HTTPProvider
-from routing.eligibility import mislabelled, unsupported
+from routing.eligibility import unsupported
 from tests.contract.driver import HTTPDriver, Received, read_mime
 from tests.contract.drivers import SendGridDriver
 from tests.contract.emails import a_world, an_email, new_id
@@ -215,18 +215,6 @@ def check(submission: Submission, received: Received, driver: type[HTTPDriver]) 
     assert not hidden & told
 
 
-def labelled(can: Capabilities, submission: Submission) -> Submission:
-    """The email with those of its tags and metadata that the provider takes."""
-    bare = replace(submission, tags=(), metadata={})
-    tags = tuple(t for t in submission.tags if not mislabelled(can, replace(bare, tags=(t,))))[: can.max_tags]
-    metadata = {
-        n: v for n, v in submission.metadata.items() if not mislabelled(can, replace(bare, metadata={n: v}))
-    }
-    while mislabelled(can, replace(bare, metadata=metadata)):
-        metadata.popitem()
-    return replace(bare, tags=tags, metadata=metadata)
-
-
 def once(headers: Sequence[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
     return tuple({name.lower(): (name, value) for name, value in headers}.values())
 
@@ -247,7 +235,7 @@ def with_short_names(envelope: Envelope) -> Envelope:
 
 def reduced(name: str, submission: Submission) -> Submission:
     """The email without what rules it out for the provider: few of any emails would fit all its limits by chance."""
-    submission = labelled(provider(name).capabilities, submission)
+    submission = fitting(provider(name).capabilities, submission)
     if name == "brevo":
         submission = replace(submission, envelope=with_short_names(submission.envelope))
     can, message, envelope = provider(name).capabilities, submission.message, submission.envelope

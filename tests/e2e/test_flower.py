@@ -53,7 +53,7 @@ def test_an_operator_sees_workers_and_tasks_by_names_that_say_what_they_do(watch
     while len(workers := ask(f"{url}/api/workers?refresh=1", auth).json()) < 2:
         assert time.monotonic() < end, workers
         time.sleep(0.5)
-    assert {name.partition("@")[0] for name in workers} == {"transactional", "all-lanes"}
+    assert {name.partition("@")[0] for name in workers} == {"transactional", "all-lanes", "slow"}
 
     service = Service(
         ready["api_url"], ready["api_key"], ready["sandbox_url"], ready["data_dir"], ready["redis_url"]

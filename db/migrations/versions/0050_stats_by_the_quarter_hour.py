@@ -24,6 +24,8 @@ def _gather(minutes: int) -> str:
 
 
 def upgrade() -> None:
+    # Or one of the version before that adds up meanwhile, and this, would wait for each other.
+    op.execute("LOCK TABLE email_stats IN ACCESS EXCLUSIVE MODE")
     # What was counted by the half hour counts in its first quarter.
     op.execute("UPDATE email_stats SET grain = 15 WHERE grain = 30")
     op.execute(_gather(120))

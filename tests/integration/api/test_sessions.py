@@ -267,6 +267,27 @@ def test_who_is_locked_out_does_nothing_more(
     assert session(world, email).get("/v1/emails").status_code == 200
 
 
+@pytest.mark.parametrize("what", ["session", "key"])
+def test_who_is_locked_out_while_signing_in_or_making_a_key_is_out(
+    world: World, member: Caller, operator: Caller, email: str, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    mint = keys.mint
+
+    def lock_out_and_mint(kind: str) -> keys.ApiKey:
+        """After who asks was proved, and before what comes of it is written."""
+        assert operator.post(f"/v1/users/{member.user_id}/lock-out").status_code == 204
+        return mint(kind)
+
+    monkeypatch.setattr(keys, "mint", lock_out_and_mint)
+    if what == "session":
+        answer = sign_in(world, email)
+    else:
+        answer = member.post("/v1/keys", {"scopes": ["emails:read"]})
+    assert answer.status_code == 401
+    standing = "SELECT id FROM api_keys WHERE user_id = :id AND revoked_at IS NULL"
+    assert world.sql(standing, id=member.user_id) == []
+
+
 def test_nobody_locks_themselves_out_and_members_nobody(
     world: World, member: Caller, operator: Caller
 ) -> None:

@@ -251,6 +251,28 @@ def test_what_comes_back_long_after_its_campaign_was_cancelled_is_taken_back_onc
     assert statuses(house, jobs) == ["cancelled", "cancelled"]
 
 
+def test_a_look_ends_when_its_time_is_over_and_the_next_one_goes_on(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The worker that looks may be the one that an OTP waits for."""
+    monkeypatch.setattr("workers.campaigns._ROWS", 2)
+    house.provider("one")
+    spring = campaign(house)
+    jobs = [job for _ in range(3) for job in accept(house, spring)]
+    turn(house, spring, "cancelled")
+    house.pass_time(50)
+    for left in (4, 2, 0):
+        began = [False]
+
+        def is_over(began: list[bool] = began) -> bool:
+            over, began[0] = began[0], True
+            return over
+
+        watch(house.units, new_id, LOG, is_over=is_over)
+        assert statuses(house, jobs).count("queued") == left
+        house.pass_time(50)  # a campaign is looked at for a minute from its last change on
+
+
 def test_what_happened_since_the_last_looks_is_looked_at_however_seldom_that_is(house: House) -> None:
     house.provider("one", cost="0.5")
     accept(house, campaign(house, cap="1", min_sent=1000))

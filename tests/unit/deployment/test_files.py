@@ -94,6 +94,7 @@ def test_the_containers_run_what_run_runs(declared: dict[str, Any]):
         "api": commands.api("0.0.0.0", 8025, DEFAULTS.api_threads, DEFAULTS.api_workers),
         "worker-transactional": commands.guarded(*commands.TRANSACTIONAL),
         "worker-all-lanes": commands.guarded(*commands.ALL_LANES),
+        "worker-slow": commands.guarded(*commands.SLOW),
         "beat": commands.beat(),
         "learner": commands.learner(),
         "webhooks": commands.webhooks(),
@@ -110,6 +111,7 @@ def test_the_guide_shows_the_same_commands():
     needless = (" --log-level error", " --workers 1", " --include wiring.ready")
     for command in (
         api, commands.worker(*commands.TRANSACTIONAL), commands.worker(*commands.ALL_LANES),
+        commands.worker(*commands.SLOW),
         commands.beat(), commands.learner(), commands.webhooks(),
     ):  # fmt: skip
         wanted = " ".join(command)
@@ -155,8 +157,16 @@ def test_everything_that_runs_on_and_can_tell_has_a_health_check(declared: dict[
     checked = {
         name for name, s in declared.items() if s.get("healthcheck") and not s["healthcheck"].get("disable")
     }
-    assert checked == {"api", "worker-transactional", "worker-all-lanes", "flower", "postgres", "redis"}
-    for name in ("transactional", "all-lanes"):
+    assert checked == {
+        "api",
+        "worker-transactional",
+        "worker-all-lanes",
+        "worker-slow",
+        "flower",
+        "postgres",
+        "redis",
+    }
+    for name in ("transactional", "all-lanes", "slow"):
         assert declared[f"worker-{name}"]["healthcheck"]["test"] == ["CMD", "mailmux", "alive", name]
 
 
@@ -172,7 +182,7 @@ def test_what_is_ours_has_no_more_rights_than_it_needs(declared: dict[str, Any])
 
 def test_the_workers_have_time_to_finish_what_they_are_sending(declared: dict[str, Any]):
     needed = DEFAULTS.delivery.drain_seconds + DEFAULTS.provider.total_seconds
-    for name in ("worker-transactional", "worker-all-lanes"):
+    for name in ("worker-transactional", "worker-all-lanes", "worker-slow"):
         grace = declared[name]["stop_grace_period"]
         assert {"1m0s": 60, "60s": 60}[grace] >= needed
 

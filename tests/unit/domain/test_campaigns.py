@@ -12,9 +12,17 @@ LIMITS = Limits(Decimal(10), 0.001, 0.05, 100)
 
 
 def progress(
-    spent: str = "0", hard: int = 0, lately: int = 0, span: float = 300, **statuses: int
+    spent: str = "0",
+    hard: int = 0,
+    lately: int = 0,
+    span: float = 300,
+    taken: int | None = None,
+    **statuses: int,
 ) -> Progress:
-    return Progress(statuses, lately, span, hard, Decimal(spent))
+    """`taken`: as many as there are, unless some of them are deleted since."""
+    return Progress(
+        statuses, lately, span, sum(statuses.values()) if taken is None else taken, hard, Decimal(spent)
+    )
 
 
 @pytest.mark.parametrize(
@@ -28,6 +36,7 @@ def progress(
         (progress(sent=5000, complained=4), None),
         (progress(delivered=900, bounced=100, hard=49), None),
         (progress(delivered=900, bounced=100, hard=50), "hard bounces: 5.00% of 1000"),
+        (progress(delivered=900, bounced=100, hard=60, taken=12_000), None),  # most are deleted since
     ],
 )
 def test_it_stops_where_it_costs_or_harms_too_much(seen: Progress, says: str | None) -> None:

@@ -26,15 +26,18 @@ HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n"
 )
 def test_an_answer_leaves_no_work_to_the_collector(pieces: tuple[bytes, ...]) -> None:
     """It looks only after many thousands of objects: a provider's long pages of errors would add up to gigabytes."""
-    gc.collect()
-    gc.disable()
-    try:
-        answer = Answer(largest=1500)
-        with suppress(HTTPException, AnswerTooLarge):
-            for piece in pieces:
-                answer.feed(piece)
-        del answer
-        left = gc.collect()
-    finally:
-        gc.enable()
-    assert left == 0
+
+    def left() -> int:
+        gc.collect()
+        gc.disable()
+        try:
+            answer = Answer(largest=1500)
+            with suppress(HTTPException, AnswerTooLarge):
+                for piece in pieces:
+                    answer.feed(piece)
+            del answer
+            return gc.collect()
+        finally:
+            gc.enable()
+
+    assert min(left() for _ in range(5)) == 0, "what other threads leave is not left each time"

@@ -187,6 +187,26 @@ def test_evidence_is_the_same_before_and_after_it_has_left_the_ring(arrived, lef
     assert watch.lasts(everything, good, trial) == (min(sums) <= -LASTING)
 
 
+def test_losses_of_long_ago_keep_nobody_out_where_nothing_is_probed():
+    trial, watch = Trial((0, 1), 0.4, 100.0), ProgressWatch(GROUPS)
+    watch.begin(trial)
+    good, everything = np.full(GROUPS, GOOD), np.ones(BUCKETS)
+    for _ in range(3):
+        watch.sent(0, 200.0)
+    watch.advance(200.0 + 2 * WIDTH * BUCKETS)
+    assert trial.against <= -LASTING
+    assert watch.lasts(everything, good, trial)
+    watch.advance(200.0 + 7200 + WIDTH)
+    assert not watch.lasts(everything, good, trial)
+
+
+def test_after_a_long_silence_nothing_is_counted_twice():
+    watch = ProgressWatch(GROUPS)
+    watch.sent(0, 200.0)
+    watch.advance(200.0 + 4 * WIDTH * BUCKETS)
+    assert watch.idle()
+
+
 def test_what_probes_show_of_a_trouble_is_not_taken_for_usual():
     traffic = Traffic(seed=3)
     traffic.run(800)

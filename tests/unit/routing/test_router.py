@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.capabilities import Capabilities, MetadataForm, TextForm
+from domain.capabilities import Capabilities
 from domain.message import Attachment, Message, OnUnknown, OwnLinks, RoutingWishes, Tracking
 from routing.acceptance import Ends
 from routing.breaker import Breaker
@@ -91,7 +91,6 @@ def test_after_a_failure_the_next_one_goes_and_says_so():
     assert (decision.chosen.provider, decision.reason) == ("dear", "FAILOVER_1")
 
 
-WORD = TextForm("[a-z]+", "of small letters")
 EXCLUDED = [
     (Because.PAUSED, {"active": False}, {}, None),
     (Because.FAULTY, {"fault": "bad key"}, {}, None),
@@ -102,38 +101,6 @@ EXCLUDED = [
     (Because.NOT_PINNED, {}, {"wishes": RoutingWishes(pinned=frozenset({"dear"}))}, None),
     (Because.EXCLUDED, {}, {"wishes": RoutingWishes(excluded=frozenset({"cheap"}))}, None),
     (Because.MAX_COST, {}, {"wishes": RoutingWishes(max_cost=Decimal("0.00001"))}, None),
-    (Because.UNSUPPORTED, {"capabilities": Capabilities(max_tags=1)}, {"tags": ("a", "b")}, None),
-    (Because.UNSUPPORTED, {"capabilities": Capabilities(tag=WORD)}, {"tags": ("a", "två")}, None),
-    (
-        Because.UNSUPPORTED,
-        {"capabilities": Capabilities(metadata=MetadataForm(most=0))},
-        {"metadata": {"a": "b"}},
-        None,
-    ),
-    (
-        Because.UNSUPPORTED,
-        {"capabilities": Capabilities(metadata=MetadataForm(name=WORD))},
-        {"metadata": {"å": "b"}},
-        None,
-    ),
-    (
-        Because.UNSUPPORTED,
-        {"capabilities": Capabilities(metadata=MetadataForm(value=WORD))},
-        {"metadata": {"a": "å"}},
-        None,
-    ),
-    (
-        Because.UNSUPPORTED,
-        {"capabilities": Capabilities(metadata=MetadataForm(most_bytes=8))},
-        {"metadata": {"a": "bc"}},
-        None,
-    ),
-    (
-        Because.UNSUPPORTED,
-        {"capabilities": Capabilities(metadata=MetadataForm(reserved=frozenset({"a"})))},
-        {"metadata": {"A": "b"}},
-        None,
-    ),
     (
         Because.UNSUPPORTED,
         {"capabilities": Capabilities(tracking_opens_off=False)},

@@ -10,10 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.decide import emails_of, fleet_of
-from domain.capabilities import Capabilities, MetadataForm, TextForm
 from routing.router import decide
 from routing.snapshot import QuotaLeft, Snapshot
-from tests.builders import NOW, a_provider, a_snapshot, a_submission, an_attempt, chance
+from tests.builders import NOW, a_provider, a_submission, an_attempt, chance
 from tests.unit.routing.test_router import learned, standing
 
 FLEET = fleet_of(6, random.Random(6))
@@ -68,17 +67,3 @@ def test_a_rate_that_is_used_up_is_seen_by_the_next_decision():
         return decide(a_submission(), fleet, (), NOW, chance()).as_json()["candidates"][0]["index"]
 
     assert index(spent) > index(full) + 3
-
-
-def test_an_email_is_not_like_one_whose_labels_a_provider_takes():
-    narrow = Capabilities(tag=TextForm("[a-z]+", "of small letters"), metadata=MetadataForm(most=1))
-    snapshot = a_snapshot(a_provider("narrow", capabilities=narrow), a_provider("wide", cost="1"))
-
-    def takers(**labels: Any) -> list[str]:
-        found = decide(a_submission(**labels), snapshot, (), NOW, chance(1))
-        return sorted(candidate.provider for candidate in found.candidates)
-
-    for _ in range(2):
-        assert takers(tags=("a",), metadata={"n": "1"}) == ["narrow", "wide"]
-        assert takers(tags=("A",), metadata={"n": "1"}) == ["wide"]
-        assert takers(tags=("a",), metadata={"n": "1", "m": "2"}) == ["wide"]

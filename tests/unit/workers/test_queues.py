@@ -28,7 +28,11 @@ def test_what_has_a_function_of_its_own_is_slow_unless_it_only_asks_the_database
     }
 
 
-def test_one_worker_for_all_lanes_does_everything():
-    name, queues = commands.ALL_LANES
-    assert set(queues) == {*(lane.value for lane in Lane), *map(duty_queue, Duty), UPKEEP_QUEUE}
-    assert ",".join(queues) in commands.worker(name, queues)
+def test_each_queue_has_a_worker_and_what_is_slow_has_one_that_no_campaign_keeps():
+    workers = (commands.TRANSACTIONAL, commands.ALL_LANES, commands.SLOW)
+    taken = {queue for _, queues in workers for queue in queues}
+    assert taken == {*(lane.value for lane in Lane), *map(duty_queue, Duty), UPKEEP_QUEUE}
+    assert [name for name, queues in workers if SLOW_QUEUE in queues] == ["slow"]
+    assert set(commands.SLOW[1]) == {SLOW_QUEUE}
+    for name, queues in workers:
+        assert ",".join(queues) in commands.worker(name, queues)

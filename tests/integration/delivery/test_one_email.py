@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 from sqlalchemy import insert, text
 
 from db import models
 from domain.attempt import Outcome
+from domain.capabilities import MetadataForm
 from domain.message import Lane, OnUnknown, RoutingWishes
 from providers.memory import Answer, MemoryProvider
 from tests.builders import a_submission, new_id
@@ -300,3 +302,12 @@ def test_an_email_that_no_adapter_can_express_fails_at_once_instead_of_waiting(h
     assert house.job(job).status == "failed"
     assert "could not express" in house.job(job).status_reason
     assert len(house.ledger(job)) == 2
+
+
+def test_tags_and_metadata_that_a_provider_has_no_place_for_keep_no_email_from_it(house):
+    provider = house.provider("one")
+    provider._can = replace(provider.capabilities, max_tags=1, metadata=MetadataForm(most=0))
+    (job,) = house.accept(a_submission(tags=("a", "b"), metadata={"order": "17"}))
+    house.drain()
+    assert house.job(job).status == "sent"
+    assert len(provider.sent) == 1

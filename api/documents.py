@@ -135,7 +135,7 @@ def described(
     """
 
     def decorate(view: View) -> View:
-        view.described = (body, answers or {})  # type: ignore[attr-defined]
+        view.described = (body, answers or {})  # type: ignore[attr-defined]  # read by the document
         return view
 
     return decorate

@@ -38,7 +38,7 @@ def scoped(scope: str, review: Review | None = None, looks_again: bool = False) 
     def decorate(view: View) -> View:
         checked = _checked(view, review)
         checked.scope = scope  # type: ignore[attr-defined]
-        checked.looks_again = looks_again  # type: ignore[attr-defined]
+        checked.looks_again = looks_again  # type: ignore[attr-defined]  # read by the guard
         return checked
 
     return decorate

@@ -97,7 +97,7 @@ def _tell(hook: str, key: ec.EllipticCurvePrivateKey, per_call: int) -> None:
     while True:
         body, headers = call(key, gathered(Taking.taken, per_call), int(time.time()))
         while not _taken(connection, place.path, body, headers):
-            time.sleep(_AGAIN)
+            time.sleep(_AGAIN)  # before the call is repeated
 
 
 def _taken(connection: http.client.HTTPConnection, path: str, body: bytes, headers: dict[str, str]) -> bool:

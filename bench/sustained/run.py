@@ -111,7 +111,7 @@ class Room:
             {"url": f"http://127.0.0.1:{self._hearing.port}/in", "types": ["email.delivered"]},
         )
         self._start_telling()
-        time.sleep(_STARTING)
+        time.sleep(_STARTING)  # some programs do not say when they are ready
 
     def end(self) -> None:
         self._processes.end()
@@ -143,7 +143,7 @@ class Room:
         try:
             with self._hearing.takes(emails, _PATIENCE):
                 for number in range(emails // BATCH):
-                    time.sleep(max(0.0, began + number * BATCH / rate - time.perf_counter()))
+                    time.sleep(max(0.0, began + number * BATCH / rate - time.perf_counter()))  # the pace
                     self._post(number)
                     posted += BATCH
                 done.set()
@@ -158,7 +158,7 @@ class Room:
         """What the service's own books have that should not be, after so many seconds at most."""
         end = time.perf_counter() + patience
         while (found := self._waiting()) and time.perf_counter() < end:
-            time.sleep(_POLL)
+            time.sleep(_POLL)  # a poll
         return found
 
     def _waiting(self) -> list[str]:

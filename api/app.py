@@ -12,7 +12,6 @@ from flask import Flask, Response, g, request
 from flask_openapi3.models.info import Info
 from flask_openapi3.openapi import OpenAPI
 
-from api.auditing import audit
 from api.auth import guard
 from api.batches import BatchAccepted, BatchDrawn
 from api.deps import Dependencies
@@ -198,7 +197,6 @@ def create_app(deps: Dependencies) -> Flask:
     _name_requests(app, deps)
     metrics_route.measure(app, deps)
     guard(app, deps)
-    audit(app, deps)
     register_errors(app)
     register_hooks(app, deps)
     register_unsubscribe(app, deps)

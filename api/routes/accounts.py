@@ -10,6 +10,7 @@ from flask_openapi3.models.tag import Tag
 from sqlalchemy import RowMapping
 
 from api import keys
+from api.auditing import commit
 from api.auth import Caller, caller, unauthorized
 from api.documents import problems
 from api.errors import FieldError, Problem, invalid, not_found
@@ -75,7 +76,7 @@ def create_key(body: KeyCreate) -> Response:
         unit.accounts.add_key(key_id, owner, made.public_id, made.hash, scopes, name=body.name, limits=limits)
         unit.accounts.end_key(key_id, ends_at)
         row = unit.accounts.own_key(asker.user_id, key_id)
-        unit.commit()
+        commit(unit, key_id)
     return answer(_made(row, made), 201, {"Location": f"/v1/keys/{key_id}"})
 
 
@@ -107,7 +108,7 @@ def revoke_key(path: KeyPath) -> Response:
         if row is None:
             raise not_found()
         unit.accounts.revoke_key(row["public_id"])
-        unit.commit()
+        commit(unit)
     return empty()
 
 
@@ -152,7 +153,7 @@ def rotate_key(path: KeyPath, body: KeyRotate) -> Response:
         else:
             unit.accounts.revoke_key(row["public_id"])
         fresh = unit.accounts.own_key(asker.user_id, key_id)
-        unit.commit()
+        commit(unit)
     return answer(_made(fresh, made), 201, {"Location": f"/v1/keys/{key_id}"})
 
 
@@ -181,7 +182,7 @@ def create_user(body: UserCreate) -> Response:
         )
         unit.accounts.end_key(key_id, caller().ends_at)
         row = unit.accounts.user(user_id)
-        unit.commit()
+        commit(unit, user_id)
     return answer(
         UserMade(**_user(row).model_dump(), key=made.reveal()), 201, {"Location": f"/v1/users/{user_id}"}
     )
@@ -223,7 +224,7 @@ def change_user(path: UserPath, body: UserChange) -> Response:
         except LastOperator as last:
             raise Problem(409, "This is the last operator") from last
         row = unit.accounts.user(path.user_id)
-        unit.commit()
+        commit(unit)
     return answer(_user(row))
 
 
@@ -243,7 +244,7 @@ def lock_out(path: UserPath) -> Response:
     with deps.units() as unit:
         if not unit.accounts.lock_out(path.user_id, nobody_knows):
             raise not_found()
-        unit.commit()
+        commit(unit)
     return empty()
 
 

@@ -11,6 +11,7 @@ from flask_openapi3.blueprint import APIBlueprint
 from flask_openapi3.models.tag import Tag
 from sqlalchemy import RowMapping
 
+from api.auditing import commit
 from api.auth import Caller, caller
 from api.documents import problems
 from api.errors import FieldError, Problem, invalid, not_found
@@ -42,7 +43,7 @@ def create(body: BudgetCreate) -> Response:
         if unit.budgets.owned(owner) >= _MOST:
             raise Problem(409, f"There are at most {_MOST} budgets for a user")
         unit.budgets.add(budget_id, plan)
-        unit.commit()
+        commit(unit, budget_id)
     with deps.units() as unit:  # workers count in it by now, so that nothing falls between
         unit.budgets.recount(budget_id)
         row = unit.budgets.get(asker.user_id, asker.is_operator, budget_id)
@@ -79,7 +80,7 @@ def change(path: BudgetPath, body: BudgetChange) -> Response:
         before = _changeable(unit, asker, path)
         unit.budgets.change(path.budget_id, body.amount)
         row = unit.budgets.get(asker.user_id, asker.is_operator, path.budget_id)
-        unit.commit()
+        commit(unit)
     if body.amount > before["amount"]:
         wake(before["user_id"])
     return answer(_budget(row))
@@ -92,7 +93,7 @@ def delete(path: BudgetPath) -> Response:
     with dependencies().units() as unit:
         before = _changeable(unit, caller(), path)
         unit.budgets.delete(path.budget_id)
-        unit.commit()
+        commit(unit)
     wake(before["user_id"])
     return empty()
 

@@ -11,6 +11,7 @@ from flask_openapi3.blueprint import APIBlueprint
 from flask_openapi3.models.tag import Tag
 from sqlalchemy import RowMapping
 
+from api.auditing import commit
 from api.auth import caller
 from api.documents import problems
 from api.errors import FieldError, Problem, invalid, not_found
@@ -53,7 +54,7 @@ def create(body: CampaignCreate) -> Response:
     with deps.units() as unit:
         unit.campaigns.write(campaign_id, asker.user_id, Plan(**body.model_dump()))
         shown = _shown(unit, unit.campaigns.get(asker.user_id, campaign_id))
-        unit.commit()
+        commit(unit, campaign_id)
     return answer(shown, 201, {"Location": f"/v1/campaigns/{campaign_id}"})
 
 
@@ -93,7 +94,7 @@ def change(path: CampaignPath, body: CampaignChange) -> Response:
         other_pace = row["status"] == "active" and row["per_minute"] != plan.per_minute
         if other_pace:
             unit.campaigns.rebegin(campaign)
-        unit.commit()
+        commit(unit)
     if other_pace:
         in_parts(lambda unit, after: unit.campaigns.wake_campaign(campaign, after, ROWS))
     with dependencies().units() as unit:
@@ -110,7 +111,7 @@ def pause(path: CampaignPath) -> Response:
     with deps.units() as unit:
         _turn(unit, path.campaign_id, "paused", "by its owner")
         shown = _shown(unit, unit.campaigns.get(asker.user_id, path.campaign_id))
-        unit.commit()
+        commit(unit)
     return answer(shown)
 
 
@@ -125,7 +126,7 @@ def resume(path: CampaignPath) -> Response:
         was = _turn(unit, path.campaign_id, "active", None)["status"]
         if was != "active":
             unit.campaigns.rebegin(path.campaign_id)
-        unit.commit()
+        commit(unit)
     if was == "active":
         return _moved(path, 0)
     campaign = path.campaign_id
@@ -141,7 +142,7 @@ def cancel(path: CampaignPath) -> Response:
     deps, asker = dependencies(), caller()
     with deps.units() as unit:
         _turn(unit, path.campaign_id, "cancelled", "by its owner")
-        unit.commit()
+        commit(unit)
 
     def take_back(unit: SqlUnitOfWork, after: UUID) -> Sequence[UUID]:
         query = EmailQuery(campaign_id=path.campaign_id, after=after)
@@ -161,7 +162,7 @@ def delete(path: CampaignPath) -> Response:
             raise not_found()
         if waiting:
             raise Problem(409, f"{waiting} emails of the campaign are not at their end: cancel it first")
-        unit.commit()
+        commit(unit)
     return empty()
 
 
@@ -192,7 +193,7 @@ def halt(body: HaltCreate) -> Response:
         if not same:
             unit.campaigns.halt(halt_id, user_id, body.kind, body.value, body.reason)
             same = [h for h in unit.campaigns.halts(user_id) if h["id"] == halt_id]
-            unit.commit()
+            commit(unit, halt_id)
     return answer(HaltOut(**same[0]), 201)
 
 
@@ -205,7 +206,7 @@ def lift(path: HaltPath) -> Response:
         whose = None if asker.is_operator else asker.user_id
         if not unit.campaigns.lift(path.halt_id, whose):
             raise not_found()
-        unit.commit()
+        commit(unit)
     wake(whose)
     return empty()
 

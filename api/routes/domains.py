@@ -12,6 +12,7 @@ from flask_openapi3.blueprint import APIBlueprint
 from flask_openapi3.models.tag import Tag
 from sqlalchemy import RowMapping
 
+from api.auditing import commit
 from api.auth import caller
 from api.deps import Dependencies
 from api.documents import problems
@@ -49,7 +50,7 @@ def create(body: DomainCreate) -> Response:
         except NameTaken as taken:
             raise Problem(409, f"{taken} is among your domains already") from taken
         row = unit.domains.get(asker.user_id, domain_id)
-        unit.commit()
+        commit(unit, domain_id)
     return answer(_domain(row), 201, {"Location": f"/v1/domains/{domain_id}"})
 
 
@@ -88,7 +89,7 @@ def check(path: DomainPath) -> Response:
     with deps.units() as unit:
         unit.domains.keep(path.domain_id, row["name"], report)
         fresh = unit.domains.get(asker.user_id, path.domain_id)
-        unit.commit()
+        commit(unit)
     return answer(_domain(fresh))
 
 
@@ -100,7 +101,7 @@ def delete(path: DomainPath) -> Response:
         if unit.domains.get(caller().user_id, path.domain_id) is None:
             raise not_found()
         unit.domains.delete(path.domain_id)
-        unit.commit()
+        commit(unit)
     return empty()
 
 

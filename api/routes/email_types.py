@@ -14,6 +14,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool
 from pydantic_core import PydanticCustomError
 from sqlalchemy import RowMapping
 
+from api.auditing import commit
 from api.auth import caller
 from api.documents import problems
 from api.errors import FieldError, Problem, invalid, not_found, pointer
@@ -160,7 +161,7 @@ def create(body: TypeCreate) -> Response:
         except TypeDeclared as before:
             raise Problem(409, "A type of this name is declared") from before
         row = unit.email_types.get(asker.user_id, type_id)
-        unit.commit()
+        commit(unit, type_id)
     return answer(_type(row), 201, {"Location": f"/v1/email-types/{type_id}"})
 
 
@@ -214,7 +215,7 @@ def change(path: TypePath, body: TypeChange) -> Response:
         said["providers"] = _carriers(unit, row["user_id"], named)
         unit.email_types.write(path.type_id, Declaration(row["user_id"], row["name"], **said))
         fresh = unit.email_types.get(asker.user_id, path.type_id)
-        unit.commit()
+        commit(unit)
     if said["at_budget"] != row["at_budget"]:
         wake(row["user_id"])
     return answer(_type(fresh))
@@ -232,7 +233,7 @@ def delete(path: TypePath) -> Response:
         if unit.email_types.in_rules(path.type_id):
             raise Problem(409, "A routing rule names this type: delete the rule first")
         unit.email_types.delete(path.type_id)
-        unit.commit()
+        commit(unit)
     return empty()
 
 

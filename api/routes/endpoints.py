@@ -12,6 +12,7 @@ from flask_openapi3.blueprint import APIBlueprint
 from flask_openapi3.models.tag import Tag
 from sqlalchemy import RowMapping
 
+from api.auditing import commit
 from api.auth import Caller, caller
 from api.documents import problems
 from api.errors import FieldError, Problem, invalid, not_found
@@ -59,7 +60,7 @@ def create(body: EndpointCreate) -> Response:
             webhook_id, asker.user_id, body.url, body.description, sorted(set(body.types)), sealed
         )
         row = unit.webhooks.get(asker.user_id, webhook_id)
-        unit.commit()
+        commit(unit, webhook_id)
     return answer(_made(row, secret), 201, {"Location": f"/v1/webhooks/{webhook_id}"})
 
 
@@ -101,7 +102,7 @@ def change(path: WebhookPath, body: EndpointChange) -> Response:
             body.enabled if "enabled" in given else row["enabled"],
         )
         fresh = unit.webhooks.get(asker.user_id, path.webhook_id)
-        unit.commit()
+        commit(unit)
     return answer(_endpoint(fresh))
 
 
@@ -112,7 +113,7 @@ def delete(path: WebhookPath) -> Response:
     with dependencies().units() as unit:
         _locked(unit, caller(), path)
         unit.webhooks.delete(path.webhook_id)
-        unit.commit()
+        commit(unit)
     return empty()
 
 
@@ -142,7 +143,7 @@ def rotate(path: WebhookPath, body: EndpointRotate) -> Response:
         sealed = deps.sealer.seal(both, owner=asker.user_id, kind=ENDPOINT, row=path.webhook_id)
         unit.webhooks.rotate(path.webhook_id, sealed, body.overlap_hours)
         fresh = unit.webhooks.get(asker.user_id, path.webhook_id)
-        unit.commit()
+        commit(unit)
     return answer(_made(fresh, secret))
 
 
@@ -162,7 +163,7 @@ def test(path: WebhookPath) -> Response:
             raise Problem(409, "The webhook is disabled: enable it first")
         said = payload(TEST, _time_of(message_id), {"webhook_id": str(path.webhook_id)})
         unit.webhooks.say(message_id, path.webhook_id, TEST, said)
-        unit.commit()
+        commit(unit)
     return answer(MessageQueued(message_id=message_id), 202)
 
 
@@ -191,7 +192,7 @@ def replay(path: WebhookPath, body: EndpointReplay) -> Response:
             asked,
             MOST_REPLAYED,
         )
-        unit.commit()
+        commit(unit)
     return answer(Replayed(messages=told, has_more=told == MOST_REPLAYED, asked_at=asked), 202)
 
 

@@ -9,6 +9,7 @@ from flask_openapi3.blueprint import APIBlueprint
 from flask_openapi3.models.tag import Tag
 from sqlalchemy import RowMapping
 
+from api.auditing import commit
 from api.auth import caller
 from api.documents import problems
 from api.errors import Problem, not_found
@@ -38,7 +39,7 @@ def create(body: ErasureCreate) -> Response:
         test_account = unit.accounts.test_account(asker.user_id)
         if test_account is not None and not body.everybody:
             unit.erasures.ask(deps.ids(), test_account, body.address, everybody=False)
-        unit.commit()
+        commit(unit, row["id"])
     return answer(_erasure(row), 202, {"Location": f"/v1/erasures/{row['id']}"})
 
 

@@ -7,6 +7,7 @@ from flask_openapi3.blueprint import APIBlueprint
 from flask_openapi3.models.tag import Tag
 from sqlalchemy import RowMapping
 
+from api.auditing import commit
 from api.auth import caller
 from api.documents import problems
 from api.errors import not_found
@@ -44,7 +45,7 @@ def replace(path: ProviderPath, body: PricesReplace) -> Response:
         row = changeable(asker, unit.providers.lock(asker.user_id, path.provider_id))
         unit.prices.replace(row["id"], [one.value(row["currency"]) for one in body.prices])
         shown = _shown(unit, row)
-        unit.commit()
+        commit(unit)
     return answer(shown)
 
 

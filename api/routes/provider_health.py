@@ -6,6 +6,7 @@ from flask import Response
 from flask_openapi3.blueprint import APIBlueprint
 from flask_openapi3.models.tag import Tag
 
+from api.auditing import write_down
 from api.auth import caller
 from api.documents import problems
 from api.errors import not_found
@@ -49,7 +50,9 @@ def healed(path: ProviderPath) -> Response:
     deps, asker = dependencies(), caller()
     with deps.units() as unit:
         row = changeable(asker, unit.providers.get(asker.user_id, path.provider_id))
-    deps.heal(row["id"])
+        write_down(unit)
+        deps.heal(row["id"])  # the line waits for it: it stands where this is done, and else not
+        unit.commit()
     return empty()
 
 

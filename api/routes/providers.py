@@ -11,6 +11,7 @@ from flask_openapi3.blueprint import APIBlueprint
 from flask_openapi3.models.tag import Tag
 from sqlalchemy import RowMapping
 
+from api.auditing import commit
 from api.auth import caller
 from api.documents import problems
 from api.errors import FieldError, Problem, invalid, not_found, pointer
@@ -82,7 +83,7 @@ def create(body: ProviderCreate) -> Response:
             raise _name_taken() from taken
         unit.providers.set_quota(deps.ids(), provider_id, body.quota.value())
         row = unit.providers.get(asker.user_id, provider_id)
-        unit.commit()
+        commit(unit, provider_id)
     return answer(_provider(row), 201, {"Location": f"/v1/providers/{provider_id}"})
 
 
@@ -142,7 +143,7 @@ def change(path: ProviderPath, body: ProviderChange) -> Response:
             unit.providers.set_quota(deps.ids(), row["id"], body.quota.value())
         _save(unit, row, dataclasses.replace(account, **plain))
         fresh = unit.providers.get(asker.user_id, path.provider_id)
-        unit.commit()
+        commit(unit)
     return answer(_provider(fresh))
 
 
@@ -169,7 +170,7 @@ def delete(path: ProviderPath) -> Response:
                     extra={things.replace(" ", "_"): mine},
                 )
         unit.providers.delete(row["id"])
-        unit.commit()
+        commit(unit)
     return empty()
 
 
@@ -257,7 +258,7 @@ def _switch(path: ProviderPath, active: bool) -> Response:
         if row["status"] != active:
             _save(unit, row, dataclasses.replace(_account(row), active=active))
         fresh = unit.providers.get(asker.user_id, path.provider_id)
-        unit.commit()
+        commit(unit)
     return answer(_provider(fresh))
 
 

@@ -11,6 +11,7 @@ from flask_openapi3.blueprint import APIBlueprint
 from flask_openapi3.models.tag import Tag
 from sqlalchemy import RowMapping
 
+from api.auditing import commit
 from api.auth import caller
 from api.documents import problems
 from api.errors import FieldError, invalid, not_found, pointer
@@ -69,7 +70,7 @@ def create(body: RuleCreate) -> Response:
         )
         unit.rules.write(rule_id, rule)
         row = unit.rules.get(asker.user_id, rule_id)
-        unit.commit()
+        commit(unit, rule_id)
     return answer(_rule(row), 201, {"Location": f"/v1/routing-rules/{rule_id}"})
 
 
@@ -146,14 +147,14 @@ def delete(path: RulePath) -> Response:
     with dependencies().units() as unit:
         row = changeable(asker, unit.rules.lock(asker.user_id, path.rule_id))
         unit.rules.delete(row["id"])
-        unit.commit()
+        commit(unit)
     return empty()
 
 
 def _store(unit: SqlUnitOfWork, user_id: UUID, row: RowMapping, rule: Rule) -> Response:
     unit.rules.write(row["id"], rule)
     fresh = unit.rules.get(user_id, row["id"])
-    unit.commit()
+    commit(unit)
     return answer(_rule(fresh))
 
 

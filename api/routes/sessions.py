@@ -14,6 +14,7 @@ from flask_openapi3.models.tag import Tag
 from sqlalchemy import RowMapping
 
 from api import keys
+from api.auditing import commit
 from api.auth import OPERATOR, caller
 from api.deps import Dependencies
 from api.documents import open_problems, problems
@@ -96,7 +97,7 @@ def sign_out() -> Response:
     with dependencies().units() as unit:
         if not unit.sessions.end(asker.user_id, asker.key_id):
             raise Problem(409, "This was asked with an API key, and no session")
-        unit.commit()
+        commit(unit)
     return empty()
 
 
@@ -109,7 +110,7 @@ def end_session(path: SessionPath) -> Response:
     with dependencies().units() as unit:
         if not unit.sessions.end(caller().user_id, path.session_id):
             raise not_found()
-        unit.commit()
+        commit(unit)
     return empty()
 
 
@@ -132,7 +133,7 @@ def change_password(body: PasswordChange) -> Response:
             raise invalid([FieldError("pointer", "/current_password", "wrong", "this is not the password")])
         unit.sessions.end_others(person.id, but=asker.key_id)
         _forget(unit, subjects)
-        unit.commit()
+        commit(unit)
     return empty()
 
 
@@ -175,7 +176,7 @@ def link_password(path: UserPath) -> Response:
         ends = unit.sessions.link_password(path.user_id, token_hash(token), LINK_SECONDS)
         if ends is None:
             raise not_found()
-        unit.commit()
+        commit(unit)
     return answer(PasswordLink(token=token, expires_at=ends), 201)
 
 

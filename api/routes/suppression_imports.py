@@ -10,6 +10,7 @@ from flask_openapi3.models.tag import Tag
 from pydantic_core import PydanticCustomError
 from sqlalchemy import RowMapping
 
+from api.auditing import commit
 from api.auth import Caller, caller
 from api.documents import problems
 from api.errors import FieldError, Problem, invalid
@@ -53,7 +54,7 @@ def import_page(path: ProviderPath, body: ImportAsked) -> Response:
     for first in range(0, len(entries), _AT_ONCE):
         with deps.units() as unit:
             added += unit.suppressions.add(entries[first : first + _AT_ONCE])
-            unit.commit()
+            commit(unit)
     skipped = len(found.entries) - len(entries)
     return answer(Imported(added=added, known=len(entries) - added, skipped=skipped, next_cursor=found.next))
 

@@ -8,6 +8,7 @@ from flask import Response
 from flask_openapi3.blueprint import APIBlueprint
 from flask_openapi3.models.tag import Tag
 
+from api.auditing import commit
 from api.auth import Caller, caller
 from api.documents import problems
 from api.errors import not_found
@@ -40,7 +41,7 @@ def create(body: SuppressionsCreate) -> Response:
     entries = _entries(asker, body.entries)
     with dependencies().units() as unit:
         added = unit.suppressions.add(entries)
-        unit.commit()
+        commit(unit)
     return answer(Suppressed(added=added, known=len(entries) - added))
 
 
@@ -72,7 +73,7 @@ def delete(path: SuppressionPath) -> Response:
     with dependencies().units() as unit:
         if not unit.suppressions.remove(caller().user_id, path.suppression_id):
             raise not_found()
-        unit.commit()
+        commit(unit)
     return empty()
 
 

@@ -11,6 +11,7 @@ from flask_openapi3.models.tag import Tag
 from sqlalchemy import RowMapping
 
 from api import templating
+from api.auditing import commit
 from api.auth import caller
 from api.documents import problems
 from api.errors import FieldError, Problem, invalid, not_found, pointer
@@ -62,7 +63,7 @@ def create(body: TemplateCreate) -> Response:
         if body.publish:
             unit.templates.publish(template_id, 1)
         row = unit.templates.get(user_id, template_id)
-        unit.commit()
+        commit(unit, template_id)
     return answer(_template(row), 201, {"Location": f"/v1/templates/{template_id}"})
 
 
@@ -99,7 +100,7 @@ def rename(path: TemplatePath, body: TemplateRename) -> Response:
         except NameTaken as taken:
             raise _taken() from taken
         row = unit.templates.get(user_id, path.template_id)
-        unit.commit()
+        commit(unit)
     return answer(_template(row))
 
 
@@ -110,7 +111,7 @@ def delete(path: TemplatePath) -> Response:
     with dependencies().units() as unit:
         if not unit.templates.delete(caller().library, path.template_id):
             raise not_found()
-        unit.commit()
+        commit(unit)
     return empty()
 
 
@@ -130,7 +131,7 @@ def add_version(path: TemplatePath, body: TemplateParts) -> Response:
         if body.publish:
             unit.templates.publish(path.template_id, version)
         row = unit.templates.version(path.template_id, version)
-        unit.commit()
+        commit(unit)
     assert row is not None
     return answer(VersionAdded(**row, variables=names), 201)
 
@@ -176,7 +177,7 @@ def publish(path: TemplatePath, body: TemplatePublish) -> Response:
         if not unit.templates.publish(path.template_id, body.version):
             raise invalid([_no_version(body.version)])
         row = unit.templates.get(user_id, path.template_id)
-        unit.commit()
+        commit(unit)
     return answer(_template(row))
 
 

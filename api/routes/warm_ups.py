@@ -7,6 +7,7 @@ from flask_openapi3.blueprint import APIBlueprint
 from flask_openapi3.models.tag import Tag
 from sqlalchemy import RowMapping
 
+from api.auditing import commit
 from api.auth import caller
 from api.documents import problems
 from api.errors import not_found
@@ -41,7 +42,7 @@ def start(path: ProviderPath, body: WarmUpStart) -> Response:
         row = changeable(asker, unit.providers.lock(asker.user_id, path.provider_id))
         unit.warm_ups.begin(row["id"], body.domain, body.daily)
         (found,) = [r for r in unit.warm_ups.list(row["id"]) if r["sender_domain"] == body.domain]
-        unit.commit()
+        commit(unit)
     return answer(_warm_up(found))
 
 
@@ -53,7 +54,7 @@ def end(path: ProviderPath, body: WarmUpEnd) -> Response:
     with dependencies().units() as unit:
         row = changeable(asker, unit.providers.lock(asker.user_id, path.provider_id))
         unit.warm_ups.end(row["id"], body.domain)
-        unit.commit()
+        commit(unit)
     return empty()
 
 

@@ -11,6 +11,7 @@ from flask_openapi3.models.tag import Tag
 from pydantic import Field, StrictBool
 from sqlalchemy import RowMapping
 
+from api.auditing import commit
 from api.auth import caller
 from api.documents import problems
 from api.errors import FieldError, Problem, invalid, pointer
@@ -81,7 +82,7 @@ def put(path: ProviderPath, body: WebhookChange) -> Response:
         hook = Hook(secrets.token_urlsafe(24) if old is None else old.token, body.secrets)
         place = {"owner": row["user_id"], "kind": row["kind"], "row": row["id"]}
         unit.inbound.set_webhook(row["id"], seal_hook(deps.sealer, hook, **place))
-        unit.commit()
+        commit(unit)
     return answer(_webhook(row, hook))
 
 
@@ -100,7 +101,7 @@ def delete(path: ProviderPath) -> Response:
     with dependencies().units() as unit:
         row = changeable(asker, unit.providers.lock(asker.user_id, path.provider_id))
         unit.inbound.set_webhook(row["id"], None)
-        unit.commit()
+        commit(unit)
     return empty()
 
 

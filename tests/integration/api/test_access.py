@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import io
 import itertools
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import pytest
+from werkzeug.test import TestResponse
 
 from api import keys
 from tests.builders import new_id
@@ -255,6 +257,12 @@ def test_a_key_without_the_scope_is_told_which_it_lacks(world: World, method: st
 
 @pytest.mark.parametrize(("method", "rule"), GUARDED)
 def test_the_scope_alone_suffices(world: World, method: str, rule: str) -> None:
+    answer = asking_well(world, method, rule)()
+    assert answer.status_code in (200, 201, 202, 204), answer.text
+
+
+def asking_well(world: World, method: str, rule: str) -> Callable[[], TestResponse]:
+    """What asks a route so that it does it, with a key that has the scope and nothing else."""
     owner = world.user()
     mine = things(owner)
     if "/users" in rule:
@@ -270,6 +278,10 @@ def test_the_scope_alone_suffices(world: World, method: str, rule: str) -> None:
         body["name"] = "u"
     if rule == "/v1/domains" and body:
         body["name"] = "other.example.com"
+    if rule == "/v1/users" and body:
+        body["email"] = f"{new_id()}@example.com"
+    if (method, rule) == ("POST", "/v1/halts"):  # once is enough
+        owner.delete(path_of(f"/v1/halts/{HALT_ID}", *mine))
     if method == "DELETE" and "providers" in rule:
         owner.delete(path_of(f"/v1/routing-rules/{RULE_ID}", *mine))
     if "email_id" in rule and rule.endswith("/resend"):
@@ -277,8 +289,7 @@ def test_the_scope_alone_suffices(world: World, method: str, rule: str) -> None:
     if rule.endswith("/lock-out"):  # not oneself
         rule = rule.replace(USER_ID, str(world.user().user_id))
     form = {"data": {"file": (io.BytesIO(b"x"), "a.txt")}} if (method, rule) == A_FORM else {"json": body}
-    answer = caller.ask(method, path_of(rule, *mine), **form)
-    assert answer.status_code in (200, 201, 202, 204), answer.text
+    return lambda: caller.ask(method, path_of(rule, *mine), **form)
 
 
 @pytest.mark.parametrize(("method", "rule"), GUARDED)

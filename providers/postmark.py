@@ -56,10 +56,12 @@ _LONGEST_BODY = 5_000_000  # bytes
 _INACTIVE = re.compile(r"inactive addresses\b:?(.*?)(?:\bInactive recipients\b|\Z)", re.DOTALL)
 _BETWEEN = re.compile(r"[\s,;:]+")  # addresses; an answer may be long, and is looked at once
 Stream = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,29}$")]
+TypeName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,49}$")]
 
 
 class Config(BaseModel):
-    """`message_stream` for transactional email; `broadcast_stream` for bulk, else that goes the same way.
+    """`message_stream` for transactional email; `broadcast_stream` for bulk, which all marketing is, else that goes the
+    same way. `streams`: by the name of an email type, the stream that its emails go by instead.
 
     `server_tracks_opens`: the server's own setting is on, and no email can switch that off. Say that it is off, and
     emails that may not be tracked go by this account too.
@@ -70,6 +72,7 @@ class Config(BaseModel):
     base_url: BaseURL = "https://api.postmarkapp.com"
     message_stream: Stream = "outbound"
     broadcast_stream: Stream | None = None
+    streams: Annotated[dict[TypeName, Stream], Field(max_length=50)] = {}
     server_tracks_opens: bool = True
 
 
@@ -120,7 +123,8 @@ class PostmarkProvider(PostmarkSearch, BatchProvider):
         token = credentials.server_token.get_secret_value()
         super().__init__(name, config.base_url, capabilities(config), world, secrets=(token,))
         self._config = config
-        self._streams = tuple(dict.fromkeys(filter(None, (config.message_stream, config.broadcast_stream))))
+        named = (config.message_stream, config.broadcast_stream, *config.streams.values())
+        self._streams = tuple(dict.fromkeys(stream for stream in named if stream is not None))
         self._fields = {"Accept": "application/json", "X-Postmark-Server-Token": token}
 
     def build(self, submission: Submission, attempt_id: UUID) -> Request:
@@ -168,8 +172,9 @@ class PostmarkProvider(PostmarkSearch, BatchProvider):
         return payload
 
     def _stream(self, submission: Submission) -> str:
-        bulk = self._config.broadcast_stream
-        return bulk if bulk is not None and submission.lane is Lane.BULK else self._config.message_stream
+        config = self._config
+        usual = config.broadcast_stream if submission.lane is Lane.BULK else None
+        return config.streams.get(submission.email_type) or usual or config.message_stream
 
     def _attachment(self, attachment: Attachment) -> dict[str, str]:
         file = {

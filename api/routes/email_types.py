@@ -10,7 +10,15 @@ from uuid import UUID
 from flask import Response
 from flask_openapi3.blueprint import APIBlueprint
 from flask_openapi3.models.tag import Tag
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StrictBool,
+    ValidationInfo,
+    field_validator,
+)
 from pydantic_core import PydanticCustomError
 from sqlalchemy import RowMapping
 
@@ -35,6 +43,7 @@ blueprint = APIBlueprint(
 _ONE = "/<uuid:type_id>"
 READ, WRITE = "types:read", "types:write"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,49}\Z")
+_BULK_ALONE = "marketing goes by the bulk lane: nothing that is urgent is to wait behind it"
 _FOR_ALL = ("transactional", "marketing")  # there from the start, and named as defaults
 
 
@@ -67,7 +76,8 @@ class TypeCreate(Body):
         default="transactional", description="marketing: one recipient each, and no cc or bcc."
     )
     lane: LaneName | None = Field(
-        default=None, description="The queue. Left out: bulk for marketing, else transactional."
+        default=None,
+        description="The queue. Left out: bulk for marketing, which has no other, else transactional.",
     )
     on_unknown: Unknown = Field(
         default="hold", description="What to do when nobody can say whether a provider took an email."
@@ -91,9 +101,18 @@ class TypeCreate(Body):
     providers: Carriers = Field(default=[], description="Those that may carry it. Left out: any.")
     shared: StrictBool = Field(default=False, description="For all users; only operators may.")
 
+    @field_validator("lane")
+    @classmethod
+    def _fits(cls, lane: LaneName | None, before: ValidationInfo) -> LaneName | None:
+        if lane == "transactional" and before.data.get("category") == "marketing":
+            raise PydanticCustomError("not_for_marketing", _BULK_ALONE)
+        return lane
+
 
 class TypeChange(Body):
-    """What is left out stays. Emails that were accepted keep their lane and their `on_unknown`."""
+    """What is left out stays, but that what becomes marketing goes by the bulk lane. Emails that were accepted keep
+    their lane and their `on_unknown`.
+    """
 
     model_config = example({"policy": "most_reliable", "urgent": True})
 
@@ -150,7 +169,7 @@ def create(body: TypeCreate) -> Response:
     """A user's own type goes before a shared one of the same name."""
     deps, asker = dependencies(), caller()
     owner = new_owner(asker, body.shared)
-    lane = body.lane or ("bulk" if body.category == "marketing" else "transactional")
+    lane = _lane(body.category, body.lane)
     type_id = deps.ids()
     said = body.model_dump(exclude={"shared", "lane", "providers", "at_budget"})
     said["at_budget"] = body.at_budget or usual(body.urgent).value
@@ -208,7 +227,9 @@ def change(path: TypePath, body: TypeChange) -> Response:
                 "at_budget",
             )
         }
-        said |= body.model_dump(exclude_unset=True, exclude={"providers"})
+        given = body.model_dump(exclude_unset=True, exclude={"providers"})
+        said |= given
+        said["lane"] = _lane(said["category"], given.get("lane"), row["lane"])
         named = (
             body.providers if "providers" in body.model_fields_set else [p["id"] for p in row["providers"]]
         )
@@ -235,6 +256,15 @@ def delete(path: TypePath) -> Response:
         unit.email_types.delete(path.type_id)
         commit(unit)
     return empty()
+
+
+def _lane(category: Category, wanted: LaneName | None, before: LaneName = "transactional") -> LaneName:
+    """Marketing goes by the bulk lane, and by providers' streams for bulk. Raises Problem where it is to go elsewhere."""
+    if category != "marketing":
+        return wanted or before
+    if wanted == "transactional":
+        raise invalid([FieldError("pointer", "/lane", "not_for_marketing", _BULK_ALONE)])
+    return "bulk"
 
 
 def _carriers(unit: SqlUnitOfWork, owner: UUID | None, named: Sequence[str]) -> tuple[UUID, ...]:

@@ -93,6 +93,7 @@ class EmailType(Base):
         CheckConstraint("deliver_at_least BETWEEN 0.5 AND 0.9999", name="deliver_at_least"),
         CheckConstraint("at_budget IN ('defer', 'fail', 'ignore')", name="at_budget"),
         CheckConstraint("unsubscribe_scope IN ('marketing', 'type')", name="unsubscribe_scope"),
+        CheckConstraint("category <> 'marketing' OR lane = 'bulk'", name="marketing_is_bulk"),
     )
 
 

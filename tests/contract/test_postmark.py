@@ -146,6 +146,25 @@ def test_bulk_goes_by_the_broadcast_stream_where_there_is_one(server: PostmarkSe
     assert [p["MessageStream"] for p in server.payloads] == ["outbound", "outbound", "news"]
 
 
+def test_an_email_type_goes_by_the_stream_that_the_account_has_for_it(server: PostmarkServer):
+    said = {"broadcast_stream": "news", "streams": {"digest": "digests", "login-code": "codes"}}
+    for email_type, lane in (
+        ("digest", Lane.BULK),
+        ("login-code", Lane.TRANSACTIONAL),
+        ("marketing", Lane.BULK),
+        ("receipt", Lane.TRANSACTIONAL),
+    ):
+        send(server, dataclasses.replace(a_submission(), email_type=email_type, lane=lane), **said)
+    assert [p["MessageStream"] for p in server.payloads] == ["digests", "codes", "news", "outbound"]
+
+
+@pytest.mark.parametrize("streams", [{"digest": "No Stream"}, {"a type": "news"}, ["news"], {"digest": None}])
+def test_streams_that_there_cannot_be_are_refused(streams: Any):
+    with pytest.raises(registry.InvalidSettings) as refused:
+        registry.validate("postmark", {"streams": streams}, {"server_token": SECRET})
+    assert [p.path.startswith("config.streams") for p in refused.value.problems] == [True]
+
+
 def test_metadata_and_the_tag_travel_or_the_email_goes_elsewhere(server: PostmarkServer):
     fits = dataclasses.replace(a_submission(), tags=("orders",), metadata={"order": "7"})
     send(server, fits)

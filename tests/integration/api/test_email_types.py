@@ -31,6 +31,18 @@ def test_what_is_left_out_follows_the_category(member: Caller) -> None:
     assert (loud["category"], loud["lane"]) == ("marketing", "bulk")
 
 
+def test_marketing_has_no_other_lane_than_bulk(member: Caller) -> None:
+    said = {"name": "news", "category": "marketing", "lane": "transactional", "policy": "best"}
+    answer = member.post("/v1/email-types", said)
+    assert (answer.status_code, fields(answer)) == (422, {"/lane", "/policy"})
+    news, plain = declare(member, "news", category="marketing"), declare(member)
+    for found, said in ((news, {}), (plain, {"category": "marketing"})):
+        path = f"/v1/email-types/{found['id']}"
+        refused = member.patch(path, {**said, "lane": "transactional"})
+        assert (refused.status_code, fields(refused)) == (422, {"/lane"})
+        assert member.patch(path, {**said, "urgent": True}).get_json()["lane"] == "bulk"
+
+
 def test_emails_are_treated_as_their_type_says_when_they_are_accepted(world: World, member: Caller) -> None:
     digest = declare(member, lane="bulk", on_unknown="resend")
     assert treated(world, member, email_type="digest") == ("bulk", "resend")

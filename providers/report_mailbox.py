@@ -1,7 +1,8 @@
 """The mailbox that an SMTP account's bounces and complaints come into, read over IMAP (RFC 3501).
 
 Unseen emails are read, and marked as seen once what they report is stored: what dies in between is read again, and
-stored once. The mailbox is best one of its own, since whatever lies in it is marked as seen.
+stored once. One that breaks its reading is marked as flagged too, for somebody to look at, and holds up no other. The
+mailbox is best one of its own, since whatever lies in it is marked as seen.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Annotated, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from domain.errors import Misconfigured, ProviderUnavailable
+from domain.errors import Misconfigured, ProviderUnavailable, StorageUnavailable
 from domain.events import InboundEvent
 from providers.oauth import Tokens, bearer
 from providers.origins import is_loopback
@@ -104,7 +105,7 @@ def collect(
     try:
         _sign_in(name, client, mailbox.username, key)
         _open(name, client, mailbox.folder)
-        return sum(_read(client, uid, keep) for uid in _unseen(client) if go_on())
+        return _read_all(client, keep, go_on)
     except (OSError, imaplib.IMAP4.error) as error:
         secrets = (key,) if isinstance(key, str) else key.secrets
         raise ProviderUnavailable(name, f"its mailbox of reports: {clean(str(error), secrets)}") from error
@@ -155,6 +156,26 @@ def _unseen(client: _Client) -> list[str]:
     if kind != "OK":
         raise imaplib.IMAP4.error("SEARCH was refused")
     return b" ".join(part for part in found if isinstance(part, bytes)).decode("ascii").split()[:_MOST]
+
+
+def _read_all(
+    client: _Client, keep: Callable[[Sequence[InboundEvent]], None], go_on: Callable[[], bool]
+) -> int:
+    """What broke the reading of one email, nobody knows why, is raised when the others are read."""
+    count, surprises = 0, list[Exception]()
+    for uid in _unseen(client):
+        if not go_on():
+            break
+        try:
+            count += _read(client, uid, keep)
+        except (OSError, imaplib.IMAP4.error, StorageUnavailable):
+            raise
+        except Exception as surprise:  # noqa: BLE001  # one email's, which would break every round
+            surprises.append(surprise)
+            client.uid("STORE", uid, "+FLAGS.SILENT", r"(\Seen \Flagged)")
+    if surprises:
+        raise surprises[0]
+    return count
 
 
 def _read(client: _Client, uid: str, keep: Callable[[Sequence[InboundEvent]], None]) -> int:

@@ -34,22 +34,25 @@ def collect_reports(
         if not isinstance(provider, ReportingProvider) or is_over():
             continue
 
-        def keep(events: Sequence[InboundEvent], provider_id: UUID = provider_id) -> None:
+        kept: list[int] = []
+
+        def keep(
+            events: Sequence[InboundEvent], provider_id: UUID = provider_id, kept: list[int] = kept
+        ) -> None:
             with units() as unit:
                 unit.inbound.keep([(provider_id, event) for event in events])
                 unit.commit()
+            kept.append(len(events))
 
         try:
-            count = provider.collect(keep, lambda: not is_over())
+            provider.collect(keep, lambda: not is_over())
         except ProviderError as error:
             log.warning("reports_not_read", provider=str(provider_id), error=error.code, detail=error.detail)
-            continue
         except StorageUnavailable:
             raise
         except Exception:  # whatever one account's emails break, the others' are not to wait for it
             log.exception("reports_broken", provider=str(provider_id))
-            continue
-        if count:
+        if count := sum(kept):  # also before it failed
             queue.ring_events()
             log.info("reports_read", provider=str(provider_id), events=count)
         found += count

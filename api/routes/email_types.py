@@ -259,7 +259,7 @@ def delete(path: TypePath) -> Response:
 
 
 def _lane(category: Category, wanted: LaneName | None, before: LaneName = "transactional") -> LaneName:
-    """Marketing goes by the bulk lane, and by providers' streams for bulk. Raises Problem where it is to go elsewhere."""
+    """Marketing goes by the bulk lane, and by providers' streams for it. Raises Problem where it is to go elsewhere."""
     if category != "marketing":
         return wanted or before
     if wanted == "transactional":

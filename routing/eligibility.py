@@ -147,15 +147,16 @@ def _moment(
 ) -> Reason | None:
     """What passes with time."""
     breaker = provider.breaker
-    sender_retry = provider.refused_senders.get(submission.envelope.sender.domain)
-    if sender_retry is not None and now < sender_retry:
-        until = min(sender_retry, now + _SENDER_LOOK)
-        return Because.SENDER_NOT_VERIFIED, "the sender domain is not verified there", until
+    if provider.refused_senders:
+        sender_retry = provider.refused_senders.get(submission.envelope.sender.domain)
+        if sender_retry is not None and now < sender_retry:
+            until = min(sender_retry, now + _SENDER_LOOK)
+            return Because.SENDER_NOT_VERIFIED, "the sender domain is not verified there", until
     if provider.id in tried:
         return Because.TRIED, "already tried in this round", None
     if (spent := _quota_exclusion(provider.quota, submission.recipient_count)) is not None:
         return spent
-    warming = provider.warming.get(submission.envelope.sender.domain)
+    warming = provider.warming.get(submission.envelope.sender.domain) if provider.warming else None
     if warming is not None and warming.left < submission.recipient_count and now < warming.ends:
         detail = f"{warming.left} recipients left today, while the sender domain warms up there"
         return Because.WARMING_UP, detail, warming.ends

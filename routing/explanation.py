@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from routing.index import Worth
+from routing.mailbox_groups import GROUPS
 from routing.outlook import Score, Standing, Why
 
 FORM = 2  # of what is kept; what has no number is older, and was kept as it is told
@@ -56,12 +57,15 @@ def row_text(name: str, standing: Standing, worth: Worth, group: int) -> str:
     return json.dumps(values, ensure_ascii=False)[:-1]
 
 
-def seen_text(scores: Sequence[Score], rows: Sequence[str]) -> str:
-    """The rows of those that were looked at, as a JSON array. `rows` in the candidates' order (`row_text`)."""
+def seen_text(version: int, worth: Worth, group: int, scores: Sequence[Score], rows: Sequence[str]) -> str:
+    """What was compared for which emails, as members of a JSON object. `version` of what was learned; `rows` in the
+    candidates' order (`row_text`).
+    """
     parts = [
         f'{rows[k]},"{why}",{"null" if index == math.inf else round(index, 6)}]' for k, index, why in scores
     ]
-    return f"[{','.join(parts)}]"
+    head = f'"view":{version},"worth":[{worth.value:.6g},{worth.wait:.6g}],"group":"{GROUPS[group]}"'
+    return f'{head},"seen":[{",".join(parts)}]'
 
 
 def tell(kept: Mapping[str, Any]) -> dict[str, Any]:

@@ -126,13 +126,15 @@ class Weighing(NamedTuple):
     """Candidates compared, before chance has its say: emails that are alike at one moment share it.
 
     `best` and `lowest` of those that carry all they are given (-1, infinite: none does); `ramping` ones carry a
-    share only. `troubled`: some candidate is not well.
+    share only; `ailing` ones are shut or alarmed, and may be due to be probed. `troubled`: some candidate
+    is not well.
     """
 
     scores: list[Score]
     best: int
     lowest: float
     ramping: list[Score]
+    ailing: list[int]
     troubled: bool
 
 
@@ -157,6 +159,7 @@ def weigh(
     best, lowest = -1, math.inf
     scores: list[Score] = []
     ramping: list[Score] = []
+    ailing: list[int] = []
     troubled = False
     for k in candidates:
         s = standings[k]
@@ -168,6 +171,7 @@ def weigh(
         score = s.fixed + value * loss[group] + wait * s.time + s.rate_price * (1 - rate)
         if s.healthy is not None:
             troubled = True
+            ailing.append(k)
         if s.share < 1:
             troubled = True
             seen = k, score, Why.OPEN if s.share <= 0 else Why.RAMPING
@@ -178,7 +182,7 @@ def weigh(
         scores.append((k, score, seen_as))
         if score < lowest:
             best, lowest = k, score
-    return Weighing(scores, best, lowest, ramping, troubled)
+    return Weighing(scores, best, lowest, ramping, ailing, troubled)
 
 
 def choose(
@@ -215,13 +219,15 @@ def pick(
     taken: Sequence[int] = (),
 ) -> Choice | None:
     """The choice among candidates that were compared; see `choose`."""
-    scores, best, lowest, ramping, troubled = weighing
+    scores, best, lowest, ramping, ailing, troubled = weighing
     if troubled:
         standings = outlook.standings
         for k, score, _ in ramping:
             if chance.random() < standings[k].share and score < lowest:
                 best, lowest = k, score
-        return _with_care(standings, worth, group, best, lowest, scores, spared=not probes, taken=taken)
+        return _with_care(
+            standings, worth, group, best, lowest, scores, ailing, spared=not probes, taken=taken
+        )
     if best < 0:
         return None
     return Choice(best, lowest, Reason.EXPLORE if hopeful else Reason.LOWEST_EXPECTED_COST, scores)
@@ -234,6 +240,7 @@ def _with_care(
     best: int,
     lowest: float,
     scores: list[Score],
+    ailing: Sequence[int],
     *,
     spared: bool,
     taken: Sequence[int],
@@ -253,9 +260,9 @@ def _with_care(
         ]
         reason = Reason.LOWEST_EXPECTED_COST if ramping else Reason.PANIC
         lowest, best = min(ramping or panic, default=(math.inf, -1))
-    for k, score, _ in () if spared and best >= 0 else scores:
+    for k in () if spared and best >= 0 else ailing:
         s = standings[k]
-        if s.healthy is None or k in taken or value > s.least or score == math.inf:
+        if s.healthy is None or k in taken or value > s.least:
             continue
         if s.probe_due or group in s.probe_groups:
             well = s.healthy.fixed + value * s.healthy.loss[group] + wait * s.healthy.time

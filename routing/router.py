@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
+from json.encoder import encode_basestring_ascii as quoted
 from typing import Any
 from uuid import UUID
 
@@ -21,7 +22,7 @@ from routing.breaker import Admission
 from routing.eligibility import Because, Exclusion, at_the_moment, beyond_budget
 from routing.explanation import FORM, in_words, row_text, seen_text, tell
 from routing.index import Worth
-from routing.mailbox_groups import GROUPS, group_number
+from routing.mailbox_groups import group_number
 from routing.outlook import Choice, Outlook, Reason, Score, blended, choose, explored, pick
 from routing.settling import Alike, Moment, Settled, settled_for
 from routing.snapshot import ProviderSnapshot, RuleSnapshot, Snapshot
@@ -45,8 +46,8 @@ class Decision:
     """Who carries the email, and the reason of every exclusion. `chosen` None: nobody can carry it now.
 
     `fleet`: those that were looked at, and `scores` their indexes, where enough was learned to tell; else they come
-    the best first. `group`: the mailbox group of its recipients. `move`: where a sender's steady emails
-    are to go from now on. `at_budget`: what becomes of emails of its type where a budget is spent.
+    the best first. `seen`: what was compared, as the ledger keeps it. `move`: where a sender's steady emails are to go
+    from now on. `at_budget`: what becomes of emails of its type where a budget is spent.
     """
 
     chosen: Candidate | None
@@ -56,9 +57,6 @@ class Decision:
     reason: str
     recipients: int = 1
     scores: Sequence[Score] | None = None
-    group: int = 0
-    view: int = 0
-    worth: Worth | None = None
     seen: str | None = None
     move: HomeMove | None = None
     at_budget: AtBudget = AtBudget.DEFER
@@ -103,7 +101,7 @@ class Decision:
 
     def kept(self) -> str:
         """What the ledger keeps, as JSON text (routing.explanation.tell makes words of it)."""
-        chosen = "null" if self.chosen is None else json.dumps(self.chosen.provider)
+        chosen = "null" if self.chosen is None else quoted(self.chosen.provider)
         rule = "null" if self.rule is None else f'"{self.rule.id}"'
         excluded = "[]"
         if self.exclusions:
@@ -115,12 +113,10 @@ class Decision:
         head = (
             f'{{"form":{FORM},"chosen":{chosen},"reason":"{self.reason}","rule":{rule},"excluded":{excluded}'
         )
-        if self.seen is None or self.worth is None:
+        if self.seen is None:
             costs = [(c.provider, f"{c.cost:f}", c.currency) for c in self.candidates]
             return f'{head},"costs":{json.dumps(costs, ensure_ascii=False)}}}'
-        worth = f"[{self.worth.value:.6g},{self.worth.wait:.6g}]"
-        learned = f'"view":{self.view},"worth":{worth},"group":"{GROUPS[self.group]}"'
-        return f'{head},{learned},"seen":{self.seen}}}'
+        return f"{head},{self.seen}}}"
 
     def as_json(self) -> dict[str, Any]:
         """What the API shows."""
@@ -178,7 +174,7 @@ def _of_the_moment(
     out: dict[int, Exclusion] = {}
     for number in settled.numbers if tried else moment.uneasy:
         provider = fleet[number]
-        if tried and provider.calm and provider.id not in tried:
+        if tried and not provider.uneasy and provider.id not in tried:
             continue
         reason = at_the_moment(provider, submission, tried, now)
         if reason is not None:
@@ -258,11 +254,13 @@ def _weigh(
             choice, move = at_home(choice, fleet, numbers, submission, group, snapshot.homes, chance)
     if alike is not None:
         seen = alike.seen
-    elif mixed:
-        rows = [row_text(p.name, outlook.standings[k], worth, group) for k, p in enumerate(fleet)]
-        seen = seen_text(choice.scores, rows)
     else:
-        seen = seen_text(choice.scores, settled.rows(fleet, group))
+        rows = (
+            [row_text(p.name, outlook.standings[k], worth, group) for k, p in enumerate(fleet)]
+            if mixed
+            else settled.rows(fleet, group)
+        )
+        seen = seen_text(outlook.version, worth, group, choice.scores, rows)
     provider = fleet[choice.provider]
     candidate = _candidate(
         provider,
@@ -280,9 +278,6 @@ def _weigh(
         reason,
         len(recipients),
         choice.scores,
-        group,
-        snapshot.version,
-        worth,
         seen,
         move,
     )

@@ -77,7 +77,7 @@ class ProviderSnapshot:
     order of routing.mailbox_groups.GROUPS; None: nothing yet. `region`: where it keeps emails, as its owner says; None:
     nobody knows. `types`: by owner and name, whether it may carry an email type; what is not in it, it may. `room`: the
     part of its rate's burst that is free. `test`: the provider of its owner's test account, which takes test
-    emails alone. `calm`: nothing of the moment stands in the way of any email.
+    emails alone. `uneasy`: something of the moment may stand in the way of some email.
     """
 
     id: UUID
@@ -102,7 +102,7 @@ class ProviderSnapshot:
     standing: Standing | None = None
     room: float = 1.0
     test: bool = False
-    calm: bool = field(init=False)
+    uneasy: bool = field(init=False)
 
     @property
     def price(self) -> Decimal:
@@ -119,16 +119,17 @@ class ProviderSnapshot:
         return self.types.get((None, email_type), True) if own is None else own
 
     def __post_init__(self) -> None:
-        calm = (
-            self.quota.today is None
-            and self.quota.this_month is None
-            and self.quota.rolling is None
-            and self.rate_free_at is None
-            and self.breaker == CLOSED
-            and not self.refused_senders
-            and not self.warming
+        uneasy = (
+            self.quota.today is not None
+            or self.quota.this_month is not None
+            or self.quota.rolling is not None
+            or self.rate_free_at is not None
+            or self.breaker != CLOSED
+            or self.probe_taken
+            or bool(self.refused_senders)
+            or bool(self.warming)
         )
-        object.__setattr__(self, "calm", calm)
+        object.__setattr__(self, "uneasy", uneasy)
 
 
 @dataclass(frozen=True, slots=True)

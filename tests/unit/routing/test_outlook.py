@@ -166,8 +166,7 @@ def told(choice, standings, names, view=1):
     rows = [row_text(name, s, RECEIPT, 0) for name, s in zip(names, standings, strict=True)]
     kept = {
         "form": FORM, "chosen": names[choice.provider], "reason": choice.reason.value, "rule": None, "excluded": [],
-        "view": view, "worth": [RECEIPT.value, RECEIPT.wait], "group": "google",
-        "seen": json.loads(seen_text(choice.scores, rows)),
+        **json.loads(f"{{{seen_text(view, RECEIPT, 0, choice.scores, rows)}}}"),
     }  # fmt: skip
     return tell(kept)
 

@@ -78,6 +78,13 @@ FIGURES: Final[Mapping[str, Figure]] = {
         "For how long the longest waiting of them should have been applied. 0: none should.",
         "mailmux_events_late_seconds > 60",
     ),
+    "mailmux_webhooks_disabled": Figure(
+        "gauge",
+        (),
+        "Webhooks of users that Mailmux has disabled, because they took nothing for three days or answered 410, and "
+        "that nobody has enabled again.",
+        "delta(mailmux_webhooks_disabled[1h]) > 0",
+    ),
     "mailmux_worker_runs": Figure(
         "gauge",
         ("state",),
@@ -249,6 +256,7 @@ def _of_census(census: Census) -> Iterator[Metric]:
     yield _filled("mailmux_open_attempts", [((), census.open_attempts)])
     yield _filled("mailmux_events_waiting", [((), census.events)])
     yield _filled("mailmux_events_late_seconds", [((), census.events_late)])
+    yield _filled("mailmux_webhooks_disabled", [((), census.webhooks_disabled)])
     yield _filled("mailmux_worker_runs", (((state,), n) for state, n in census.runs.items()))
     yield _filled("mailmux_duty_age_seconds", (((duty,), age) for duty, age in census.duties.items()))
     named = [((p.name, str(p.id)), p) for p in census.providers]

@@ -67,6 +67,18 @@ class Telling:
 
 
 @dataclass(frozen=True, slots=True)
+class Notice:
+    """That an endpoint was disabled, for its owner at `email`. `operator_id`: who writes it; None: there is nobody."""
+
+    webhook_id: UUID
+    url: str
+    reason: str
+    at: datetime
+    email: str
+    operator_id: UUID | None
+
+
+@dataclass(frozen=True, slots=True)
 class Told:
     """How a try ended. `status`: the HTTP status; None where there was no answer. `error`: in our words."""
 

@@ -298,6 +298,14 @@ def _work(settings: Settings, connection: Connection) -> Iterator[Finding]:
         yield warn("events", detail, advice)
     else:
         yield ok("events", detail)
+    if census.webhooks_disabled:
+        detail = f"{census.webhooks_disabled} webhooks of users were disabled, because they failed"
+        advice = (
+            "Let their owners mend and enable them: mailmux webhooks list, or GET /v1/webhooks, says why."
+        )
+        yield warn("webhooks", detail, advice)
+    else:
+        yield ok("webhooks", "none was disabled for failing")
     held = sum(census.queue[lane.value, "unknown"] for lane in Lane)
     if held:
         advice = "Compare with the providers' own records: GET /v1/emails?status=unknown lists them."

@@ -21,7 +21,16 @@ from domain.webhooks import Endpoint, Told
 from providers.exchange import Origin, Request
 from providers.reach import public_only
 from providers.world import Timeouts, World
-from wiring.bootstrap import SystemClock, build_sealer, new_id, unit_factory, with_threads
+from wiring.bootstrap import (
+    SystemClock,
+    build_doorbell,
+    build_sealer,
+    new_id,
+    publishing_app,
+    unit_factory,
+    with_threads,
+)
+from wiring.letters import letters
 from wiring.logs import configure_logs
 from wiring.settings import Settings
 from workers.webhooks import Courier, Line
@@ -86,17 +95,17 @@ def main() -> None:
     configure_logs(settings.log_level)
     engine = open_engine(
         settings.database_url.reveal(),
-        pool_size=THREADS + 1,
+        pool_size=THREADS + 2,
         application="mailmux-webhooks",
         deadline=settings.database_deadline_seconds,
     )
     asked = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: asked.set())
-    clock = SystemClock()
+    clock, units = SystemClock(), unit_factory(engine)
     with with_threads(THREADS, "mailmux-webhook") as pool:
         Courier(
-            unit_factory(engine),
+            units,
             connector(clock),
             opener(build_sealer(settings)),
             pool,
@@ -104,6 +113,7 @@ def main() -> None:
             clock,
             structlog.get_logger("mailmux.webhooks"),
             new_id,
+            letters(settings, units, build_doorbell(settings, publishing_app(settings), clock)),
         ).run(asked.wait)
     engine.dispose()
 

@@ -20,9 +20,10 @@ from db.repositories.webhooks import Noted, Webhooks
 from db.sealing import SealBroken, UnknownKey
 from domain.errors import StorageUnavailable
 from domain.ports import Clock, Log
-from domain.webhooks import Endpoint, Telling, Told, next_wait, sign
+from domain.webhooks import Endpoint, Notice, Telling, Told, next_wait, sign
 
 POLL = 0.25  # seconds between looks for what is due
+NOTICES = 30.0  # seconds between looks for owners who are to be written to
 PATIENCE = 3 * 86_400.0  # seconds without a single success, after which an endpoint is disabled
 _SERIES = 100  # messages
 _SERIES_SECONDS = 30.0  # after which the rest of a series is put back
@@ -47,7 +48,8 @@ class Unit(Protocol):
 
 class Courier:
     """`connect(endpoint)`: opens the way. `secrets_of(endpoint)`: the secret, and the former one where there is one;
-    raises SealBroken or UnknownKey. `threads`: how many series go at once in `pool`.
+    raises SealBroken or UnknownKey. `threads`: how many series go at once in `pool`. `write_to(notice)`: writes to the
+    owner of an endpoint that was disabled, once however often it is asked; raises StorageUnavailable.
     """
 
     def __init__(
@@ -60,9 +62,11 @@ class Courier:
         clock: Clock,
         log: Log,
         new_id: Callable[[], UUID],
+        write_to: Callable[[Notice], None] = lambda _: None,
     ) -> None:
         self._units, self._connect, self._secrets_of = units, connect, secrets_of
         self._pool, self._threads, self._clock, self._log, self._new_id = pool, threads, clock, log, new_id
+        self._write_to, self._notices_at = write_to, clock.monotonic()
         self._under_way: dict[UUID, Future[bool]] = {}
         self._rests: dict[UUID, tuple[float, float]] = {}  # until when, and for how long
 
@@ -76,6 +80,7 @@ class Courier:
     def step(self) -> bool:
         """Start what can be started, and wait for something to end, a moment only. Returns whether anything went on."""
         self._gather()
+        self._write_to_owners()
         free = self._threads - len(self._under_way)
         started: Sequence[Endpoint] = ()
         if free:
@@ -89,6 +94,22 @@ class Courier:
         if self._under_way:
             wait(self._under_way.values(), POLL, FIRST_COMPLETED)
         return bool(self._under_way)
+
+    def _write_to_owners(self) -> None:
+        """Now and then: what a process that died has left is found too."""
+        if self._clock.monotonic() < self._notices_at:
+            return
+        self._notices_at = self._clock.monotonic() + NOTICES
+        try:
+            with self._units() as unit:
+                owed = unit.webhooks.owed()
+            for notice in owed:
+                self._write_to(notice)
+                with self._units() as unit:
+                    unit.webhooks.paid(notice)
+                    unit.commit()
+        except StorageUnavailable:
+            self._log.warning("webhook_notices_without_database")
 
     def _gather(self) -> None:
         for endpoint_id in [e for e, series in self._under_way.items() if series.done()]:

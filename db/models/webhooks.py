@@ -13,7 +13,8 @@ from db.models.base import Base, Id, Instant, Json, Stamp, UserRef
 
 class WebhookEndpoint(Base):
     """An address that is called. `types` empty: every type. `secret`: sealed; the `old_secret` signs beside it until
-    `old_secret_until`. `failing_since`: when the first try failed after the last that went well.
+    `old_secret_until`. `failing_since`: when the first try failed after the last that went well. `notice_owed`: it was
+    disabled by us, and its owner is not written to of it yet.
     """
 
     __tablename__ = "webhook_endpoints"
@@ -29,10 +30,14 @@ class WebhookEndpoint(Base):
     disabled_reason: Mapped[str | None] = mapped_column(Text)
     disabled_at: Mapped[Instant | None]
     failing_since: Mapped[Instant | None]
+    notice_owed: Mapped[bool] = mapped_column(server_default=text("false"))
     created_at: Mapped[Stamp]
     updated_at: Mapped[Stamp]
 
-    __table_args__ = (Index("ix_webhook_endpoints_user", "user_id"),)
+    __table_args__ = (
+        Index("ix_webhook_endpoints_user", "user_id"),
+        Index("ix_webhook_endpoints_owed", "id", postgresql_where=text("notice_owed")),
+    )
 
 
 class WebhookMessage(Base):

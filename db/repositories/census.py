@@ -71,6 +71,10 @@ _PROVIDERS = text("""
     WHERE p.deleted_at IS NULL AND NOT p.test ORDER BY p.id LIMIT 1000
 """)
 
+_WEBHOOKS = text(
+    "SELECT count(*) FROM webhook_endpoints WHERE disabled_reason <> 'by its owner' AND NOT enabled"
+)
+
 _BUDGETS = text(f"""
     SELECT s.id, s.user_id, p.name AS provider, s.period, s.currency, s.amount, s.spent
     FROM (SELECT {STATE} FROM budgets b ORDER BY b.id LIMIT 1000) s LEFT JOIN providers p ON p.id = s.provider_id
@@ -109,6 +113,7 @@ class Census:
     """`queue` by (lane, state), each counted up to `COUNTED_UP_TO`; ages and times since duties in seconds.
 
     `events`: of providers, stored and not applied yet, counted likewise; the longest is due for `events_late` seconds.
+    `webhooks_disabled`: of users, because they failed.
     """
 
     queue: Mapping[tuple[str, str], int]
@@ -117,6 +122,7 @@ class Census:
     open_attempts: int
     events: int
     events_late: float
+    webhooks_disabled: int
     duties: Mapping[str, float]
     providers: Sequence[ProviderState]
     budgets: Sequence[BudgetState]
@@ -134,6 +140,7 @@ def take_census(connection: Connection) -> Census:
         open_attempts=connection.execute(_OPEN).scalar_one(),
         events=events.waiting,
         events_late=float(events.late),
+        webhooks_disabled=connection.execute(_WEBHOOKS).scalar_one(),
         duties={r.name: float(r.seconds) for r in connection.execute(_DUTIES)},
         providers=[_provider(r) for r in connection.execute(_PROVIDERS)],
         budgets=[_budget(r) for r in connection.execute(_BUDGETS)],

@@ -14,7 +14,7 @@ import orjson
 from sqlalchemy import Connection, RowMapping, text
 
 from db.statements import Prepared
-from domain.webhooks import DISABLED, Endpoint, Telling, payload
+from domain.webhooks import DISABLED, Endpoint, Notice, Telling, payload
 
 _SEEN = """
     SELECT id, user_id, url, description, types, secret, old_secret_until, enabled, disabled_reason, disabled_at,
@@ -34,6 +34,7 @@ _CHANGE = text("""
         disabled_reason = CASE WHEN :enabled THEN NULL WHEN enabled THEN 'by its owner' ELSE disabled_reason END,
         disabled_at = CASE WHEN :enabled THEN NULL WHEN enabled THEN mm_now() ELSE disabled_at END,
         failing_since = CASE WHEN :enabled AND NOT enabled THEN NULL ELSE failing_since END,
+        notice_owed = notice_owed AND NOT :enabled,
         updated_at = mm_now()
     WHERE id = :id
 """)
@@ -155,7 +156,8 @@ _DISABLE = Prepared(
     "webhooks_disable",
     """
     WITH disabled AS (
-        UPDATE webhook_endpoints SET enabled = false, disabled_reason = :reason, disabled_at = mm_now()
+        UPDATE webhook_endpoints SET enabled = false, disabled_reason = :reason, disabled_at = mm_now(),
+            notice_owed = true
         WHERE id = :id AND enabled RETURNING user_id, id
     )
     SELECT d.id, d.user_id, mm_now() AS now, others.id AS other FROM disabled d
@@ -167,6 +169,15 @@ _DISABLE = Prepared(
     reason="text",
     type="text",
 )
+
+
+_OWED = text("""
+    SELECT e.id, e.url, e.disabled_reason AS reason, e.disabled_at AS at, owner.email,
+        (SELECT o.id FROM users o WHERE o.role = 'operator' ORDER BY o.id LIMIT 1) AS operator_id
+    FROM webhook_endpoints e JOIN users u ON u.id = e.user_id JOIN users owner ON owner.id = coalesce(u.test_of, u.id)
+    WHERE e.notice_owed ORDER BY e.id LIMIT 100
+""")
+_PAID = text("UPDATE webhook_endpoints SET notice_owed = false WHERE id = :id AND disabled_at = :at")
 
 
 @dataclass(frozen=True, slots=True)
@@ -304,6 +315,17 @@ class Webhooks:
                 said = payload(DISABLED, row.now, {"webhook_id": str(row.id), "reason": reason})
                 self.say(new_id(), row.other, DISABLED, said)
         return bool(rows)
+
+    def owed(self) -> Sequence[Notice]:
+        """Endpoints that were disabled for failing, whose owners are not written to of it yet; at most 100."""
+        return [
+            Notice(r.id, r.url, r.reason, r.at, r.email, r.operator_id)
+            for r in self._connection.execute(_OWED)
+        ]
+
+    def paid(self, notice: Notice) -> None:
+        """Its owner is written to, or is not to be."""
+        self._connection.execute(_PAID, {"id": notice.webhook_id, "at": notice.at})
 
 
 def _said(row: Any) -> Mapping[str, Any] | None:

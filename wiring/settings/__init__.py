@@ -10,6 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Final
 
+from api.addresses import Mailbox
 from wiring.settings.groups import Attachments, Delivery, ProviderTimeouts, Upkeep
 from wiring.settings.reading import FromEnvironment, SettingsError, variables
 from wiring.settings.values import (
@@ -97,6 +98,12 @@ class StartSettings(FromEnvironment):
     )
     public_url: HttpUrl | None = env(
         "MAILMUX_PUBLIC_URL", "The address under which the world reaches this service.", None
+    )
+    notices_from: Mailbox | None = env(
+        "MAILMUX_NOTICES_FROM",
+        "The address that Mailmux writes to users from when it has disabled one of their webhooks, as "
+        "`Mailmux <mailmux@example.com>`; the emails are those of the first operator. Not set: nobody is written to.",
+        None,
     )
     own_domains_only: bool = env(
         "MAILMUX_OWN_DOMAINS_ONLY",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -22,6 +23,8 @@ from tests.builders import USER, new_id
 from tests.integration.delivery.conftest import House
 from tests.integration.delivery.test_events import apply, event, sent, tell
 from tests.receiver import Receiver
+from wiring.letters import letters
+from wiring.settings import Settings
 from wiring.webhooks import connector, opener
 from workers.webhooks import Courier
 
@@ -279,3 +282,59 @@ def test_a_change_that_is_rolled_back_is_not_told(house: House) -> None:
         connection.exec_driver_sql(line % job)
         connection.rollback()
     assert len(messages(house, here)) == before
+
+
+@pytest.fixture
+def writing(house: House) -> Iterator[Courier]:
+    """Writes to the owners, from an address of the house."""
+    with house.engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE users SET role = 'operator'")
+    settings = Settings.from_env(
+        {
+            "DATABASE_URL": "postgresql://u:p@h/d",
+            "REDIS_URL": "redis://h/0",
+            "MAILMUX_ENCRYPTION_KEYS": "k:" + base64.b64encode(b"k" * 32).decode(),
+            "MAILMUX_NOTICES_FROM": "Mailmux <mailmux@example.com>",
+        }
+    )
+    with ThreadPoolExecutor(4) as pool:
+        connect = connector(house.clock, Timeouts(connect=1, read=0.3, total=0.3))
+        yield Courier(
+            house.units, connect, opener(SEALER), pool, 4, house.clock, structlog.get_logger("test"), new_id,
+            letters(settings, house.units, house.bell),
+        )  # fmt: skip
+
+
+def letters_written(house: House) -> list[Any]:
+    return house.all("SELECT * FROM email_jobs WHERE subject = 'A webhook of yours was disabled'")
+
+
+def test_the_owner_of_a_disabled_webhook_is_written_to_once(
+    house: House, writing: Courier, receivers: list[Receiver]
+) -> None:
+    receivers.append(gone := Receiver([410]))
+    here = endpoint(house, f"{gone.url}?secret=hidden")
+    sent(house)
+    work(writing)
+    assert (state(house, here).enabled, state(house, here).notice_owed) == (False, True)
+    for _ in range(2):
+        house.clock.move(31)
+        work(writing)
+    [letter] = letters_written(house)
+    assert not state(house, here).notice_owed
+    assert letter.email_type == "transactional"
+    with house.engine.begin() as connection:  # as if the process had died before it wrote that down
+        connection.exec_driver_sql("UPDATE webhook_endpoints SET notice_owed = true")
+    house.clock.move(31)
+    work(writing)
+    assert len(letters_written(house)) == 1
+
+
+def test_a_webhook_that_is_enabled_again_before_is_no_news(house: House, writing: Courier) -> None:
+    here = endpoint(house, "https://a.example/", enabled=False, disabled_reason="it failed", notice_owed=True)
+    with house.units() as unit:
+        unit.webhooks.change(here, "https://a.example/", "", [], True)
+        unit.commit()
+    house.clock.move(31)
+    work(writing)
+    assert letters_written(house) == []

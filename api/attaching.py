@@ -16,13 +16,13 @@ from api.requests import dependencies
 from api.sniffing import problem_of
 from domain.files import StoredFile, WantedFile, forbidden, safe_name
 from domain.intake import Draft, Objection
-from domain.message import RoutingWishes
+from domain.message import Attachment, Lane, Submission
 from providers.fetching import Fetched, FetchFailed
 from providers.guard import MEDIA_TYPE
-from routing.eligibility import encoded_bytes
+from routing.eligibility import encoded_bytes, most_bytes
 
 MOST_ADDRESSES: Final = 20  # that one request has fetched
-_HEAVY: Final = 1_000_000  # characters; every provider carries that
+_HEAVY: Final = 100_000  # characters; only an SMTP server that somebody has limited carries less
 _NOT_KEPT: Final = UUID(int=0)
 
 Source = tuple[object, ...]
@@ -110,26 +110,31 @@ class _Attaching:
         limit = self.deps.limits.max_attachments_bytes
         if size > limit:
             return f"together they have {size} bytes, and {limit} are accepted"
-        most = self._most_encoded(draft.wishes, files=bool(draft.wanted))
         bodies = sum(len(part.encode()) for part in (draft.message.text, draft.message.html) if part)
-        if most is not None and (encoded := encoded_bytes(size + bodies)) > most:
+        encoded, board = encoded_bytes(size + bodies), self.deps.board()
+        if all(encoded <= (p.capabilities.max_bytes or encoded) for p in board.providers):
+            return None
+        most = most_bytes(board, self._outlined(draft))
+        if most is not None and encoded > most:
             return f"the email would have {encoded} bytes when encoded; where it may go {most} are carried at most"
         return None
 
-    def _most_encoded(self, wishes: RoutingWishes, *, files: bool) -> int | None:
-        """The largest email that any provider carries which may be chosen; None: no limit is known."""
-        limits = [
-            p.capabilities.max_bytes
-            for p in self.deps.board().providers
-            if p.active
-            and p.owner in (None, self.user_id)
-            and p.test is self.test
-            and (p.capabilities.attachments or not files)
-            and (not wishes.pinned or p.name in wishes.pinned)
-            and p.name not in wishes.excluded
-            and wishes.residency in (None, p.region)
+    def _outlined(self, draft: Draft) -> Submission:
+        """The email as far as it says who may carry it; whom its tracking leaves out depends on the account's."""
+        files = [
+            Attachment(w.filename or "", w.content_type or "", b"", w.disposition, w.content_id)
+            for w in draft.wanted
         ]
-        return None if None in limits else max((m for m in limits if m is not None), default=None)
+        return Submission(
+            id=_NOT_KEPT,
+            user_id=self.user_id,
+            message=replace(draft.message, attachments=tuple(files)),
+            envelope=draft.envelope,
+            email_type=draft.email_type,
+            lane=Lane.TRANSACTIONAL,
+            wishes=draft.wishes,
+            test=self.test,
+        )
 
     def _filed(self, drafts: Sequence[Draft], found: Mapping[Source, Found]) -> dict[Source, Found]:
         """Keep what was brought or fetched for emails that nothing speaks against: what is refused fills no disk."""
@@ -144,7 +149,10 @@ class _Attaching:
         for w in draft.wanted:
             match found.get(_source(w)):
                 case NewFile() as new:
-                    files.append(StoredFile(_NOT_KEPT, b"", len(new.content), new.filename, new.content_type))
+                    kind, size = new.content_type, len(new.content)
+                    files.append(
+                        StoredFile(_NOT_KEPT, b"", size, new.filename, kind, w.disposition, w.content_id)
+                    )
                 case StoredFile() as kept:
                     name = w.filename or kept.filename
                     files.append(

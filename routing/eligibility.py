@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from uuid import UUID
@@ -11,7 +11,7 @@ from uuid import UUID
 from domain.capabilities import Capabilities
 from domain.message import Disposition, Submission
 from routing.breaker import Admission
-from routing.snapshot import BudgetLeft, ProviderSnapshot, QuotaLeft, RuleSnapshot
+from routing.snapshot import BudgetLeft, ProviderSnapshot, QuotaLeft, RuleSnapshot, Snapshot
 
 _SENDER_LOOK = timedelta(minutes=15)  # it may be verified at any time
 _PROBE_TIME = timedelta(seconds=1)  # until a probe that is out may have answered
@@ -91,6 +91,27 @@ def lasting(
     """The first reason, in the order of `Because`, that does not pass with time."""
     reason = _configuration(provider, submission, rule) or _email(provider, submission)
     return None if reason is None else Exclusion(provider.id, provider.name, *reason)
+
+
+def concerns(provider: ProviderSnapshot, submission: Submission) -> bool:
+    """Nobody hears of another user's, and a test of any that is not for tests."""
+    return provider.test is submission.test and provider.owner in (None, submission.user_id)
+
+
+def most_bytes(snapshot: Snapshot, submission: Submission) -> int | None:
+    """The largest such email that anybody carries who may carry it otherwise; None: no limit is known, or nobody may.
+
+    Whoever carries less is left out of the choice for larger ones, with that as the reason.
+    """
+    rule, message = matching_rule(snapshot.rules, submission), submission.message
+    files = tuple(replace(file, content=b"") for file in message.attachments)
+    weightless = replace(submission, message=replace(message, text="", html=None, attachments=files))
+    limits = [
+        provider.capabilities.max_bytes
+        for provider in snapshot.providers
+        if concerns(provider, weightless) and lasting(provider, weightless, rule) is None
+    ]
+    return None if None in limits else max((most for most in limits if most is not None), default=None)
 
 
 def at_the_moment(

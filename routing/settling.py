@@ -13,7 +13,7 @@ from operator import itemgetter
 
 from domain.message import Submission
 from domain.value import value
-from routing.eligibility import Exclusion, lasting, matching_rule
+from routing.eligibility import Exclusion, concerns, lasting, matching_rule
 from routing.explanation import row_text, seen_text
 from routing.index import Worth
 from routing.outlook import Outlook, Weighing, weigh
@@ -140,10 +140,8 @@ def _settle(submission: Submission, snapshot: Snapshot) -> Settled:
     eligible: list[int] = []
     exclusions: list[Exclusion] = []
     for place, provider in enumerate(snapshot.providers):
-        if provider.test is not submission.test or (
-            provider.owner is not None and provider.owner != submission.user_id
-        ):
-            continue  # nobody hears of another user's, and a test of any that is not for tests
+        if not concerns(provider, submission):
+            continue
         reason = lasting(provider, submission, rule)
         if reason is None:
             eligible.append(place)

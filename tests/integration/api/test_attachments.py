@@ -439,3 +439,42 @@ def test_an_upload_that_was_deleted_is_gone_for_new_emails(member: Caller):
     assert member.delete(f"/v1/attachments/{file}").status_code == 204
     assert member.get(f"/v1/attachments/{file}").status_code == 404
     assert fields(send(member, {"id": str(file)})) == {"/attachments/0/id"}
+
+
+def test_what_no_provider_carries_that_is_left_by_type_rule_or_need_is_refused(world: World, member: Caller):
+    """The largest limit is that of those who may carry this very email; who carries less is left out, and why."""
+    limits = {"small": 20_000, "bare": None, "wide": 200_000}
+    for name in limits:
+        member.provider(name, base_cost="0.0100" if name == "bare" else "0.0001")
+
+    def board() -> Snapshot:
+        found = world.deps.board()
+        providers = tuple(
+            replace(p, capabilities=Capabilities(max_bytes=limits[p.name], inline_images=p.name != "bare"))
+            for p in found.providers
+            if p.name in limits
+        )
+        with world.deps.units() as unit:
+            return replace(found, providers=providers, rules=tuple(unit.routes.rules()))
+
+    app = create_app(replace(world.deps, board=board))
+    caller = Caller(app, member.user_id, member.public_id, member.key)
+    large, huge = an_attachment(content=b64(b"x" * 20_000)), an_attachment(content=b64(b"x" * 200_000))
+    image = an_attachment(filename="a.png", content=b64(PNG), content_id="a")
+    assert send(caller, huge).status_code == 202, "there is one without a limit"
+    assert fields(send(caller, huge, image)) == {"/attachments"}, "which carries no inline images"
+    assert fields(send(caller, huge, routing={"max_cost": "0.001"})) == {"/attachments"}, "and is dear"
+    for_type = {"name": "digest", "providers": ["small"]}
+    assert member.post("/v1/email-types", for_type).status_code == 201
+    assert fields(send(caller, large, email_type="digest")) == {"/attachments"}
+    rule = {"email_type": "transactional", "default_provider": "small"}
+    assert send(caller, large, image).status_code == 202
+    drawn = caller.post("/v1/emails?dry_run=true", {**EMAIL, "attachments": [large, image]}).get_json()
+    said = {e["provider"]: e["because"] for e in drawn["decision"]["excluded"]}
+    assert (drawn["decision"]["chosen"], said["small"], said["bare"]) == (
+        "wide",
+        "UNSUPPORTED",
+        "UNSUPPORTED",
+    )
+    assert member.post("/v1/routing-rules", rule).status_code == 201
+    assert fields(send(caller, large, image)) == {"/attachments"}

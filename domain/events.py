@@ -62,6 +62,7 @@ class DeliveryEvent:
     `occurred_at`: aware, by the provider's clock; None where it does not say.
     `status_code`: RFC 3463, such as 5.1.1. `description`: the provider's words. `mta_response`: the mailbox host's.
     `listed`: the provider did not try, as the recipient is on a list of its own.
+    `partly`: it is of some of the recipients, and does not say of which.
     `machine`: a sign that no person opened it or followed the link, but a program.
     """
 
@@ -75,6 +76,7 @@ class DeliveryEvent:
     reject_reason: RejectReason | None = None
     bounce: BounceClass | None = None
     listed: bool = False
+    partly: bool = False
     status_code: str | None = None
     description: str | None = None
     mta_response: str | None = None

@@ -161,6 +161,8 @@ def fold(
 
     def place_of(event: DeliveryEvent) -> int | None:
         """Which recipient an event is of; None: it does not say, or names nobody that we know."""
+        if event.partly:
+            return None
         if len(recipients) == 1:
             return 0
         return places.get((event.recipient or "").lower())
@@ -174,17 +176,24 @@ def fold(
         by_place: dict[int | None, list[DeliveryEvent]] = {}
         for event in told[attempt_id]:
             by_place.setdefault(place_of(event), []).append(event)
-        unresolved = _fate(by_place.get(None, ()))
+        of_nobody = by_place.get(None, ())
+        unresolved = _fate(event for event in of_nobody if not event.partly)
         if unresolved.status is not Status.SENT:
             everybody.append(unresolved)
+        partly = any(event.partly for event in of_nobody)  # who is named as taken is not among those
         for place in range(len(recipients)):
-            fate = _fate(by_place.get(place, ()))
-            open_question = fate.status is Status.SENT and unresolved.status is not Status.SENT
-            found[place].append(Fate(None) if open_question else fate)
+            told_of = by_place.get(place, ())
+            fate = _fate(told_of)
+            left_open = unresolved.status is not Status.SENT or (
+                partly and not any(event.type in TAKEN for event in told_of)
+            )
+            found[place].append(Fate(None) if left_open and fate.status is Status.SENT else fate)
     fates = tuple(_best(of_one) for of_one in found)
     if not any(found):
         return Standing(None, tuple(Fate(None) for _ in recipients), outcomes)
     known = {f.status for f in (*fates, *([_best(everybody)] if everybody else [])) if f.status is not None}
+    if Fate(None) in fates and not everybody:
+        known.add(Status.SENT)  # it was taken for some of them
     return Standing(next(s for s in _LOOK if s in known), fates, outcomes)
 
 
@@ -203,7 +212,8 @@ def _outcome(
     if any(e.type in TAKEN for e in told):
         return Outcome.ACCEPTED
     if recorded is Outcome.UNKNOWN:
-        refused = {place_of(e) for e in told if e.type in (EventType.REJECTED, EventType.FAILED)}
+        refusals = [e for e in told if e.type in (EventType.REJECTED, EventType.FAILED) and not e.partly]
+        refused = {place_of(e) for e in refusals}
         if None in refused or len(refused) == recipients:
             return Outcome.NOT_SENT
     return recorded

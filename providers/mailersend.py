@@ -12,7 +12,7 @@ It has no metadata: our ids travel as two of an email's five tags, which every e
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -39,7 +39,7 @@ from providers.filetypes import demand_agreement
 from providers.mailersend_webhook import REASONS, WebhookSecret, webhook
 from providers.mime import encoded_value
 from providers.origins import BaseURL
-from providers.partial import LISTED, taken_but_for, taken_for_some
+from providers.partial import LISTED, taken_but_for
 from providers.payloads import (
     bodies,
     compact,
@@ -165,14 +165,11 @@ class MailerSendProvider(HTTPProvider):
         kinds = {str(w["type"]) for w in warnings}
         if "ALL_SUPPRESSED" in kinds:
             raise RecipientSuppressed(self.name, f"every recipient is suppressed: {_reasons(warnings)}")
-        if kinds == {"SOME_SUPPRESSED"}:
-            said = f"some recipients are suppressed: {_reasons(warnings)}"
-            named = list(_suppressed(warnings))
-            if message_id is None:
-                return SendResult()
-            if not named:
-                return taken_for_some(message_id, said)
-            return taken_but_for(message_id, named, said, listed=True)
+        if "SOME_SUPPRESSED" in kinds:  # so the others are not: it was taken, whatever else it warns of
+            more = "".join(f"; {kind}" for kind in sorted(kinds - {"SOME_SUPPRESSED"}))
+            said = f"some recipients are suppressed: {_reasons(warnings)}{more}"
+            named, others = _suppressed(w for w in warnings if w["type"] == "SOME_SUPPRESSED")
+            return taken_but_for(message_id, named, said, listed=True, others=others)
         if kinds:
             raise OutcomeUnknown(
                 self.name, f"taken with warnings ({', '.join(sorted(kinds))}): {_reasons(warnings)}"
@@ -230,17 +227,26 @@ class MailerSendProvider(HTTPProvider):
             return {""}
 
 
-def _suppressed(warnings: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, RejectReason]]:
+def _suppressed(warnings: Iterable[Mapping[str, Any]]) -> tuple[list[tuple[str, RejectReason]], bool]:
+    """Who is suppressed and why, and whether there are more, who are not named."""
+    named: list[tuple[str, RejectReason]] = []
+    unnamed = False
     for warning in warnings:
-        for person_ in warning.get("recipients", ()):
-            if (address := word(person_.get("email"))) is not None:
-                reasons = [REASONS[r] for r in words(person_.get("reasons")) if r in REASONS]
-                yield address, reasons[0] if reasons else LISTED
+        people = warning.get("recipients") or ({},)
+        for person_ in people:
+            address = word(person_.get("email"))
+            reasons = [REASONS[r] for r in words(person_.get("reasons")) if r in REASONS]
+            if address is None:
+                unnamed = True
+            else:
+                named.append((address, reasons[0] if reasons else LISTED))
+    return named, unnamed
 
 
 def _reasons(warnings: Sequence[Mapping[str, Any]]) -> str:
     """Why, without whom."""
-    found = {str(r) for w in warnings for p in w.get("recipients", ()) for r in p.get("reasons", ())}
+    people = (p for w in warnings for p in w.get("recipients") or ())
+    found = {str(r) for p in people for r in words(p.get("reasons"))}
     return ", ".join(sorted(found))[:200] or "no reason is told"
 
 

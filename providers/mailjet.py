@@ -12,6 +12,7 @@ Our ids travel as EventPayload, which every event repeats, and the attempt's as 
 
 from __future__ import annotations
 
+import re
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -30,6 +31,7 @@ from domain.errors import (
     SenderNotVerified,
     Unsupported,
 )
+from domain.events import RejectReason
 from domain.message import Address, Disposition, Submission
 from providers.base import UNREADABLE
 from providers.calls import BatchProvider, Part, each
@@ -40,7 +42,7 @@ from providers.mailjet_search import MailjetSearch
 from providers.mailjet_webhook import WebhookSecret, webhook
 from providers.mime import encoded_value
 from providers.origins import BaseURL
-from providers.partial import taken_for_some
+from providers.partial import taken_but_for
 from providers.payloads import (
     bodies,
     compact,
@@ -53,6 +55,7 @@ from providers.payloads import (
     tracking_wishes,
     with_metadata,
 )
+from providers.webhooks import word
 from providers.words import clean
 from providers.world import World
 
@@ -61,6 +64,7 @@ __all__ = ["Config", "Credentials", "WebhookSecret", "build", "capabilities", "w
 _MOST = 50  # recipients, files, headers
 _PAYLOAD_BYTES = 2_000
 _LONGEST_TAG = 255
+_INVALID = re.compile(r'"([^"\s]{1,320})" is an invalid email')
 _FORBIDDEN_HEADERS = frozenset(
     {
         "delivered-to", "domainkey-status", "received-spf", "user-agent", "x-mailer", "x-feedback-id", "list-id",
@@ -192,9 +196,17 @@ class MailjetProvider(MailjetSearch, BatchProvider):
         some_taken, errors = self._errors(response)
         if some_taken and errors:
             taken = next(m for m in self.json(response)["Messages"] if m.get("Status") == "success")
-            message_id = str(taken["To"][0].get("MessageID") or "")[:255]
+            people = [person_ for kind in ("To", "Cc", "Bcc") for person_ in taken.get(kind) or ()]
+            message_id = str(people[0].get("MessageID") or "")[:255] or None
             said = f"taken for some recipients only: {clean(self.explain(response) or '', self._secrets)}"
-            return taken_for_some(message_id, said) if message_id else SendResult()
+            refused = [(named[1], RejectReason.INVALID) for e in errors if (named := _blamed(e))]
+            return taken_but_for(
+                message_id,
+                refused,
+                said,
+                others=len(refused) < len(errors),
+                taken=[address for p in people if (address := word(p.get("Email")))],
+            )
         if (failure := self._failure(response)) is not None:
             raise failure
         (message,) = self.json(response)["Messages"]
@@ -253,6 +265,11 @@ class MailjetProvider(MailjetSearch, BatchProvider):
             ]
         except UNREADABLE:
             return False, []
+
+
+def _blamed(error: Mapping[str, Any]) -> re.Match[str] | None:
+    """Whose address is wrong, where the error is of that and quotes it."""
+    return _INVALID.match(str(error["ErrorMessage"])) if error.get("ErrorCode") == "mj-0013" else None
 
 
 def _is_refusal(error: Mapping[str, Any]) -> bool:

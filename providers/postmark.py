@@ -39,7 +39,7 @@ from providers.exchange import Request, Response
 from providers.fields import OURS, SecretKey, short
 from providers.mailboxes import written
 from providers.origins import BaseURL
-from providers.partial import LISTED, taken_but_for, taken_for_some
+from providers.partial import LISTED, taken_but_for
 from providers.payloads import bodies, compact, content_of, recipients, with_metadata
 from providers.postmark_lists import page
 from providers.postmark_search import PostmarkSearch
@@ -199,11 +199,8 @@ class PostmarkProvider(PostmarkSearch, BatchProvider):
         named = [
             (found, LISTED) for part in _BETWEEN.split(inactive[1]) if "@" in (found := part.strip("<>."))
         ]
-        if not named:
-            return taken_for_some(message_id[:255], "some recipients are inactive there")
-        return taken_but_for(
-            message_id[:255], named, "inactive: on the stream's suppression list", listed=True
-        )
+        why = "inactive: on the stream's suppression list"
+        return taken_but_for(message_id[:255], named, why, listed=True, others=not named)
 
     def probe(self) -> Request:
         return Request("GET", "/server", self._fields)

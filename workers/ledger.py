@@ -6,9 +6,11 @@ from dataclasses import replace
 from decimal import Decimal
 from uuid import UUID
 
-from domain.attempt import Attempt, Outcome
+from domain.attempt import Attempt, Outcome, SendResult
 from domain.delivery import Ending, Opening
 from domain.errors import ProviderError, RateLimited, RecipientSuppressed, SenderNotVerified
+from domain.events import EventType, InboundEvent
+from domain.message import Submission
 from domain.ports import Letter
 from domain.suppression import Cause, Reach, Report, normalized
 from routing.breaker import sign_of
@@ -64,8 +66,31 @@ def ending(attempt_id: UUID, route: Route, reply: Reply) -> Ending:
         Outcome.ACCEPTED,
         provider_message_id=message_id,
         latency_ms=reply.latency_ms,
-        events=tuple([(route.candidate.provider_id, event) for event in reply.sent.events]),
+        events=tuple(
+            [
+                (route.candidate.provider_id, event)
+                for event in told_at_once(attempt_id, reply.sent, route.parcel.submission)
+            ]
+        ),
     )
+
+
+def told_at_once(attempt_id: UUID, sent: SendResult, submission: Submission) -> list[InboundEvent]:
+    """What the answer to the send told: it is of this attempt, also where the provider gave the email no name.
+
+    A refusal of somebody to whom nothing was sent is one of somebody, and not of everybody.
+    """
+    people = {normalized(r.address.email) for r in submission.envelope.recipients}
+    found: list[InboundEvent] = []
+    for place, told in enumerate(sent.events):
+        stranger = (
+            told.event.type is EventType.REJECTED
+            and len(people) > 1
+            and normalized(told.event.recipient or "") not in people
+        )
+        event = replace(told.event, attempt_id=attempt_id, partly=told.event.partly or stranger)
+        found.append(InboundEvent(f"answer:{attempt_id}:{place}", event, told.raw))
+    return found
 
 
 def _reports(route: Route, error: ProviderError) -> tuple[Report, ...]:

@@ -19,6 +19,7 @@ from domain.events import DeliveryEvent, EventType, InboundEvent
 from domain.files import FilesUnavailable
 from domain.ports import Call, CallProvider, Clock, DeliveryQueue, Letter, Log, Provider
 from workers.files import NO_FILES, Reader
+from workers.ledger import told_at_once
 from workers.sending import letter_for
 from workers.upkeep import Units
 
@@ -118,9 +119,12 @@ def _ask(
         log.exception("adapter_broke", **about)
         return None
     log.info("call_repeated", emails=len(results), **about)
-    told = zip(call.attempts, results, strict=True)
+    told = zip(call.letters, results, strict=True)
     return [
-        event for attempt, result in told if attempt in doubt.unknown for event in _evidence(attempt, result)
+        event
+        for letter, result in told
+        if letter.attempt_id in doubt.unknown
+        for event in _evidence(letter, result)
     ]
 
 
@@ -156,9 +160,11 @@ def _proves(error: ProviderError, call: Call) -> bool:
     return isinstance(error, Rejected) and len(call.letters) == 1
 
 
-def _evidence(attempt: UUID, result: SendResult | ProviderError) -> Iterator[InboundEvent]:
+def _evidence(letter: Letter, result: SendResult | ProviderError) -> Iterator[InboundEvent]:
     """Of one email in a call that was answered: it was taken, or it was refused by itself."""
+    attempt = letter.attempt_id
     if isinstance(result, SendResult):
+        yield from told_at_once(attempt, result, letter.submission)
         event = DeliveryEvent(
             EventType.SENT, attempt_id=attempt, provider_message_id=result.provider_message_id,
             description="the same call, made again, was answered",

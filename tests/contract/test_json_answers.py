@@ -213,32 +213,51 @@ SUPPRESSED = [
     {"email": "ada@example.com", "name": "Ada", "reasons": ["hard_bounced"]},
     {"email": "bob@example.com", "reasons": ["blocklisted"]},
 ]
-PARTLY: list[tuple[str, int, Any, str, list[tuple[str, RejectReason]]]] = [
+PARTLY: list[tuple[str, int, Any, str | None, list[tuple[str | None, RejectReason | None]]]] = [
     ("mailersend", 202, {"warnings": [{"type": "SOME_SUPPRESSED", "recipients": SUPPRESSED}]}, "x-1",
      [("ada@example.com", RejectReason.BOUNCED), ("bob@example.com", RejectReason.BLOCKED)]),
     ("mailersend", 202, {"warnings": [{"type": "SOME_SUPPRESSED"}]}, "x-1", []),
+    ("mailersend", 202, {"warnings": [{"type": "SOME_SUPPRESSED", "recipients": SUPPRESSED}]}, None,
+     [("ada@example.com", RejectReason.BOUNCED), ("bob@example.com", RejectReason.BLOCKED)]),
+    ("mailersend", 202, {"warnings": [{"type": "SOME_SUPPRESSED", "recipients": [SUPPRESSED[0], {"name": "B"}]}]},
+     "x-1", [("ada@example.com", RejectReason.BOUNCED), (None, None)]),
+    ("mailersend", 202, {"warnings": [{"type": "SOME_SUPPRESSED", "recipients": SUPPRESSED[:1]}, {"type": "LATE"}]},
+     "x-1", [("ada@example.com", RejectReason.BOUNCED)]),
     ("sparkpost", 200, counted(2, 1), "1", []),
     ("mailjet", 200, {"Messages": [GOOD, BAD]}, "7", []),
     ("mailjet", 400, {"Messages": [BAD, GOOD]}, "7", []),
+    ("mailjet", 400, {"Messages": [{**GOOD, "To": [{"Email": "ada@example.com"}]}, BAD]}, None, []),
+    ("mailjet", 400, {"Messages": [GOOD, mailjet(
+        "mj-0013", words='"invalid@123.4" is an invalid email address.')["Messages"][0]]}, "7",
+     [("invalid@123.4", RejectReason.INVALID)]),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("kind", "status", "body", "message_id", "refused"), PARTLY)
 def test_what_was_taken_for_some_recipients_was_taken(
-    kind: str, status: int, body: Any, message_id: str, refused: list[tuple[str, RejectReason]]
+    kind: str,
+    status: int,
+    body: Any,
+    message_id: str | None,
+    refused: list[tuple[str | None, RejectReason | None]],
 ) -> None:
+    """A refusal of somebody whom the answer does not name is told too; and who is named as taken."""
     adapter = provider(kind)
-    response = Response(status, {"x-message-id": "x-1"}, json.dumps(body).encode())
+    fields = {"x-message-id": message_id} if message_id else {}
+    response = Response(status, fields, json.dumps(body).encode())
     assert adapter.judge(response) is None
     result = adapter.parse(response)
     assert result.provider_message_id == message_id
     events = [found.event for found in result.events]
     assert {event.provider_message_id for event in events} == {message_id}
-    if refused:
-        assert [(e.recipient, e.reject_reason) for e in events] == refused
-        assert {(e.type, e.listed) for e in events} == {(EventType.REJECTED, True)}
-    else:
-        assert [(e.type, e.recipient) for e in events] == [(EventType.UNKNOWN, None)]
+    told = [e for e in events if e.type is EventType.REJECTED]
+    assert [(e.recipient, e.reject_reason) for e in told] == (refused or [(None, None)])
+    assert [e.partly for e in told] == [address is None for address, _ in refused or [(None, None)]]
+    taken = [e.recipient for e in events if e.type is EventType.SENT]
+    names_the_taken = kind == "mailjet" and any(e.partly for e in told)
+    assert taken == ([("a@b.example" if message_id else "ada@example.com")] if names_the_taken else [])
+    if kind == "mailersend":
+        assert {e.listed for e in told if e.recipient} <= {True}
 
 
 @pytest.mark.parametrize(

@@ -117,7 +117,7 @@ def test_inactive_recipients_of_an_email_that_went_to_others_are_rejected(
         assert [(e.recipient, e.listed) for e in events] == [(address, True) for address in named]
         assert {e.type for e in events} == {EventType.REJECTED}
     else:
-        assert [(e.type, e.recipient) for e in events] == [(EventType.UNKNOWN, None)]
+        assert [(e.type, e.recipient, e.partly) for e in events] == [(EventType.REJECTED, None, True)]
     assert {e.provider_message_id for e in events} == {"m-1"}
 
 

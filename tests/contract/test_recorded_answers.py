@@ -85,7 +85,7 @@ def wanted(kind: str, status: int, body: str) -> tuple[type[ProviderError], ...]
             return () if "messageId" in told else doubt
         case "mailersend" if body:
             kinds = {w["type"] for w in told["warnings"]} if "warnings" in told else {""}
-            some = kinds == {"SOME_SUPPRESSED"}
+            some = "SOME_SUPPRESSED" in kinds
             return (Rejected,) if "ALL_SUPPRESSED" in kinds else () if some else doubt
         case "mailgun" if "Magnificent" in body:
             return (Misconfigured,)

@@ -104,6 +104,35 @@ def test_whom_the_answer_to_the_send_refuses_is_refused_and_the_email_is_sent(ho
     assert [(row.address, row.cause) for row in listed] == [("bob@example.com", "provider")]
 
 
+class Vague(MemoryProvider):
+    """Takes an email, but for somebody whom it does not name, and gives the email no name either."""
+
+    def __init__(self, name: str, refused: list[str]) -> None:
+        super().__init__(name)
+        self.refused = [(address, RejectReason.BLOCKED) for address in refused]
+
+    def send(self, submission: Submission, attempt_id: UUID) -> SendResult:
+        super().send(submission, attempt_id)
+        return taken_but_for(None, self.refused, "one is suppressed", others=not self.refused)
+
+
+@pytest.mark.parametrize("refused", [[], ["B. Somebody"]])
+def test_who_may_have_been_refused_is_unresolved(house: House, refused: list[str]) -> None:
+    """Also where the answer names the refused in words that are none of the addresses."""
+    house.provider("vague")
+    house.adapters["vague"] = Vague("vague", refused)
+    jobs = house.accept(*[a_submission(to=("ada@example.com", "bob@example.com")) for _ in range(2)])
+    house.drain()
+    apply(house)
+    assert states(house) == ["applied", "applied"]
+    for job in jobs:
+        assert house.job(job).status == "sent"
+        with house.units() as unit:
+            dossier = unit.inbound.hold([job])[job]
+        standing = fold(dossier.recipients, dossier.attempts, dossier.events)
+        assert [fate.status for fate in standing.recipients] == [None, None]
+
+
 def test_nobody_elses_webhook_speaks_of_an_email(house: House) -> None:
     job, attempt = sent(house)
     house.provider("other")

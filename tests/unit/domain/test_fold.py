@@ -23,6 +23,7 @@ events = st.builds(
     recipient=st.sampled_from([ADA, "ada@EXAMPLE.com", BOB, "stranger@example.com", None]),
     bounce=st.sampled_from([HARD, SOFT]),
     reject_reason=st.one_of(st.none(), st.sampled_from(RejectReason)),
+    partly=st.booleans(),
 )
 told = st.lists(st.tuples(st.sampled_from([FIRST, SECOND]), events), max_size=8)
 ledgers = st.fixed_dictionaries(
@@ -126,6 +127,21 @@ def test_an_event_that_does_not_say_of_whom_it_is_leaves_the_recipients_unresolv
         [ADA, BOB], {FIRST: Outcome.ACCEPTED}, [(FIRST, DeliveryEvent(EventType.BOUNCED, bounce=SOFT)), known]
     )
     assert standing.recipients == (Fate(None), Fate(Status.DELIVERED))
+
+
+def test_a_refusal_of_somebody_unnamed_leaves_open_who_is_not_named_as_taken():
+    accepted = {FIRST: Outcome.ACCEPTED}
+    some = (FIRST, DeliveryEvent(EventType.REJECTED, partly=True))
+    standing = fold([ADA, BOB], accepted, [some])
+    assert (standing.status, standing.recipients) == (Status.SENT, (Fate(None), Fate(None)))
+    taken = (FIRST, DeliveryEvent(EventType.SENT, recipient=BOB))
+    standing = fold([ADA, BOB], accepted, [some, taken])
+    assert (standing.status, standing.recipients) == (Status.SENT, (Fate(None), Fate(Status.SENT)))
+    news = [(FIRST, DeliveryEvent(EventType.DELIVERED, recipient=r)) for r in (ADA, BOB)]
+    standing = fold([ADA, BOB], accepted, [some, news[0]])
+    assert (standing.status, standing.recipients) == (Status.SENT, (Fate(Status.DELIVERED), Fate(None)))
+    assert fold([ADA, BOB], accepted, [some, *news]).status is Status.DELIVERED
+    assert fold([ADA], {FIRST: Outcome.UNKNOWN}, [some]).outcomes[FIRST] is Outcome.UNKNOWN
 
 
 def test_the_email_is_what_somebody_should_look_at():

@@ -22,8 +22,10 @@ HEADERS = ("List-Unsubscribe", "List-Unsubscribe-Post")
 # Stands for the link in a body, until the email is sent: bodies that differ by nothing else are kept once.
 PLACEHOLDER = "{{unsubscribe_url}}"
 VARIABLE = "unsubscribe_url"  # by which templates name it
-_WEB = re.compile(r"<(https?://[^<>\s]+)>", re.IGNORECASE)
-_ADDRESS = re.compile(r"<(?:https?://[^<>\s]+|mailto:[^<>\s]+@[^<>\s]+)>", re.IGNORECASE)
+# ASCII, as URIs are (RFC 3986): a field that holds more is encoded, and no mail program finds a link in it.
+_URI = r"[!-;=?-~]+"
+_WEB = re.compile(rf"<(https?://{_URI})>", re.IGNORECASE | re.ASCII)
+_ADDRESS = re.compile(rf"<(?:https?://{_URI}|mailto:{_URI}@{_URI})>", re.IGNORECASE | re.ASCII)
 _PROOF_BYTES = 16
 _LENGTH = 16 + _PROOF_BYTES
 
@@ -61,14 +63,18 @@ def asks_for_link(message: Message) -> bool:
 def link_in(headers: Sequence[tuple[str, str]]) -> str | None:
     """The web address in List-Unsubscribe (RFC 2369, 3.2): ours, or one of the sender's own."""
     for name, value in headers:
-        if name.lower() == HEADERS[0].lower() and (found := _WEB.search(value)) is not None:
+        if _is_link(name, value) and (found := _WEB.search(value)) is not None:
             return found[1]
     return None
 
 
 def has_way_out(headers: Sequence[tuple[str, str]]) -> bool:
     """Whether a List-Unsubscribe of the sender's own names an address, of the web or of a mailbox (RFC 2369, 3.2)."""
-    return any(name.lower() == HEADERS[0].lower() and _ADDRESS.search(value) for name, value in headers)
+    return any(_is_link(name, value) and _ADDRESS.search(value) for name, value in headers)
+
+
+def _is_link(name: str, value: str) -> bool:
+    return name.lower() == HEADERS[0].lower() and value.isascii()
 
 
 def with_link(submission: Submission) -> Submission:

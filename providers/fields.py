@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated
 from uuid import UUID
 
 from pydantic import AfterValidator, Field, SecretStr
 
 from domain.capabilities import TextForm
-from domain.errors import Unsupported
 from domain.message import Submission
 
 # The names under which our ids travel in a provider's metadata, and come back with its events.
@@ -32,7 +32,16 @@ SecretToken = Annotated[SecretStr, _visible(8192)]
 ASCII_TEXT = TextForm(r"[\x20-\x7e]*", "of printable ASCII")
 WORD = TextForm(r"[A-Za-z0-9_-]{1,256}", "1 to 256 of the characters A-Z a-z 0-9 _ -")
 OURS = frozenset({ATTEMPT, EMAIL})
-TagName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,256}$")]
+
+
+def _not_ours(name: str) -> str:
+    if name.lower().startswith("mailmux_"):
+        raise ValueError("names that begin with mailmux_ are ours")
+    return name
+
+
+# Shorter than a name there may be, as those of further tags have a number behind it.
+TagName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,250}$"), AfterValidator(_not_ours)]
 
 
 def short(longest: int, least: int = 0) -> TextForm:
@@ -40,15 +49,17 @@ def short(longest: int, least: int = 0) -> TextForm:
     return TextForm(f".{{{least},{longest}}}", f"{least} to {longest} characters")
 
 
-def labels(provider: str, submission: Submission, attempt_id: UUID, tag_name: str) -> dict[str, str]:
-    """Our ids, the metadata and the tags as pairs of name and value, each name once: the first tag under `tag_name`,
-    the others under that with a number.
+def word_beside(tag_name: str) -> TextForm:
+    """The names of metadata where the tags stand among it, named as `labels` does."""
+    names = rf"(?!{re.escape(tag_name)}(?:_[0-9]+)?\Z)"
+    return TextForm(names + WORD.pattern, f"{WORD.words}, and none that the tags have")
 
-    Raises Unsupported where two would have one name.
+
+def labels(submission: Submission, attempt_id: UUID, tag_name: str) -> dict[str, str]:
+    """Our ids, the metadata and the tags as pairs of name and value: the first tag under `tag_name`, the others under
+    that with a number. Metadata has none of these names (`word_beside`).
     """
     tags = {
         tag_name if place == 1 else f"{tag_name}_{place}": tag for place, tag in enumerate(submission.tags, 1)
     }
-    if not tags.keys().isdisjoint(submission.metadata):
-        raise Unsupported(provider, "cannot carry metadata of the name that its tags have")
     return {ATTEMPT: str(attempt_id), EMAIL: str(submission.id), **submission.metadata, **tags}

@@ -232,7 +232,7 @@ def _suppressed(warnings: Iterable[Mapping[str, Any]]) -> tuple[list[tuple[str, 
     named: list[tuple[str, RejectReason]] = []
     unnamed = False
     for warning in warnings:
-        people = warning.get("recipients") or ({},)
+        people: Sequence[Mapping[str, Any]] = warning.get("recipients") or ({},)
         for person_ in people:
             address = word(person_.get("email"))
             reasons = [REASONS[r] for r in words(person_.get("reasons")) if r in REASONS]

@@ -41,7 +41,9 @@ from providers.world import World
 __all__ = ["Config", "Credentials", "WebhookSecret", "build", "capabilities", "webhook"]
 
 _REGIONS = {"us": "https://api.mailgun.net", "eu": "https://api.eu.mailgun.net"}
-_OPTIONS_BYTES = 16_000
+# Of the 16 KB that all options may have: headers beyond their share travel in MIME, and what is left is for our ids,
+# tags and the rest. An entry of metadata is longer as JSON than as an option.
+_HEADERS_BYTES, _METADATA_BYTES = 4_000, 11_000
 _MOST_TAGS, _LONGEST_TAG = 3, 128
 _WAIT = re.compile(r"try again (?:after|in) (\d{1,6}) second", re.IGNORECASE)
 _AMBIGUOUS = re.compile(
@@ -78,7 +80,7 @@ def capabilities(config: Config) -> Capabilities:
         max_bytes=25_000_000,
         max_tags=_MOST_TAGS,
         tag=TextForm(rf"[\x00-\x7f]{{1,{_LONGEST_TAG}}}", f"1 to {_LONGEST_TAG} characters of ASCII"),
-        metadata=MetadataForm(name=ASCII_TEXT, reserved=OURS),
+        metadata=MetadataForm(name=ASCII_TEXT, most_bytes=_METADATA_BYTES, reserved=OURS),
         batch=1000 if config.shared_calls else 1,
         batch_bytes=25_000_000 if config.shared_calls else None,
         search=Search.EMAIL,
@@ -102,7 +104,7 @@ class MailgunProvider(MailgunSearch, BatchProvider):
             submission
         )
         parts = list(self._form(submission) if plain else self._mime(submission, attempt_id))
-        parts += self._options(submission, attempt_id, sum(_size(p) for p in parts if p[0].startswith("h:")))
+        parts += self._options(submission, attempt_id)
         kind, body = multipart(parts, f"form-{attempt_id.hex}")
         domain = quote(self._domain or envelope.sender.domain, safe="")
         path = f"/v3/{domain}/messages" if plain else f"/v3/{domain}/messages.mime"
@@ -116,7 +118,7 @@ class MailgunProvider(MailgunSearch, BatchProvider):
             return None
         own = {f"v:{ATTEMPT}": str(attempt_id), f"v:{EMAIL}": str(submission.id)}
         parts = [p for p in self._form(submission) if p[0] != RecipientKind.TO.value]
-        parts += self._options(submission, attempt_id, sum(_size(p) for p in parts if p[0].startswith("h:")))
+        parts += self._options(submission, attempt_id)
         parts = [p for p in parts if p[0] not in own]
         if any(isinstance(value, str) and "%recipient" in value for _, value in parts):
             return None  # it would be filled in
@@ -171,7 +173,7 @@ class MailgunProvider(MailgunSearch, BatchProvider):
             raise Unsupported(self.name, "cannot carry an attachment without a name")
         return File(attachment.filename, attachment.content_type, attachment.content)
 
-    def _options(self, submission: Submission, attempt_id: UUID, used: int) -> list[tuple[str, str | File]]:
+    def _options(self, submission: Submission, attempt_id: UUID) -> list[tuple[str, str | File]]:
         """What is not content."""
         options: list[tuple[str, str | File]] = [
             (f"v:{ATTEMPT}", str(attempt_id)),
@@ -185,10 +187,7 @@ class MailgunProvider(MailgunSearch, BatchProvider):
         if self._config.test_mode:
             options.append(("o:testmode", "yes"))
         options += [("o:tag", tag) for tag in dict.fromkeys(submission.tags)]
-        options += [(f"v:{name}", value) for name, value in submission.metadata.items()]
-        if used + sum(map(_size, options)) > _OPTIONS_BYTES:
-            raise Unsupported(self.name, "cannot carry more than 16 KB of headers, tags and metadata")
-        return options
+        return options + [(f"v:{name}", value) for name, value in submission.metadata.items()]
 
     def parse(self, response: Response) -> SendResult:
         if response.body.strip() == b"Mailgun Magnificent API":  # what it says at an address that is none
@@ -231,20 +230,17 @@ class MailgunProvider(MailgunSearch, BatchProvider):
 def _fits_the_form(submission: Submission) -> bool:
     message = submission.message
     names = [name.lower() for name, _ in message.headers]
+    head = [*message.headers, *(("Reply-To", written(a)) for a in submission.envelope.reply_to)]
     inline = (a for a in message.attachments if a.disposition is Disposition.INLINE)
     others = (a for a in message.attachments if a.disposition is not Disposition.INLINE)
     return (
         len(set(names)) == len(names)
+        and sum(len(name) + len(value.encode()) + len("h:") for name, value in head) <= _HEADERS_BYTES
         and all(a.filename == a.content_id for a in inline)
         and not any(a.content_id for a in others)
         and not any(_AMBIGUOUS.search(a.filename) for a in message.attachments)
         and bool(message.text or message.html)
     )
-
-
-def _size(part: tuple[str, str | File]) -> int:
-    name, value = part
-    return len(name) + len(value.encode("utf-8")) if isinstance(value, str) else 0
 
 
 def build(name: str, config: Config, credentials: Credentials, world: World) -> MailgunProvider:

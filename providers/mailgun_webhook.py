@@ -65,8 +65,10 @@ _SUPPRESSED = {
     607: RejectReason.SPAM,
     625: RejectReason.BLOCKED,
 }
-# For how long Mailgun repeats a call, and an hour more. It does not say that each is signed anew, and none is to be
-# lost where we were away; a call that was kept by somebody gains nothing by it, since its token is used once.
+# For how long Mailgun repeats a call, and an hour more: it does not say that each is signed anew, and none is to be
+# lost where we were away. Others take five minutes, which would lose those. The price: the body is not signed, and
+# who has kept a call that never came here may make one of their own of it in that time. One that came gives them
+# nothing, since its token is used once, and known for longer than this (db.repositories.retention).
 _REPEATS = timedelta(hours=9)
 _TIMED_OUT = frozenset({498, 499})
 # What Mailgun itself says of a failure, where its code says nothing.

@@ -26,7 +26,7 @@ from domain.message import Attachment, Submission
 from providers.base import LONGEST_WAIT, UNREADABLE
 from providers.calls import BatchProvider, Part, each
 from providers.exchange import Request, Response
-from providers.fields import OURS, WORD, SecretKey, TagName, labels
+from providers.fields import OURS, WORD, SecretKey, TagName, labels, word_beside
 from providers.mailboxes import written
 from providers.origins import BaseURL
 from providers.payloads import bodies, compact, content_of, demand, headers_once, recipients
@@ -60,13 +60,13 @@ class Credentials(BaseModel):
     api_key: SecretKey
 
 
-def capabilities(_config: Config) -> Capabilities:
+def capabilities(config: Config) -> Capabilities:
     """Tracking is a setting of the domain there, not of an email."""
     return Capabilities(
         max_recipients=_MOST_TO,
         max_bytes=40_000_000,
         tag=WORD,
-        metadata=MetadataForm(name=WORD, value=WORD, reserved=OURS),
+        metadata=MetadataForm(name=word_beside(config.tag_name), value=WORD, reserved=OURS),
         tracking_opens=False,
         tracking_clicks=False,
         repeatable_seconds=86_400,
@@ -130,7 +130,7 @@ class ResendProvider(ResendAccount, BatchProvider):
             payload["headers"] = headers_once(self.name, submission)
         if message.attachments:
             payload["attachments"] = [self._attachment(a) for a in message.attachments]
-        found = labels(self.name, submission, attempt_id, self._config.tag_name)
+        found = labels(submission, attempt_id, self._config.tag_name)
         payload["tags"] = [{"name": name, "value": value} for name, value in found.items()]
         return payload
 

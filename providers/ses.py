@@ -31,7 +31,7 @@ from domain.errors import (
 from domain.message import Attachment, Disposition, RecipientKind, Submission
 from providers import mime
 from providers.exchange import Request, Response
-from providers.fields import OURS, WORD, SecretKey, SecretToken, TagName, labels
+from providers.fields import OURS, WORD, SecretKey, SecretToken, TagName, labels, word_beside
 from providers.mailboxes import in_ascii
 from providers.origins import BaseURL
 from providers.ses_account import SESAccount
@@ -78,13 +78,15 @@ class Credentials(BaseModel):
     session_token: SecretToken | None = None
 
 
-def capabilities(_config: Config) -> Capabilities:
+def capabilities(config: Config) -> Capabilities:
     return Capabilities(
         max_recipients=50,
         max_bytes=40_000_000,
         max_tags=_MOST_OF_TAGS,
         tag=WORD,
-        metadata=MetadataForm(_MOST_TAGS - _MOST_OF_TAGS - len(OURS), WORD, WORD, reserved=OURS),
+        metadata=MetadataForm(
+            _MOST_TAGS - _MOST_OF_TAGS - len(OURS), word_beside(config.tag_name), WORD, reserved=OURS
+        ),
     )
 
 
@@ -104,8 +106,7 @@ class SESProvider(SESAccount):
         asked: dict[str, Any] = {
             "Destination": self._destination(submission),
             "EmailTags": [
-                {"Name": n, "Value": v}
-                for n, v in labels(self.name, submission, attempt_id, config.tag_name).items()
+                {"Name": n, "Value": v} for n, v in labels(submission, attempt_id, config.tag_name).items()
             ],
         }
         if config.configuration_set:

@@ -244,9 +244,11 @@ def _too_special(can: Capabilities, submission: Submission) -> list[str]:
         lacking.append("inline images")
     tracking = submission.tracking
     own = tracking.links  # what we do ourselves is not wished of the provider
-    if tracking.opens is not None and not can.tracking_opens and not (own and own.opens):
+    # Opens are noticed by an image in the HTML: without HTML they are not, whatever the account does.
+    opens = None if (own and own.opens) or (tracking.opens is False and not message.html) else tracking.opens
+    if opens is not None and not can.tracking_opens:
         lacking.append("a setting for open tracking per email")
-    elif tracking.opens is False and not can.tracking_opens_off and not (own and own.opens):
+    elif opens is False and not can.tracking_opens_off:
         lacking.append("an email whose opens are not tracked")
     if tracking.clicks is not None and not can.tracking_clicks and not (own and own.clicks):
         lacking.append("a setting for click tracking per email")

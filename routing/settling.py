@@ -123,7 +123,7 @@ def settled_for(submission: Submission, snapshot: Snapshot) -> Settled:
         return _settle(submission, snapshot)
     key = (
         submission.user_id.int, submission.email_type, submission.wishes, len(submission.envelope.reply_to),
-        submission.test, tracking.opens, tracking.clicks, own and (own.opens, own.clicks),
+        submission.test, tracking.opens, tracking.clicks, own and (own.opens, own.clicks), bool(message.html),
         tuple([name for name, _ in message.headers]) if message.headers else (),
     )  # fmt: skip
     found: Settled | None = snapshot.settled.get(key)

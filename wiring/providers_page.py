@@ -20,9 +20,11 @@ _HEAD: Final = """\
 # Providers
 
 What each kind of provider can express, how an account of it is set up, and what it publicly costs. An email that needs
-what a provider cannot express goes to another one: the routing record says why (`UNSUPPORTED`), and nothing is dropped
-in silence. Tags and metadata keep no email from going: Mailmux keeps them, and they come back with its own events. For
-its own statistics a provider gets, unchanged, those that the table says it takes, and no others; over SMTP none.
+what a provider cannot express goes to another one: the routing record says why (`UNSUPPORTED`), or, where only the
+email's content shows it, the attempt does (`unsupported`), before anything is sent. Nothing is dropped in silence. Tags
+and metadata keep no email from going: Mailmux keeps them, and they come back with its own events. For its own
+statistics a provider gets, unchanged, those that the table says it takes, and no others; over SMTP none
+([why](../adr/0015-labels-keep-no-email-from-going.md)).
 
 Where an adapter does something else than what others do, [providers-differences.md](providers-differences.md) says so
 and why. How to add a kind: [add-a-provider.md](../howto/add-a-provider.md).
@@ -71,7 +73,7 @@ _FEATURES: Final[dict[str, _Shown]] = {
     "attachments": lambda can: _yes(can.attachments),
     "inline images": lambda can: _yes(can.inline_images),
     "open tracking per email": lambda can: _yes(can.tracking_opens),
-    "no open tracking, where the account tracks": lambda can: _yes(
+    "no open tracking of html, where the account tracks": lambda can: _yes(
         can.tracking_opens and can.tracking_opens_off
     ),
     "click tracking per email": lambda can: _yes(can.tracking_clicks),

@@ -21,7 +21,7 @@ from domain.errors import (
     Unsupported,
 )
 from domain.events import EventType
-from domain.message import Lane, Tracking
+from domain.message import Lane, Message, Tracking
 from providers import registry
 from providers.base import HTTPProvider
 from providers.exchange import Response
@@ -181,12 +181,18 @@ def test_metadata_and_the_tag_travel_or_the_email_goes_elsewhere(server: Postmar
 
 
 def test_no_email_can_switch_off_what_the_server_tracks(server: PostmarkServer):
-    untracked = dataclasses.replace(a_submission(), tracking=Tracking(opens=False))
+    message = Message(subject="Hello", text="Hello", html="<p>Hello</p>")
+    untracked = dataclasses.replace(a_submission(), message=message, tracking=Tracking(opens=False))
     with pytest.raises(Unsupported, match="not tracked"):
         send(server, untracked)
     send(server, untracked, server_tracks_opens=False)
     send(server, dataclasses.replace(a_submission(), tracking=Tracking(opens=True)))
     assert [p["TrackOpens"] for p in server.payloads] == [False, True]
+
+
+def test_a_text_is_tracked_by_no_server(server: PostmarkServer):
+    send(server, dataclasses.replace(a_submission(), tracking=Tracking(opens=False)))
+    assert [p["TrackOpens"] for p in server.payloads] == [False]
 
 
 @pytest.mark.parametrize("tracks", [True, False])

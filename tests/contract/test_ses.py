@@ -27,6 +27,7 @@ from domain.errors import (
     SenderNotVerified,
     Unsupported,
 )
+from domain.labels import fitting
 from domain.message import Address, Attachment, Disposition, Submission, Tracking
 from domain.ports import Provider
 from providers import registry
@@ -121,6 +122,23 @@ def test_metadata_and_tags_travel_or_the_email_goes_elsewhere() -> None:
     ):
         with pytest.raises(Unsupported, match=r"tag|metadata"):
             tags(**wrong)
+
+
+@pytest.mark.parametrize("kind", ["ses", "resend"])
+def test_metadata_that_is_named_as_the_tags_are_keeps_no_email_from_going(kind: str) -> None:
+    """It stays here, and the provider gets the tag."""
+    metadata = {"campaign": "x", "campaign_2": "y", "campaigns": "z", "campaign_b": "z"}
+    email = an_email(metadata=metadata, tags=("spring",))
+    told = fitting(adapter(kind, tag_name="campaign").capabilities, email)
+    assert (dict(told.metadata), told.tags) == ({"campaigns": "z", "campaign_b": "z"}, ("spring",))
+    assert composed(kind, told, tag_name="campaign").body
+
+
+@pytest.mark.parametrize("kind", ["ses", "resend"])
+def test_the_tags_cannot_be_named_as_our_ids_are(kind: str) -> None:
+    for name in ("mailmux_attempt", "mailmux_email", "Mailmux_x"):
+        with pytest.raises(InvalidSettings, match="ours"):
+            registry.validate(kind, {"tag_name": name}, CREDENTIALS[kind])
 
 
 def test_the_content_is_7_bit_and_names_nobody_hidden() -> None:

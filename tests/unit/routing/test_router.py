@@ -104,7 +104,7 @@ EXCLUDED = [
     (
         Because.UNSUPPORTED,
         {"capabilities": Capabilities(tracking_opens_off=False)},
-        {"tracking": Tracking(opens=False)},
+        {"tracking": Tracking(opens=False), "message": Message(subject="Hi", html="<p>Hi</p>")},
         None,
     ),
     (Because.SENDER_NOT_VERIFIED, {"refused_senders": {"shop.example": SOON}}, {}, SOON),
@@ -123,6 +123,15 @@ def test_each_exclusion_has_its_reason_and_its_end(because, provider, submission
     assert [(e.because, e.retry_at) for e in decision.exclusions] == [(because, retry_at)]
     assert decision.reason == because.value
     assert decision.retry_at == retry_at
+
+
+@pytest.mark.parametrize("can", [Capabilities(tracking_opens_off=False), Capabilities(tracking_opens=False)])
+def test_a_text_that_is_not_to_be_tracked_goes_by_whom_it_may(can: Capabilities) -> None:
+    """No image stands in a text, by which opens would be noticed."""
+    snapshot = a_snapshot(replace(CHEAP, capabilities=can))
+    html = Message(subject="Hi", text="Hi", html="<p>Hi</p>")
+    assert chosen(a_submission(message=html, tracking=Tracking(opens=False)), snapshot).chosen is None
+    assert chosen(a_submission(tracking=Tracking(opens=False)), snapshot).chosen is not None
 
 
 def test_an_email_that_may_not_leave_a_region_ends_there_and_not_elsewhere():

@@ -70,8 +70,6 @@ class _Attaching:
     def _fetched(self, wanted: Mapping[Source, WantedFile]) -> dict[Source, Found]:
         sources = {source: w for source, w in wanted.items() if w.url is not None}
         urls = list(dict.fromkeys(w.url for w in sources.values() if w.url is not None))
-        if not urls or not self.keep:
-            return {}
         if len(urls) > MOST_ADDRESSES:
             many = (
                 "url",
@@ -79,6 +77,8 @@ class _Attaching:
                 f"at most {MOST_ADDRESSES} addresses are fetched for a request: upload the files",
             )
             return dict.fromkeys(sources, many)
+        if not urls or not self.keep:
+            return {}
         answers = dict(zip(urls, self.deps.fetch(urls, self.deps.limits.max_attachments_bytes), strict=True))
         return {source: _named(w, answers[w.url]) for source, w in sources.items() if w.url is not None}
 

@@ -114,10 +114,14 @@ class BatchAccepted(Out):
 
 
 class EntryDrawn(Out):
-    """What an entry would become: its email's status and subject, and who would carry it now; or what is wrong."""
+    """What an entry would become: its email's status and subject, and who would carry it now; or what is wrong. Or the
+    email that was accepted before, under the entry's key or the request's.
+    """
 
     index: int = Field(description="The entry's place in `emails`.")
     status: Status | Literal["rejected"]
+    id: UUID | None = Field(default=None, description="Of the email that was accepted before.")
+    replayed: bool = Field(default=False, description="It was accepted before, and would not be sent again.")
     subject: str | None = None
     provider: str | None = Field(default=None, description="null: nobody could carry it now.")
     errors: list[ProblemInItem] = Field(default=[])

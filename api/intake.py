@@ -109,21 +109,35 @@ def review(unit: IntakeWork, sender: Sender, drafts: Sequence[Draft], rules: Hou
 
 
 def draw_up(
-    unit: IntakeWork, sender: Sender, drafts: Sequence[Draft], ids: Callable[[], UUID], rules: HouseRules
-) -> tuple[list[tuple[Submission, Status] | Sequence[Objection]], datetime]:
-    """The emails that `accept` would take over and their statuses, or what it would object to; and the time. Writes
-    nothing.
+    unit: IntakeWork, asked: Handover, ids: Callable[[], UUID], rules: HouseRules
+) -> tuple[Result | list[tuple[Submission, Status] | Accepted | Sequence[Objection]], datetime]:
+    """What `accept` would answer to a request that was answered before, that uses another's key, or whose sender is
+    gone; else, for each of its emails, the email as it would be taken over with its status, the one that was accepted
+    before under its entry's key, or what would be objected to. And the time.
+
+    Writes nothing as long as the unit is left without a commit: until then it holds the request's keys. Raises
+    KeyInFlight.
     """
-    asked = [Handover(sender, drafts)]
-    around = _survey(unit, asked, rules)
-    stops = _stops(unit, asked, around)
-    drawn: list[tuple[Submission, Status] | Sequence[Objection]] = []
-    for draft in drafts:
-        if objections := _object(draft, sender, around):
+    around = _survey(unit, [asked], rules)
+    stops = _stops(unit, [asked], around)
+    answers = [
+        Accepted(ids(), _first_status(d, around.now, stops.get(id(d), ())), d.item) for d in asked.drafts
+    ]
+    book = Book(unit.intake, around.now)
+    wrong = _objections([asked], [answers], around, book)[0]
+    results = [_result(asked.sender, wrong, around)]
+    book.requests([asked], [answers], results)
+    if results[0] is not None and not isinstance(results[0], Refused):
+        return results[0], around.now
+    drawn: list[tuple[Submission, Status] | Accepted | Sequence[Objection]] = []
+    for draft, email in zip(asked.drafts, answers, strict=True):
+        if email.replayed:
+            drawn.append(email)
+        elif objections := [o for o in wrong if o.item == draft.item]:
             drawn.append(objections)
         else:
-            status = _first_status(draft, around.now, stops.get(id(draft), ()))
-            drawn.append((_submission(draft, ids(), sender, around), status))
+            entry = _entry(draft, email, asked.sender, around, stops.get(id(draft), ()))
+            drawn.append((entry.submission, entry.status))
     return drawn, around.now
 
 

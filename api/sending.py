@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 
 from api.auth import caller, unauthorized
 from api.errors import FieldError, Problem, invalid
@@ -23,9 +24,17 @@ def hand_over(
 ) -> Receipt:
     """Accept emails for the caller. Raises Problem; `name` finds the fields that are objected to."""
     try:
-        return dependencies().gathering.accept(caller(), drafts, once)
+        with told():
+            return dependencies().gathering.accept(caller(), drafts, once)
     except Refused as refused:
         raise invalid(name(refused.objections)) from refused
+
+
+@contextmanager
+def told() -> Iterator[None]:
+    """What stands in the way of a whole request, as the Problem that tells of it."""
+    try:
+        yield
     except SenderGone as gone:
         raise unauthorized("the API key was revoked or has expired") from gone
     except KeyTaken as taken:
@@ -47,4 +56,8 @@ def hand_over(
 
 def replayed(receipt: Receipt) -> dict[str, str]:
     """The header field that tells an answer that was given before."""
-    return {"Idempotent-Replayed": "true"} if receipt.replayed else {}
+    return repeated(receipt.replayed)
+
+
+def repeated(before: bool) -> dict[str, str]:
+    return {"Idempotent-Replayed": "true"} if before else {}

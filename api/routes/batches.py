@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from flask import Response
 from flask_openapi3.blueprint import APIBlueprint
@@ -26,10 +26,10 @@ from api.drawing import Drawn, draw_all
 from api.errors import FieldError, invalid
 from api.requests import answer, dependencies, scoped
 from api.schemas.posting import SendHeaders, SendQuery
-from api.sending import hand_over, once, replayed
+from api.sending import hand_over, once, repeated, replayed
 from api.templating import fill
 from api.tracking import trackable
-from domain.intake import Draft, Objection, Once, Receipt
+from domain.intake import Accepted, Draft, Objection, Once, Receipt
 
 blueprint = APIBlueprint("batches", __name__, url_prefix="/v1/emails/batch", abp_tags=[Tag(name="emails")])
 CREATE = "POST /v1/emails/batch"
@@ -51,15 +51,16 @@ def create(header: SendHeaders, query: SendQuery, body: BatchCreate) -> Response
     `Idempotent-Replayed: true`. An entry may have an `idempotency_key` of its own: in whatever batch it comes again,
     it is the email that was accepted before, marked `replayed`.
 
-    With `dry_run=true` nothing is accepted: the answer is 200, with what would become of each entry, and who would
-    carry it.
+    With `dry_run=true` nothing is accepted, and no key is used: the answer is 200, with what would become of each
+    entry, and who would carry it, or which email was accepted before under its key or the batch's. What would be
+    refused is.
     """
+    asked = once(CREATE, header)
     if query.dry_run:
-        return answer(_drawn(body))
+        return _drawn(body, asked)
     reading = batches.read(body, dependencies().limits)
     wrong: Wrong = dict(reading.errors)
     drafts = attach(trackable(fill(reading.drafts)))
-    asked = once(CREATE, header)
     if body.mode == "strict":
         receipt = _all_or_none(body, drafts, wrong, asked)
     else:
@@ -67,26 +68,37 @@ def create(header: SendHeaders, query: SendQuery, body: BatchCreate) -> Response
     return answer(_results(body, receipt, wrong), 202, replayed(receipt))
 
 
-def _drawn(body: BatchCreate) -> BatchDrawn:
+def _drawn(body: BatchCreate, asked: Once | None) -> Response:
     """Raises Problem where sending would be refused as a whole."""
     reading = batches.read(body, dependencies().limits)
     wrong: Wrong = dict(reading.errors)
+    refused = bool(wrong) and body.mode == "strict"  # whatever was answered before
     drafts = attach(trackable(fill(reading.drafts)), keep=False)
-    found: dict[int, Drawn] = {}
-    for draft, drawn in zip(drafts, draw_all(drafts), strict=True):
-        if isinstance(drawn, Drawn):
-            found[draft.item] = drawn
-        else:
-            wrong |= named(body, drawn)
-    if wrong and (body.mode == "strict" or not found):
-        raise invalid(flat(wrong))
+    before = draw_all(drafts, None if refused else asked)
+    found: dict[int, Drawn | Accepted] = {}
+    if isinstance(before, Receipt):
+        found = {email.item: email for email in before.emails}
+        wrong |= named(body, _objections(drafts))
+    else:
+        for draft, drawn in zip(drafts, before, strict=True):
+            if isinstance(drawn, Drawn | Accepted):
+                found[draft.item] = drawn
+            else:
+                wrong |= named(body, drawn)
+        if wrong and (body.mode == "strict" or not found):
+            raise invalid(flat(wrong))
     results = [_entry_drawn(index, found.get(index), wrong) for index in range(len(body.emails))]
-    return BatchDrawn(accepted=len(found), rejected=len(results) - len(found), results=results)
+    return answer(
+        BatchDrawn(accepted=len(found), rejected=len(results) - len(found), results=results),
+        headers=repeated(isinstance(before, Receipt)),
+    )
 
 
-def _entry_drawn(index: int, drawn: Drawn | None, wrong: Mapping[int, list[FieldError]]) -> EntryDrawn:
+def _entry_drawn(index: int, drawn: Drawn | Accepted | None, wrong: Wrong) -> EntryDrawn:
     if drawn is None:
-        return EntryDrawn(index=index, status="rejected", errors=_said(wrong[index]))
+        return EntryDrawn(index=index, status="rejected", errors=_refusal(index, wrong))
+    if isinstance(drawn, Accepted):
+        return EntryDrawn(index=index, status=drawn.status, id=drawn.id, replayed=True)
     chosen = drawn.decision.chosen
     return EntryDrawn(
         index=index,
@@ -94,6 +106,13 @@ def _entry_drawn(index: int, drawn: Drawn | None, wrong: Mapping[int, list[Field
         subject=drawn.email.message.subject,
         provider=None if chosen is None else chosen.provider,
     )
+
+
+def _refusal(index: int, wrong: Wrong) -> list[ProblemInItem]:
+    before = FieldError(
+        "pointer", f"/emails/{index}", "refused_before", "it was refused at the first request"
+    )
+    return _said(wrong.get(index) or [before])
 
 
 def _said(errors: Sequence[FieldError]) -> list[ProblemInItem]:
@@ -125,7 +144,7 @@ def _objections(drafts: Sequence[Draft]) -> list[Objection]:
         return intake.review(unit, caller(), drafts, dependencies().gathering.rules)
 
 
-def _results(body: BatchCreate, receipt: Receipt, wrong: Mapping[int, list[FieldError]]) -> BatchAccepted:
+def _results(body: BatchCreate, receipt: Receipt, wrong: Wrong) -> BatchAccepted:
     accepted = {email.item: email for email in receipt.emails}
     results = []
     for index in range(len(body.emails)):
@@ -134,8 +153,5 @@ def _results(body: BatchCreate, receipt: Receipt, wrong: Mapping[int, list[Field
                 BatchResult(index=index, status=email.status, id=email.id, replayed=email.replayed)
             )
             continue
-        errors = wrong.get(index) or [
-            FieldError("pointer", f"/emails/{index}", "refused_before", "it was refused at the first request")
-        ]
-        results.append(BatchResult(index=index, status="rejected", errors=_said(errors)))
+        results.append(BatchResult(index=index, status="rejected", errors=_refusal(index, wrong)))
     return BatchAccepted(accepted=len(accepted), rejected=len(results) - len(accepted), results=results)

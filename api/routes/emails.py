@@ -41,7 +41,7 @@ from api.schemas.emails import (
     Unsent,
 )
 from api.schemas.posting import EmailCreate, EmailPath, SendHeaders, SendQuery
-from api.sending import hand_over, once, replayed
+from api.sending import hand_over, once, repeated, replayed
 from api.templating import fill
 from api.tracking import trackable
 from db.mapping import event_value
@@ -49,7 +49,7 @@ from db.repositories.emails import EmailRecord, NotCancellable, OutOfRange
 from db.repositories.selection import EmailQuery
 from domain.attempt import Outcome
 from domain.events import DeliveryEvent
-from domain.intake import Objection
+from domain.intake import Accepted, Objection, Once
 from domain.lifecycle import Fate, Status, fold
 from routing.explanation import tell
 
@@ -102,22 +102,34 @@ def create(header: SendHeaders, query: SendQuery, body: EmailCreate) -> Response
 
     With an Idempotency-Key the request may be repeated: the same body gets the same answer, marked
     `Idempotent-Replayed: true`, and nothing is sent twice. With `dry_run=true` nothing is accepted: the answer is 200,
-    with what the email would say and who would carry it.
+    with what the email would say and who would carry it, or which one was accepted before under the key.
     """
+    asked = once(CREATE, header)
     if query.dry_run:
-        return answer(_drawn(body))
-    receipt = hand_over(attach(trackable(fill([body.draft()]))), once(CREATE, header), _named)
+        return _drawn(body, asked)
+    receipt = hand_over(attach(trackable(fill([body.draft()]))), asked, _named)
     (email,) = receipt.emails
     headers = {"Location": f"/v1/emails/{email.id}"} | replayed(receipt)
     return answer(EmailAccepted(id=email.id, status=email.status), 202, headers)
 
 
-def _drawn(body: EmailCreate) -> EmailDrawn:
-    submission, decision = draw(body)
-    message = submission.message
-    return EmailDrawn(
-        subject=message.subject, text=message.text, html=message.html, decision=decision.as_json()
+def _drawn(body: EmailCreate, asked: Once | None) -> Response:
+    found = draw(body, asked)
+    if isinstance(found, Accepted):
+        (draft,) = fill([body.draft()])
+        shown, decision, before = draft.message, None, found.id
+    else:
+        shown, decision, before = found.email.message, found.decision.as_json(), None
+    drawn = EmailDrawn(
+        status=found.status,
+        id=before,
+        replayed=before is not None,
+        subject=shown.subject,
+        text=shown.text,
+        html=shown.html,
+        decision=decision,
     )
+    return answer(drawn, headers=repeated(drawn.replayed))
 
 
 @blueprint.get("", summary="List emails", responses={200: EmailPage, **problems(422)})

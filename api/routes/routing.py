@@ -15,7 +15,7 @@ from pydantic import Field
 
 from api.auth import caller
 from api.documents import described, problems
-from api.drawing import draw
+from api.drawing import Drawn, draw
 from api.errors import TITLES, Problem
 from api.fields import Out
 from api.replaying import Replaying
@@ -53,8 +53,9 @@ class Preview(Out):
 @scoped("emails:send")
 def preview(body: EmailCreate) -> Response:
     """The decision for an email as things are now: rules, limits, what was learned. A later one may differ."""
-    _, found = draw(body)
-    return answer(Preview(decision=found.as_json()))
+    found = draw(body)
+    assert isinstance(found, Drawn)  # no key, and so nothing that was accepted before
+    return answer(Preview(decision=found.decision.as_json()))
 
 
 @blueprint.post(

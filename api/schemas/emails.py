@@ -34,13 +34,17 @@ class EmailAccepted(Out):
 
 
 class EmailDrawn(Out):
-    """An email that was not accepted, as it would be."""
+    """An email that was not accepted, as it would be; or the one that was, before, under the Idempotency-Key."""
 
+    status: Status
+    id: UUID | None = Field(default=None, description="Of the email that was accepted before.")
+    replayed: bool = Field(default=False, description="Sending would only repeat an earlier answer.")
     subject: str
     text: str | None
     html: str | None
-    decision: dict[str, Any] = Field(
-        description="As POST /v1/routing/preview has it: every provider's figures, the reason of every exclusion."
+    decision: dict[str, Any] | None = Field(
+        description="As POST /v1/routing/preview has it: every provider's figures, the reason of every exclusion. "
+        "null: nothing would be sent."
     )
 
 

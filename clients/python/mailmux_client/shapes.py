@@ -350,12 +350,16 @@ class EmailAccepted(TypedDict):
 
 
 class EmailDrawn(TypedDict):
-    """An email that was not accepted, as it would be."""
+    """An email that was not accepted, as it would be; or the one that was, before, under the Idempotency-
+    Key."""
 
+    status: Status
+    id: NotRequired[str | None]
+    replayed: NotRequired[bool]
     subject: str
     text: str | None
     html: str | None
-    decision: dict[str, Any]
+    decision: dict[str, Any] | None
 
 
 class EmailFile(TypedDict):
@@ -476,10 +480,12 @@ class EndpointPage(TypedDict):
 
 class EntryDrawn(TypedDict):
     """What an entry would become: its email's status and subject, and who would carry it now; or what is
-    wrong."""
+    wrong. Or the email that was accepted before, under the entry's key or the request's."""
 
     index: int
     status: Status | Literal["rejected"]
+    id: NotRequired[str | None]
+    replayed: NotRequired[bool]
     subject: NotRequired[str | None]
     provider: NotRequired[str | None]
     errors: NotRequired[list[ProblemInItem]]

@@ -277,3 +277,47 @@ def test_a_dry_run_says_what_would_become_of_each_entry_and_sends_nothing(
     assert (strict.status_code, fields(strict)) == (422, {"/emails/1/to/0", "/emails/2/email_type"})
     assert count(world, member, "email_jobs") == before
     assert member.post("/v1/emails/batch?dry_run=perhaps", body).status_code == 422
+
+
+def test_a_dry_run_says_what_the_key_would_bring_back_and_uses_none(world: World, member: Caller) -> None:
+    body, dry, once = batch(to(1), to(2)), "/v1/emails/batch?dry_run=true", key("one")
+    first = member.post(dry, body, headers=once)
+    assert (first.status_code, "Idempotent-Replayed" in first.headers) == (200, False)
+    assert [r["replayed"] for r in first.get_json()["results"]] == [False, False]
+    real = member.post("/v1/emails/batch", body, headers=once)
+    assert (real.status_code, "Idempotent-Replayed" in real.headers) == (202, False), (
+        "the dry run took no key"
+    )
+    before = member.post(dry, body, headers=once)
+    assert (before.status_code, before.headers["Idempotent-Replayed"]) == (200, "true")
+    said = [(r["id"], r["status"], r["replayed"]) for r in before.get_json()["results"]]
+    assert said == [(r["id"], r["status"], True) for r in real.get_json()["results"]]
+    other = member.post(dry, {**body, "mode": "permissive"}, headers=once)
+    assert other.status_code == 422
+    assert other.get_json()["type"].endswith("idempotency-key-reused")
+    assert count(world, member, "email_jobs") == 2
+
+
+def test_a_dry_run_says_what_the_entries_keys_would_bring_back(world: World, member: Caller) -> None:
+    ada, bob = to(1, idempotency_key="ada"), to(2)
+    real = member.post("/v1/emails/batch", batch(ada)).get_json()["results"][0]
+    asked = batch(bob, ada, {**bob, "idempotency_key": "another"})
+    for _ in range(2):
+        drawn = member.post("/v1/emails/batch?dry_run=true", asked).get_json()
+        assert [(r["status"], r["id"], r["replayed"]) for r in drawn["results"]] == [
+            ("queued", None, False),
+            (real["status"], real["id"], True),
+            ("queued", None, False),
+        ]
+    asked["emails"][1] = {**bob, "idempotency_key": "ada"}
+    strict = member.post("/v1/emails/batch?dry_run=true", asked)
+    assert (strict.status_code, fields(strict)) == (422, {"/emails/1/idempotency_key"})
+    assert count(world, member, "email_jobs") == 1
+    assert count(world, member, "idempotency_keys") == 1
+
+
+def test_a_dry_run_fetches_nothing_and_says_that_it_would_be_too_many(member: Caller) -> None:
+    files = [{"url": f"https://files.example/{n}"} for n in range(21)]
+    answer = member.post("/v1/emails/batch?dry_run=true", {"emails": [{**EMAIL, "attachments": files}]})
+    assert answer.status_code == 422
+    assert {e["code"] for e in answer.get_json()["errors"]} == {"too_many"}

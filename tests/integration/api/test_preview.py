@@ -60,6 +60,28 @@ def test_a_dry_run_uses_up_no_idempotency_key(member: Caller) -> None:
     assert member.post("/v1/emails", {**EMAIL, "subject": "Other"}, headers=key).status_code == 202
 
 
+def test_a_dry_run_says_which_email_the_key_would_bring_back(world: World, member: Caller) -> None:
+    key, dry = {"Idempotency-Key": "same"}, {"dry_run": "true"}
+    real = member.post("/v1/emails", EMAIL, headers=key).get_json()
+    answer = member.post("/v1/emails", EMAIL, query_string=dry, headers=key)
+    drawn = answer.get_json()
+    assert (answer.status_code, answer.headers["Idempotent-Replayed"]) == (200, "true")
+    assert (drawn["id"], drawn["status"], drawn["replayed"]) == (real["id"], real["status"], True)
+    assert (drawn["subject"], drawn["decision"]) == (EMAIL["subject"], None)
+    other = member.post("/v1/emails", {**EMAIL, "subject": "Other"}, query_string=dry, headers=key)
+    assert (other.status_code, other.get_json()["type"]) == (
+        422,
+        member.post("/v1/emails", {**EMAIL, "subject": "Other"}, headers=key).get_json()["type"],
+    )
+
+
+def test_a_dry_run_says_that_nobody_would_be_written_to(member: Caller) -> None:
+    member.post("/v1/suppressions", {"entries": [{"address": "gone@example.com"}]})
+    email = {**EMAIL, "to": ["gone@example.com"]}
+    gone = member.post("/v1/emails", email, query_string={"dry_run": "true"}).get_json()
+    assert (gone["status"], gone["id"], gone["replayed"]) == ("suppressed", None, False)
+
+
 def test_what_is_no_dry_run_is_said_so(member: Caller) -> None:
     answer = member.post("/v1/emails", EMAIL, query_string={"dry_run": "perhaps"})
     assert (answer.status_code, answer.get_json()["errors"][0]["parameter"]) == (422, "dry_run")

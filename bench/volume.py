@@ -18,12 +18,13 @@ from uuid import UUID
 import click
 import psutil
 from rich.console import Console
+from rich.progress import Progress
 from rich.table import Table
 from sqlalchemy import Connection, Engine, event
 
 from api.schemas.stats import StatsFilter
 from api.stats import statistics
-from bench.volume_data import TYPES, USER, make_emails, make_sums
+from bench.volume_data import RARE_PROVIDER, RARE_TYPE, TYPES, USER, make_emails, make_sums
 from db.repositories.selection import EmailQuery
 from db.uow import SqlUnitOfWork, open_engine
 from domain.lifecycle import Status
@@ -50,8 +51,12 @@ LISTS: Mapping[str, EmailQuery] = {
     "status, of none": EmailQuery(status=Status.EXPIRED),
     "status, waiting": EmailQuery(status=Status.QUEUED),
     "email_type": EmailQuery(email_type=TYPES[0]),
+    "email_type, of one in 50,000": EmailQuery(email_type=RARE_TYPE),
+    "email_type, of none": EmailQuery(email_type="none"),
+    "lane": EmailQuery(lane="bulk"),
     "campaign": EmailQuery(campaign_id=UUID(int=3)),
     "provider": EmailQuery(provider="p2"),
+    "provider, of one in 50,000": EmailQuery(provider=RARE_PROVIDER),
     "tag and status": EmailQuery(tag="rare", status=Status.DELIVERED),
 }
 YEAR = {"since": "2025-01-01", "until": "2025-12-31"}
@@ -76,7 +81,7 @@ STATS: Mapping[str, dict[str, Any]] = {
 @dataclass(frozen=True, slots=True)
 class Asked:
     """Medians of some times: seconds, and those that this process and PostgreSQL's took of a processor. What the plans
-    of its statements use, and how many rows of tables and indexes they read.
+    of its statements use, how many rows of tables and indexes they read, and how many of tables alone.
     """
 
     what: str
@@ -84,6 +89,7 @@ class Asked:
     cpu: float
     goal: float
     rows: int
+    table_rows: int
     indexes: list[str]
     whole_tables: list[str]
 
@@ -124,7 +130,8 @@ def volume(emails: int, year: int, gate: bool, as_json: bool) -> None:
 
     The emails' own sums are added up as the service does it, from what is due.
     """
-    report = run(emails, year, lambda words: click.echo(words, err=True))
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        report = run(emails, year, bar)
     if as_json:
         click.echo(json.dumps({**asdict(report), "problems": report.problems}))
     else:
@@ -134,25 +141,25 @@ def volume(emails: int, year: int, gate: bool, as_json: bool) -> None:
         sys.exit(1)
 
 
-def run(emails: int, year: int, say: Callable[[str], None]) -> Report:
+def run(emails: int, year: int, bar: Progress) -> Report:
     folder = Path(tempfile.mkdtemp(prefix="mailmux-volume-"))
     try:
         with EmbeddedPostgres(folder / "postgres", durable=False) as postgres:
             upgrade(Secret(postgres.url))
             engine = open_engine(postgres.url, deadline=1800)
             try:
-                return _run(engine, emails, year, say)
+                return _run(engine, emails, year, bar)
             finally:
                 engine.dispose()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _run(engine: Engine, emails: int, year: int, say: Callable[[str], None]) -> Report:
+def _run(engine: Engine, emails: int, year: int, bar: Progress) -> Report:
     load = psutil.getloadavg()[0]
-    say(f"making {emails:,} emails …")
-    make_emails(engine, emails)
-    say("adding up …")
+    step = bar.add_task(f"making {emails:,} emails", total=emails)
+    make_emails(engine, emails, lambda made: bar.update(step, completed=made))
+    step = bar.add_task("adding up", total=None)
     with SqlUnitOfWork(engine) as unit:
         server = psutil.Process(unit.connection.exec_driver_sql("SELECT pg_backend_pid()").scalar_one())
         begun = sum(server.cpu_times()[:2])
@@ -160,13 +167,17 @@ def _run(engine: Engine, emails: int, year: int, say: Callable[[str], None]) -> 
             unit.commit()
         unit.commit()
         adding = (sum(server.cpu_times()[:2]) - begun) / emails * 1e6
-    say(f"making the sums of {year:,} emails of a year …")
+    bar.update(step, total=1, completed=1)
+    step = bar.add_task(f"making the sums of {year:,} emails of a year", total=None)
     rows = make_sums(engine, year)
-    say("asking …")
-    asked = [ask(engine, f"emails: {what}", GOAL_LIST, listing(query)) for what, query in LISTS.items()]
+    bar.update(step, total=1, completed=1)
+    questions: list[tuple[str, float, Question]] = [
+        (f"emails: {what}", GOAL_LIST, listing(query)) for what, query in LISTS.items()
+    ]
     for what, more in STATS.items():
         query = StatsFilter.model_validate({**YEAR, **more})
-        asked.append(ask(engine, f"stats: {what}", GOAL_STATS, asking_stats(query)))
+        questions.append((f"stats: {what}", GOAL_STATS, asking_stats(query)))
+    asked = [ask(engine, *question) for question in bar.track(questions, description="asking")]
     return Report(emails, year, rows, round(adding, 1), (load, psutil.getloadavg()[0]), asked)
 
 
@@ -196,7 +207,8 @@ def ask(engine: Engine, what: str, goal: float, question: Question) -> Asked:
     nodes = [node for plan in plans for node in nodes_of(plan)]
     indexes = sorted({node["Index Name"] for node in nodes if "Index Name" in node})
     whole = sorted({node["Relation Name"] for node in nodes if node["Node Type"].endswith("Seq Scan")})
-    return Asked(what, median(times), median(used), goal, sum(map(rows_read, nodes)), indexes, whole)
+    rows, of_tables = sum(map(rows_read, nodes)), sum(map(table_rows_read, nodes))
+    return Asked(what, median(times), median(used), goal, rows, of_tables, indexes, whole)
 
 
 def _cpu(server: psutil.Process) -> float:
@@ -215,6 +227,11 @@ def rows_read(node: Any) -> int:
         return 0
     left_out = node.get("Rows Removed by Filter", 0) + node.get("Rows Removed by Index Recheck", 0)
     return int((node["Actual Rows"] + left_out) * node["Actual Loops"])
+
+
+def table_rows_read(node: Any) -> int:
+    """The same, without those that an index alone told of."""
+    return int(node["Heap Fetches"]) if node["Node Type"] == "Index Only Scan" else rows_read(node)
 
 
 @contextmanager

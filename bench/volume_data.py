@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 from uuid import UUID
 
@@ -13,6 +14,7 @@ from domain.stats import BLOCK_MINUTES, DAY_MINUTES, SLOT_MINUTES, Dimension
 USER: Final = UUID(int=1)
 TYPES: Final = ("login-code", "receipt", "digest", "newsletter", "offer")
 PROVIDERS: Final = ("p1", "p2", "p3", "p4")
+RARE_TYPE, RARE_PROVIDER = "rare-type", "p5"  # of one email in 50,000
 GROUPS: Final = ("google", "microsoft", "yahoo", "apple", "gmx", "proton", "zoho", "other")
 
 # One in ten emails belongs to another user.
@@ -45,13 +47,15 @@ _EMAILS = text("""
                 || CASE WHEN n % 100 = 1 THEN jsonb_build_array(jsonb_build_object(
                     'email', 'copy-' || n % 4999 || '@firm.example', 'name', '', 'kind', 'cc')) ELSE '[]' END,
             'reply_to', '[]'::jsonb, 'headers', '[]'::jsonb),
-        (CAST(:types AS text[]))[1 + n % 5], CASE WHEN n % 5 < 2 THEN 'transactional' ELSE 'bulk' END, 'hold',
+        CASE WHEN n % 50000 = 13 THEN :rare_type ELSE (CAST(:types AS text[]))[1 + n % 5] END,
+        CASE WHEN n % 5 < 2 THEN 'transactional' ELSE 'bulk' END, 'hold',
         '{"pinned": [], "excluded": [], "max_cost": null, "track_opens": false, "track_clicks": false}',
         CASE WHEN n % 50000 = 7 THEN ARRAY['rare'] WHEN n % 2 = 1 THEN ARRAY['tag-' || n % 19] ELSE '{}' END,
         CASE WHEN n % 3 = 0 THEN jsonb_build_object('order', 'o-' || n) ELSE '{}' END,
         CASE WHEN n % 50000 = 11 THEN 'failed' WHEN n % 100 = 3 THEN 'bounced' WHEN n % 4 = 0 THEN 'sent'
             ELSE 'delivered' END,
-        CAST(lpad(to_hex(1 + n % 4), 32, '0') AS uuid), at, at + interval '1 second',
+        CAST(lpad(to_hex(CASE WHEN n % 50000 = 17 THEN 5 ELSE 1 + n % 4 END), 32, '0') AS uuid), at,
+        at + interval '1 second',
         CASE WHEN n % 5 > 2 THEN CAST(lpad(to_hex(1 + n % 97), 32, '0') AS uuid) END
     FROM generate_series(:first, :last) n
     CROSS JOIN LATERAL (SELECT mm_now() - interval '200 days' * (1 - CAST(n AS float) / :emails) AS at,
@@ -71,6 +75,8 @@ _DUE = text("""
         SELECT id, row_number() OVER (ORDER BY id) / 25 AS part FROM delivery_attempts) a GROUP BY part ORDER BY part
 """)
 _PART = 100_000
+_SEEN_BY_ALL = "SELECT relallvisible > 0 FROM pg_class WHERE oid = CAST('email_jobs' AS regclass)"
+_VACUUMS: Final = 5
 
 _NAMES = ", ".join((*COUNTS, "spend", *LATENCIES))
 
@@ -121,20 +127,20 @@ _LONGER = [
 ]
 
 
-def make_emails(engine: Engine, emails: int) -> None:
-    """With an accepted attempt each, of this moment, which is due to be added up."""
+def make_emails(engine: Engine, emails: int, made: Callable[[int], object] = lambda _: None) -> None:
+    """With an accepted attempt each, of this moment, which is due to be added up. `made` is told how many there are."""
     with engine.begin() as connection:
         for setting in ("enable_seqscan = on", "enable_hashjoin = on", "statement_timeout = 0"):
             connection.exec_driver_sql(f"SET LOCAL {setting}")
         connection.exec_driver_sql(_PEOPLE)
         connection.exec_driver_sql(_CAMPAIGNS)
-        for n, name in enumerate(PROVIDERS, start=1):
+        for n, name in enumerate((*PROVIDERS, RARE_PROVIDER), start=1):
             connection.execute(_PROVIDER, {"n": n, "name": name, "cost": n / 10_000})
         for first in range(1, emails + 1, _PART):
             last = min(emails, first + _PART - 1)
-            connection.execute(
-                _EMAILS, {"types": list(TYPES), "first": first, "last": last, "emails": emails}
-            )
+            asked = {"types": list(TYPES), "rare_type": RARE_TYPE, "emails": emails}
+            connection.execute(_EMAILS, {**asked, "first": first, "last": last})
+            made(last)
         connection.execute(_ATTEMPTS)
         connection.execute(_DUE)
     _analyze(engine)
@@ -164,3 +170,7 @@ def _analyze(engine: Engine) -> None:
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.exec_driver_sql("SET statement_timeout = 0")
         connection.exec_driver_sql("VACUUM ANALYZE")
+        for _ in range(_VACUUMS):  # where somebody looked on, nothing is known to be seen by all
+            if connection.exec_driver_sql(_SEEN_BY_ALL).scalar_one():
+                break
+            connection.exec_driver_sql("VACUUM email_jobs")

@@ -55,7 +55,8 @@ class EmailJob(Base):
     campaign_id: Mapped[UUID | None]
 
     __table_args__ = (
-        Index("ix_email_jobs_user_id", "user_id", "id"),
+        # What lists are narrowed by, and never changes: found without going to the table, and a tenth of a µs an email.
+        Index("ix_email_jobs_user_id", "user_id", "id", postgresql_include=["email_type", "lane"]),
         Index(
             "ix_email_jobs_campaign", "campaign_id", "id", postgresql_where=text("campaign_id IS NOT NULL")
         ),

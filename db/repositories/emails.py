@@ -9,7 +9,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, RowMapping, text
 
-from db.repositories.selection import SHOWN_STATUS, EmailQuery, conditions_of, find_few
+from db.repositories.selection import SHOWN_STATUS, EmailQuery, conditions_of, find_few, find_newest
 from domain.lifecycle import Event, IllegalTransition, Status, advance
 
 _COLUMNS = f"""
@@ -158,7 +158,9 @@ class Emails:
     def list(self, user_id: UUID, query: EmailQuery, limit: int) -> Sequence[RowMapping]:
         """Up to `limit` emails, newest first."""
         conditions, values = conditions_of(query)
-        few = find_few(self._connection, user_id, query)
+        few = find_newest(self._connection, user_id, query, limit)
+        if few is None:
+            few = find_few(self._connection, user_id, query)
         if few is not None:
             conditions += " AND j.id = ANY(CAST(:few AS uuid[]))"
             values["few"] = few

@@ -59,8 +59,9 @@ _OF_NAME: Final[Mapping[str, Any]] = {
     "spend": {"USD": "3.6"}, "cheapest": {"USD": "2.7"}, "daily": 50_000, "monthly": 1_000_000,
     "rolling_24h": None, "rate_per_second": 14.0, "used_today": 1204, "used_this_month": 30_511,
     "used_rolling_24h": 1204, "left_today": 8796, "reliability_score": 0.998, "deliver_at_least": None,
-    "latency_ms": 81.3, "latency_p50_ms": 81.3, "latency_p95_ms": 240.9, "included": 10_000, "up_to": None,
-    "recipients_this_month": 30_511, "priority": 1, "limit": 50_000, "used": 1204, "left": 48_796, "hours": 24,
+    "taken_within": None, "latency_ms": 81.3, "latency_p50_ms": 81.3, "latency_p95_ms": 240.9, "included": 10_000,
+    "up_to": None, "recipients_this_month": 30_511, "priority": 1, "limit": 50_000, "used": 1204, "left": 48_796,
+    "hours": 24,
     # counts
     "accepted": 1, "rejected": 0, "added": 2, "known": 1, "skipped": 0, "index": 0, "cancelled": 120,
     "rescheduled": 120, "expire_before": 0, "resent": 12, "refused": [], "messages": 240, "emails": 4000,

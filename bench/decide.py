@@ -29,7 +29,7 @@ from routing.router import Decision
 from routing.router import decide as decide_email
 from routing.snapshot import ProviderSnapshot, QuotaLeft, Snapshot, Worths
 
-WORTHS = (Worth(60.0, 0.5), Worth(20.0, 0.05), Worth(5.0))
+WORTHS = (Worth(60.0, 0.5, urgent=True), Worth(20.0, 0.05), Worth(5.0))
 TYPES = ("otp", "receipt", "newsletter")
 DOMAINS = ("gmail.com", "outlook.com", "yahoo.com", "firm.example", "icloud.com")
 PROVIDERS = (5, 20)

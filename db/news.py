@@ -199,7 +199,7 @@ def dump_view(view: View) -> str:
             "rates": {p.hex: rate for p, rate in view.rates.items()},
             "prices": {p.hex: price for p, price in view.prices.items()},
             "worths": [
-                [owner and owner.hex, name, worth.value, worth.wait, worth.steady]
+                [owner and owner.hex, name, worth.value, worth.wait, worth.steady, worth.urgent]
                 for (owner, name), worth in view.worths.items()
             ],
         }

@@ -30,12 +30,14 @@ _LEAST_SETTLED = 0.01
 class Worth:
     """What an email type asks of the choice: `value` of one delivered, `wait` of a second, $ per 1,000.
 
-    `steady`: a sender's emails keep to one provider, as marketing's do (routing.stickiness).
+    `steady`: a sender's emails keep to one provider, as marketing's do (routing.stickiness). `urgent`: somebody waits
+    for it, so that it is nobody's probe and tries nothing out.
     """
 
     value: float
     wait: float = 0.0
     steady: bool = False
+    urgent: bool = False
 
 
 @dataclass(frozen=True, slots=True)

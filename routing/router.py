@@ -27,7 +27,6 @@ from routing.outlook import Choice, Outlook, Reason, Score, blended, choose, exp
 from routing.settling import Alike, Moment, Settled, settled_for
 from routing.snapshot import ProviderSnapshot, RuleSnapshot, Snapshot
 from routing.steady import at_home, wait_for_cheaper
-from routing.worths import URGENT_WAIT
 
 
 @value
@@ -229,13 +228,13 @@ def _weigh(
     if settled.rule is not None:
         choice = _by_rule(outlook, worth, group, numbers, moment, chance)
     elif mixed:
-        patient = worth.wait < URGENT_WAIT
+        patient = not worth.urgent
         choice = choose(
             outlook, worth, group, numbers, moment.room, chance,
             explores=patient, probes=patient, taken=moment.taken,
         )  # fmt: skip
     else:
-        patient = worth.wait < URGENT_WAIT
+        patient = not worth.urgent
         hopeful = patient and explored(chance)
         alike = settled.alike(moment, numbers, group, hopeful=hopeful)
         choice = pick(
@@ -292,7 +291,7 @@ def _by_rule(
     chance: random.Random,
 ) -> Choice | None:
     """Strictly in the rule's order; one that is not well only where all of them are not."""
-    patient = worth.wait < URGENT_WAIT
+    patient = not worth.urgent
     choice: Choice | None = None
     for k in numbers:
         own = choose(

@@ -1,8 +1,11 @@
-"""Cheapest with a promise: as little cost as possible while a target share is delivered.
+"""Cheapest with a promise: as little cost as possible while a target share is delivered, or taken in time.
 
 The value V of a delivered email moves by a virtual queue of what is owed to the target: V = V0·e^(Q/25). A choice
 pays in what it is expected to miss or exceed; what really happened corrects the expectation. As a queue alone
 settles a little below the target, what has been missed for good raises the target by a small integral.
+
+A promise of time is the same of w, the worth of a second: of what is to be taken in time nothing is expected, for how
+long it took is known at once.
 """
 
 from __future__ import annotations
@@ -13,12 +16,15 @@ from dataclasses import dataclass, replace
 SCALE = 25.0
 INTEGRAL = 2e-5  # of the target, per email missed so far
 MOST_MARGIN = 0.01
+ON_TIME = 0.95  # the share that a promise of time is about: its 95th percentile
 LEAST, MOST = -2.0 * SCALE, 5.0 * SCALE  # of the queue
 
 
 @dataclass(frozen=True, slots=True)
 class ServiceLevel:
-    """`target`: share of delivered emails, 0..1. `base`: V in $ per 1,000 where nothing is owed."""
+    """`target`: share of emails that are delivered (taken in time), 0..1. `base`: V (w), in $ per 1,000, where nothing
+    is owed.
+    """
 
     target: float
     base: float

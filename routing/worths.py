@@ -35,11 +35,11 @@ def worth_of(
     match preference:
         case Preference.CHEAPEST:
             dearest = max((p.dearest for p in prices), default=0.0)
-            return Worth(_ABOVE_THE_DEAREST * dearest + 0.01, URGENT_WAIT if urgent else 0.0)
+            return Worth(_ABOVE_THE_DEAREST * dearest + 0.01, URGENT_WAIT if urgent else 0.0, urgent=urgent)
         case Preference.BALANCED:
-            return Worth(BALANCED if waits else NEWSLETTER, wait)
+            return Worth(BALANCED if waits else NEWSLETTER, wait, urgent=urgent)
         case Preference.MOST_RELIABLE:
-            return Worth(RELIABLE, wait)
+            return Worth(RELIABLE, wait, urgent=urgent)
 
 
 def in_place_of(worth: Worth, policy: str, prices: Iterable[float]) -> Worth:
@@ -49,7 +49,7 @@ def in_place_of(worth: Worth, policy: str, prices: Iterable[float]) -> Worth:
     found = worth_of(
         Preference(policy),
         [flat(price) for price in prices],
-        urgent=worth.wait >= URGENT_WAIT,
+        urgent=worth.urgent,
         waits=not worth.steady,
     )
     return replace(found, steady=worth.steady)

@@ -172,7 +172,7 @@ class LearningProcess:
             if p in memory.learned:
                 mind.learner.recall(k, memory.learned[p])
         mind.learner.delay.recall(memory.notes.get("delay", ()))
-        mind.promises.recall(memory.notes.get("promises", ()))
+        mind.promises.recall(memory.notes.get("owed", {}))
         mind.learner.outlook(self._now())
         self._mind, self._position = mind, memory.position
         self._due = {"note": self._clock.monotonic() + NOTE_EVERY}
@@ -230,7 +230,7 @@ class LearningProcess:
     def _note(self, mind: Mind) -> None:
         memory = Memory(
             self._position,
-            {"delay": mind.learner.delay.kept(), "promises": mind.promises.kept()},
+            {"delay": mind.learner.delay.kept(), "owed": mind.promises.kept()},
             {p: mind.learner.kept(k) for p, k in mind.roster.number.items()},
         )
         with self._units() as unit:

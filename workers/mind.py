@@ -125,9 +125,11 @@ class Mind:
         else:
             pace.answered(at)
         self.learner.ended(attempt, k, kind, end, seconds, at)
+        place = self.roster.type_of(kind)
+        if end not in (End.THROTTLED, End.QUOTA_SPENT):
+            self.promises.ended(place, seconds if end is End.ACCEPTED else math.inf)
         if end is End.ACCEPTED:
-            chance = self.learner.chance(k, kind % len(GROUPS))
-            self.promises.accepted(attempt, self.roster.type_of(kind), chance)
+            self.promises.accepted(attempt, place, self.learner.chance(k, kind % len(GROUPS)))
 
     def watch(self, now: float) -> None:
         """Count as a provisional failure what should have ended. A window has as long as one of its

@@ -62,6 +62,7 @@ Unsubscribe = Literal["marketing", "type"]
 AtBudgetName = Literal["defer", "fail", "ignore"]
 Carriers = Annotated[list[ProviderRef], Field(max_length=50)]
 Promise = Annotated[float, Field(ge=0.5, le=0.9999, strict=True, allow_inf_nan=False)]
+Seconds = Annotated[float, Field(ge=0.05, le=10, strict=True, allow_inf_nan=False)]
 
 
 class TypeCreate(Body):
@@ -93,6 +94,11 @@ class TypeCreate(Body):
         description="A promise: the share of its emails that mailbox hosts are to take, at the least cost. What is "
         "missed raises what a delivered email is worth, above what `policy` says.",
     )
+    taken_within: Seconds | None = Field(
+        default=None,
+        description="Another promise: 19 of 20 of its emails are taken by a provider within so many seconds of being "
+        "given to it, at the least cost. What is late raises what a second is worth.",
+    )
     at_budget: AtBudgetName | None = Field(
         default=None,
         description="Where a budget is spent and no other provider is left: wait for its next period, fail, or go all "
@@ -123,6 +129,7 @@ class TypeChange(Body):
     urgent: StrictBool = False
     unsubscribe_scope: Unsubscribe = "marketing"
     deliver_at_least: Promise | None = None
+    taken_within: Seconds | None = None
     at_budget: AtBudgetName = "defer"
     providers: Carriers = Field(default=[])
 
@@ -143,6 +150,7 @@ class TypeOut(Out):
     urgent: bool
     unsubscribe_scope: Unsubscribe
     deliver_at_least: float | None
+    taken_within: float | None
     at_budget: AtBudgetName
     providers: list[ProviderNamed] = Field(description="Those that may carry it; none: any.")
     shared: bool
@@ -224,6 +232,7 @@ def change(path: TypePath, body: TypeChange) -> Response:
                 "urgent",
                 "unsubscribe_scope",
                 "deliver_at_least",
+                "taken_within",
                 "at_budget",
             )
         }

@@ -56,8 +56,20 @@ def routing(
     """Simulate days of email with outages, quotas, tiers and lost mail, and count what each policy pays for them.
 
     The objective is charges, lost email, waiting and our own work, in $ per 1,000 emails. Excess is what a policy
-    pays above one who knows the future (a linear program over the true day). All policies meet the same chance. Ours
-    is what production runs.
+    pays above one who knows the future (a linear program over the true day). All policies meet the same chance. Ours,
+    mailmux, is what production runs.
+
+    \b
+    mailmux bench routing --quick                       one seed of everything, to begin with
+    mailmux bench routing --seeds 1001-1005 --mode both
+    mailmux bench routing --scenarios silent_drop,quota --policies mailmux,thompson
+    mailmux bench routing --seeds 7 --plots plots/      who carried what, as pictures
+    mailmux bench routing --scenarios ./mine.py         a day of your own
+
+    A scenario is a file with build(seed), a policy one with make(briefing): docs/reference/routing-benchmark.md
+    says how, and what every figure means. --json prints {mode, seeds, mean_excess: {policy: ratio}, scenarios:
+    {name: {policy: {excess, worst, delivered, held, …}}}}; with --mode both the second mode's figures are under
+    "resend".
     """
     if listed:
         click.echo("scenarios: " + ", ".join(scenario_names()))

@@ -78,6 +78,7 @@ class EmailType(Base):
     urgent: Mapped[bool] = mapped_column(server_default=text("false"))
     unsubscribe_scope: Mapped[str] = mapped_column(String(10), server_default="marketing")
     deliver_at_least: Mapped[float | None] = mapped_column(Double)
+    taken_within: Mapped[float | None] = mapped_column(Double)  # seconds
     at_budget: Mapped[str] = mapped_column(String(10), server_default="defer")
     created_at: Mapped[Stamp]
 
@@ -91,6 +92,7 @@ class EmailType(Base):
         Index("uq_email_types_user", "user_id", "name", unique=True),
         CheckConstraint("policy IN ('cheapest', 'balanced', 'most_reliable')", name="policy"),
         CheckConstraint("deliver_at_least BETWEEN 0.5 AND 0.9999", name="deliver_at_least"),
+        CheckConstraint("taken_within BETWEEN 0.05 AND 10", name="taken_within"),
         CheckConstraint("at_budget IN ('defer', 'fail', 'ignore')", name="at_budget"),
         CheckConstraint("unsubscribe_scope IN ('marketing', 'type')", name="unsubscribe_scope"),
         CheckConstraint("category <> 'marketing' OR lane = 'bulk'", name="marketing_is_bulk"),

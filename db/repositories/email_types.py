@@ -13,7 +13,7 @@ _UNIQUE_VIOLATION = "23505"
 
 _SEEN = """
     SELECT id, user_id, name, category, lane, on_unknown, policy, urgent, unsubscribe_scope,
-        deliver_at_least, at_budget, created_at,
+        deliver_at_least, taken_within, at_budget, created_at,
         (SELECT coalesce(jsonb_agg(jsonb_build_object('id', p.id, 'name', p.name) ORDER BY p.name, p.id), '[]')
             FROM email_type_providers n JOIN providers p ON p.id = n.provider_id
             WHERE n.type_id = email_types.id) AS providers
@@ -25,13 +25,13 @@ _GET = text(f"{_SEEN} AND id = :id")
 _LOCK = text(f"{_SEEN} AND id = :id FOR UPDATE")
 _WRITE = text("""
     INSERT INTO email_types (id, user_id, name, category, lane, on_unknown, policy, urgent, unsubscribe_scope,
-        deliver_at_least, at_budget)
+        deliver_at_least, taken_within, at_budget)
     VALUES (:id, :owner, :name, :category, :lane, :on_unknown, :policy, :urgent, :unsubscribe_scope,
-        :deliver_at_least, :at_budget)
+        :deliver_at_least, :taken_within, :at_budget)
     ON CONFLICT (id) DO UPDATE SET category = excluded.category, lane = excluded.lane,
         on_unknown = excluded.on_unknown, policy = excluded.policy, urgent = excluded.urgent,
         unsubscribe_scope = excluded.unsubscribe_scope, deliver_at_least = excluded.deliver_at_least,
-        at_budget = excluded.at_budget
+        taken_within = excluded.taken_within, at_budget = excluded.at_budget
 """)
 # A rule goes with the type that its owner sees by that name.
 _IN_RULES = text("""
@@ -64,6 +64,7 @@ class Declaration:
     urgent: bool
     unsubscribe_scope: str = "marketing"
     deliver_at_least: float | None = None
+    taken_within: float | None = None
     at_budget: str = "defer"
     providers: tuple[UUID, ...] = ()
 

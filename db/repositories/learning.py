@@ -40,7 +40,7 @@ _KEEP_LEARNED = text("""
 """)
 
 _TYPES = text(
-    "SELECT user_id, name, category, policy, urgent, deliver_at_least FROM email_types "
+    "SELECT user_id, name, category, policy, urgent, deliver_at_least, taken_within FROM email_types "
     "ORDER BY user_id NULLS FIRST, name"
 )
 
@@ -56,7 +56,9 @@ _AHEAD = text("""
 
 @dataclass(frozen=True, slots=True)
 class TypeRow:
-    """An email type as it was declared. `owner` None: everybody's. `target`: the share that is to be delivered."""
+    """An email type as it was declared. `owner` None: everybody's. `target`: the share that is to be delivered;
+    `within`: the seconds in which nearly all are to be taken (routing.service_level.ON_TIME).
+    """
 
     owner: UUID | None
     name: str
@@ -64,6 +66,7 @@ class TypeRow:
     policy: str
     urgent: bool
     target: float | None = None
+    within: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +112,15 @@ class Learning:
 
     def types(self) -> Sequence[TypeRow]:
         return [
-            TypeRow(r.user_id, r.name, r.category == "marketing", r.policy, r.urgent, r.deliver_at_least)
+            TypeRow(
+                r.user_id,
+                r.name,
+                r.category == "marketing",
+                r.policy,
+                r.urgent,
+                r.deliver_at_least,
+                r.taken_within,
+            )
             for r in self._connection.execute(_TYPES)
         ]
 

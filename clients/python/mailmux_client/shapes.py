@@ -1104,6 +1104,7 @@ class TypeOut(TypedDict):
     urgent: bool
     unsubscribe_scope: Literal["marketing", "type"]
     deliver_at_least: float | None
+    taken_within: float | None
     at_budget: Literal["defer", "fail", "ignore"]
     providers: list[ProviderNamed]
     shared: bool

@@ -126,6 +126,17 @@ def test_a_type_may_promise_the_share_that_is_delivered(member: Caller) -> None:
         assert (answer.status_code, fields(answer)) == (422, {"/deliver_at_least"}), wrong
 
 
+def test_a_type_may_promise_how_soon_nearly_all_are_taken(member: Caller) -> None:
+    made = member.post("/v1/email-types", {"name": "receipt", "policy": "cheapest", "taken_within": 1.5})
+    assert made.get_json()["taken_within"] == 1.5
+    path = f"/v1/email-types/{made.get_json()['id']}"
+    assert member.patch(path, {"urgent": True}).get_json()["taken_within"] == 1.5
+    assert member.patch(path, {"taken_within": None}).get_json()["taken_within"] is None
+    for wrong in (0.01, 11, "1", True):
+        answer = member.patch(path, {"taken_within": wrong})
+        assert (answer.status_code, fields(answer)) == (422, {"/taken_within"}), wrong
+
+
 def test_a_type_may_name_the_providers_that_carry_it(world: World, member: Caller) -> None:
     member.provider("post")
     other = member.provider("bulk")

@@ -289,6 +289,17 @@ def test_a_block_by_one_mailbox_host_moves_its_emails_only():
     assert chosen(a_submission(to=("ada@firm.example",)), fleet).chosen.provider == "cheap"
 
 
+@pytest.mark.parametrize("recipients", [("ada@firm.example",), ("ada@firm.example", "eve@gmail.com")])
+def test_what_somebody_waits_for_is_no_probe_however_little_it_is_worth(recipients):
+    well = standing(0.1, 0.985)
+    down = replace(well, share=0.0, probe_due=True, healthy=well.coefficients, least=20.0)
+    fleet = learned(SOUND, replace(CHEAP, standing=down))
+    assert chosen(a_submission(to=recipients), fleet).reason == "PROBE"
+    urgent = replace(fleet, worths={(None, "transactional"): Worth(20.0, 0.05, urgent=True)}, settled={})
+    decision = chosen(a_submission(to=recipients), urgent)
+    assert (decision.chosen.provider, decision.chosen.probe) == ("dear", False)
+
+
 def test_a_rule_goes_before_what_was_learned():
     fleet = learned(SOUND, LOSSY, rules=(a_rule(DEAR, CHEAP),))
     assert chosen(snapshot=fleet).reason == "RULE"

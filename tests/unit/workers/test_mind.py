@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -21,6 +22,7 @@ from routing.pricing import PriceList, flat, graduated
 from routing.signs import End
 from routing.snapshot import ProviderSnapshot, QuotaLeft, Snapshot
 from routing.supplies import DAY, month_share
+from routing.worths import URGENT_WAIT, WAIT
 from tests.builders import chance
 from workers import mind as minds
 from workers.mind import Mind, mind_of
@@ -28,6 +30,7 @@ from workers.mind import Mind, mind_of
 NOW = datetime(2026, 4, 11, tzinfo=UTC)  # twenty days before the month ends
 TYPES = [TypeRow(None, "receipt", False, "balanced", False)]
 PROMISED = TypeRow(None, "receipt", False, "cheapest", False, 0.985)
+IN_TIME = TypeRow(None, "receipt", False, "cheapest", False, within=2.0)
 
 
 def provider(number: int, cost: str = "0.001", **more: Any) -> ProviderSnapshot:
@@ -122,6 +125,67 @@ def test_a_promise_is_kept_at_less_than_the_dearest() -> None:
     assert 0.4 < dear < 0.95
 
 
+def hurry(mind: Mind, count: int, seed: int = 1) -> tuple[float, float]:
+    """Emails of the type: the cheap provider takes a sixth of them too late, the dear one none. Returns the share that
+    was taken within two seconds, and the share that went by the dear one.
+    """
+    rng, in_time, dear, owner = chance(seed), 0, 0, UUID(int=9)
+    now = NOW.timestamp()
+    for attempt in range(count):
+        now += 5.0
+        view = mind.view(now)
+        outlook = Outlook(view.version, [view.standings[p.id] for p in mind.roster.providers])
+        choice = choose(outlook, view.worths[None, "receipt"], 0, (0, 1), lambda _: 1.0, rng)
+        assert choice is not None
+        k = choice.provider
+        seconds = 0.2 if k else rng.lognormvariate(0.18, 0.5)
+        one = mind.roster.providers[k].id
+        mind.fold(Began(one, now, (attempt,), ((owner, "receipt", 0),)))
+        mind.fold(Ended(one, now + seconds, ((attempt, End.ACCEPTED, seconds),)))
+        in_time, dear = in_time + (seconds <= 2.0), dear + k
+    return in_time / count, dear / count
+
+
+def test_a_promise_of_time_is_kept_at_less_than_the_dearest() -> None:
+    fleet = Snapshot((provider(1, "0.0001"), provider(2, "0.0008")))
+    in_time, dear = hurry(mind_of(fleet, [replace(IN_TIME, within=None)], {}, {}), 1500)
+    assert in_time < 0.88
+    assert dear < 0.1
+    mind = mind_of(fleet, [IN_TIME], {}, {})
+    hurry(mind, 1500)  # what a second is worth has to be found
+    in_time, dear = hurry(mind, 4000, seed=2)
+    assert in_time > 0.95 - 0.005
+    assert 0.4 < dear < 0.95
+
+
+def test_who_fails_keeps_no_promise_of_time_and_a_limited_rate_breaks_none() -> None:
+    mind = mind_of(Snapshot((provider(1),)), [IN_TIME], {}, {})
+    place, now = (None, "receipt"), NOW.timestamp()
+
+    def worth_after(attempt: int, end: End, seconds: float) -> float:
+        mind.fold(Began(UUID(int=1), now, (attempt,), ((UUID(int=9), "receipt", 0),)))
+        mind.fold(Ended(UUID(int=1), now, ((attempt, end, seconds),)))
+        return mind.view(now).worths[place].wait
+
+    before = mind.view(now).worths[place].wait
+    assert worth_after(1, End.THROTTLED, 9.0) == before
+    late = worth_after(2, End.FAILED, 0.1)
+    assert late > before
+    later = worth_after(3, End.ACCEPTED, 2.1)
+    assert later > late
+    assert worth_after(4, End.ACCEPTED, 1.9) < later
+
+
+def test_a_dear_second_makes_nothing_urgent() -> None:
+    """Its emails may still be probes: else nobody would find out that a provider is well again."""
+    mind = mind_of(Snapshot((provider(1),)), [IN_TIME], {}, {})
+    for _ in range(400):
+        mind.promises.ended((None, "receipt"), math.inf)
+    worth = mind.view(NOW.timestamp()).worths[None, "receipt"]
+    assert worth.wait > URGENT_WAIT
+    assert not worth.urgent
+
+
 def test_what_is_owed_outlives_a_restart_and_a_changed_type() -> None:
     fleet = Snapshot((provider(1, "0.0001"), provider(2, "0.0008")))
     mind = mind_of(fleet, [PROMISED], {}, {})
@@ -133,6 +197,13 @@ def test_what_is_owed_outlives_a_restart_and_a_changed_type() -> None:
     other = mind_of(fleet, [replace(PROMISED, target=0.97)], {}, {})
     other.adopt(mind)
     assert other.view(NOW.timestamp()).worths[None, "receipt"].value == pytest.approx(owed)
+    in_time = mind_of(fleet, [IN_TIME], {}, {})
+    hurry(in_time, 300)
+    owed_time = in_time.view(NOW.timestamp()).worths[None, "receipt"].wait
+    assert owed_time > WAIT
+    again = mind_of(fleet, [IN_TIME], {}, {})
+    again.promises.recall(json.loads(json.dumps(in_time.promises.kept())))
+    assert again.view(NOW.timestamp()).worths[None, "receipt"].wait == pytest.approx(owed_time)
     none = mind_of(fleet, [replace(PROMISED, target=None)], {}, {})
     none.adopt(mind)
     assert none.view(NOW.timestamp()).worths[None, "receipt"].value < owed

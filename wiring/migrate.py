@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
 import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 
 import db
 from wiring.embedded.processes import ServiceFailed
@@ -18,18 +22,33 @@ _LOCK_TIMEOUT: Final = "60s"
 
 
 def upgrade(database_url: Secret, revision: str = "head") -> None:
-    """Apply the migrations that are missing, in one transaction: all of them or none.
+    """Apply the migrations that are missing, each in a transaction of its own: what one locks is free before the next
+    goes through its tables, and after one that fails the next call goes on from there. An empty database gets all of
+    them or none.
 
     Two that start at once take turns by an advisory lock that lives as long as the transaction, so that it also
     holds behind PgBouncer. Raises ServiceFailed where the database cannot be reached, else SQLAlchemy's errors.
     """
     engine = sa.create_engine(database_url.reveal(), poolclass=sa.NullPool)
     _reach(engine)
+    while True:
+        with _turn(engine) as connection:
+            config = alembic_config(connection)
+            now = MigrationContext.configure(connection).get_current_revision()
+            missing = list(ScriptDirectory.from_config(config).iterate_revisions(revision, now or "base"))
+            if not missing:
+                return
+            command.upgrade(config, revision if now is None else missing[-1].revision)
+
+
+@contextmanager
+def _turn(engine: sa.Engine) -> Iterator[sa.Connection]:
+    """A transaction in which nobody else migrates."""
     with engine.begin() as connection:
         connection.execute(sa.text(f"SET LOCAL lock_timeout = '{_LOCK_TIMEOUT}'"))
         connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
         connection.execute(sa.text("SET LOCAL lock_timeout = DEFAULT"))
-        command.upgrade(alembic_config(connection), revision)
+        yield connection
 
 
 def _reach(engine: sa.Engine) -> None:

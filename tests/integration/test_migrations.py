@@ -12,7 +12,8 @@ from db.models import Base
 from db.repositories.selection import FOLLOWED
 from domain.lifecycle import Status
 from tests.conftest import Databases
-from wiring.migrate import migrations_folder
+from wiring.migrate import migrations_folder, upgrade
+from wiring.secret import Secret
 
 OWN = {"alembic_version"}
 
@@ -56,6 +57,25 @@ def test_they_go_down_to_nothing_and_up_again(migrated):
 def test_they_form_one_line(migrated):
     _, config = migrated
     assert len(ScriptDirectory.from_config(config).get_heads()) == 1
+
+
+def test_each_is_committed_before_the_next_and_what_fails_goes_on_from_there(databases: Databases):
+    """A migration that goes through all emails holds no lock that one before it took."""
+    with databases.empty() as url:
+        engine = sa.create_engine(url, poolclass=sa.NullPool)
+        upgrade(Secret(url), "0080")
+        with engine.begin() as connection:
+            connection.execute(sa.text("CREATE TABLE campaign_counts ()"))  # in the way of 0082
+        with pytest.raises(sa.exc.ProgrammingError, match="campaign_counts"):
+            upgrade(Secret(url))
+        with engine.begin() as connection:
+            assert connection.scalar(sa.text("SELECT version_num FROM alembic_version")) == "0081"
+            assert "lookup_cursors" in tables(connection)
+            connection.execute(sa.text("DROP TABLE campaign_counts"))
+        upgrade(Secret(url))
+        upgrade(Secret(url))
+        with engine.connect() as connection:
+            assert tables(connection) == set(Base.metadata.tables)
 
 
 def test_the_email_types_that_everybody_has_are_there_from_the_start(migrated):

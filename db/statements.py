@@ -153,13 +153,19 @@ def _element(value: Any) -> str:
 
 
 def _ids(values: Iterable[UUID | str | None]) -> str:
-    return "{" + ",".join([_id(value) for value in values]) + "}"
+    texts = [
+        f"{value.int:032x}" if type(value) is UUID else "NULL" if value is None else str(value)
+        for value in values
+    ]
+    return "{" + ",".join(texts) + "}"
 
 
-def _id(value: UUID | str | None) -> str:
-    if type(value) is UUID:
-        return f"{value.int:032x}"
-    return "NULL" if value is None else str(value)
+def _texts(values: Iterable[str | None]) -> str:
+    texts = [
+        "NULL" if value is None else _element(value) if '"' in value or "\\" in value else f'"{value}"'
+        for value in values
+    ]
+    return "{" + ",".join(texts) + "}"
 
 
 def _plain(values: Iterable[object]) -> str:
@@ -168,6 +174,7 @@ def _plain(values: Iterable[object]) -> str:
 
 _ARRAYS: Final[dict[str, Callable[[Iterable[Any]], str]]] = {
     "uuid[]": _ids,
+    "text[]": _texts,
     "int[]": _plain,
     "bigint[]": _plain,
     "float[]": _plain,

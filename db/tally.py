@@ -9,8 +9,8 @@ from __future__ import annotations
 import json
 import threading
 from bisect import bisect_left
-from collections import defaultdict
-from collections.abc import Mapping
+from collections import Counter, defaultdict
+from collections.abc import Collection, Mapping
 from typing import Final, cast
 
 import redis
@@ -42,10 +42,15 @@ class Tally:
 
     def observe(self, *name: str, seconds: float) -> None:
         """Count a duration in its step, and add it to the sum."""
-        step = bisect_left(SECONDS, seconds)
+        self.observe_all(*name, seconds=(seconds,))
+
+    def observe_all(self, *name: str, seconds: Collection[float]) -> None:
+        """The same for several."""
+        steps = Counter([bisect_left(SECONDS, one) for one in seconds])
         with self._lock:
-            self._add((*name, str(step)), 1)
-            self._add((*name, "sum"), seconds)
+            for step, count in steps.items():
+                self._add((*name, str(step)), count)
+            self._add((*name, "sum"), sum(seconds))
 
     def _add(self, name: Name, by: float) -> None:
         if len(self._counts) < _MOST_NAMES or name in self._counts:

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from typing import Protocol, runtime_checkable
 from uuid import UUID
 
@@ -150,6 +151,7 @@ def proof_of(name: str, token: str) -> DomainRecord:
     return DomainRecord(RecordKind.OWNERSHIP, "TXT", f"_mailmux.{name}", f"mailmux={token}")
 
 
+@lru_cache(maxsize=1024)  # senders' domains are few
 def lineage(name: str) -> tuple[str, ...]:
     """A domain and those above it, down to two labels: whoever has one of them has what is below it."""
     labels = name.split(".")

@@ -44,7 +44,7 @@ def compose(submission: Submission, attempt_id: UUID, now: datetime) -> bytes:
     Raises ValueError where a header is not safe: the callers have refused that before (`guard`).
     """
     message, envelope = submission.message, submission.envelope
-    lines = [_addresses("From", [envelope.sender])]
+    lines = [_from(envelope.sender.email, envelope.sender.name)]
     to, cc = envelope.of(RecipientKind.TO), envelope.of(RecipientKind.CC)
     if to:
         lines.append(_addresses("To", to))
@@ -56,13 +56,12 @@ def compose(submission: Submission, attempt_id: UUID, now: datetime) -> bytes:
         lines.append(_addresses("Reply-To", envelope.reply_to))
     lines.append(_text("Subject", message.subject))
     lines.append(f"Date: {_date(now.replace(microsecond=0))}")
-    attempt = str(attempt_id)
-    lines.append(f"Message-ID: <{attempt}@{envelope.sender.domain}>")
+    lines.append(f"Message-ID: {message_id(submission, attempt_id)}")
     for name, value in message.headers:
         if problem := header_problem(name, value):
             raise ValueError(problem)
         lines.append(_text(name, value))
-    lines += [f"X-Mailmux-Attempt: {attempt}", f"X-Mailmux-Email: {submission.id}", "MIME-Version: 1.0"]
+    lines += [f"X-Mailmux-Attempt: {attempt_id}", f"X-Mailmux-Email: {submission.id}", "MIME-Version: 1.0"]
     if message.attachments:
         content = _whole(_with_files(submission, attempt_id))
     else:
@@ -197,6 +196,11 @@ def _text(name: str, value: str) -> str:
     ):
         return _fold(f"{name}: {value}")
     return f"{name}: " + "\r\n ".join(_encoded_words(value))
+
+
+@lru_cache(maxsize=256)  # senders are few
+def _from(email: str, name: str) -> str:
+    return _addresses("From", [Address(email, name)])
 
 
 def _addresses(name: str, addresses: Sequence[Address]) -> str:

@@ -131,7 +131,7 @@ class SMTPProvider:
                 except Exception as error:  # noqa: BLE001  # nothing proves that it was not sent
                     yield wire.unanswered(self.name, error)
                 else:
-                    yield SendResult(mime.message_id(letter.submission, letter.attempt_id))
+                    yield SendResult(parcel.message_id)
         finally:
             line.leave()
 
@@ -146,7 +146,9 @@ class SMTPProvider:
             return Unsupported(self.name, f"could not be composed: {type(error).__name__}")
         recipients = list(dict.fromkeys(r.address.email for r in submission.envelope.recipients))
         return_path = self._config.return_path or submission.envelope.sender.email
-        return Parcel(return_path, recipients, stuff_dots(data))
+        return Parcel(
+            return_path, recipients, stuff_dots(data), mime.message_id(submission, letter.attempt_id)
+        )
 
     def check(self) -> Checkup:
         self._have_token()

@@ -9,6 +9,7 @@ import ssl
 from base64 import b64encode
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 from providers.oauth import bearer
@@ -21,6 +22,8 @@ LONGEST_REPLY = 65_536  # bytes of all lines; RFC 5321 (4.5.3.1.5) allows 512 fo
 _REPLY_LINE = re.compile(rb"([2-5][0-9][0-9])(?:([ -])(.*?))?\r?\n\Z", re.DOTALL)
 _LAST_LINES = {b"%d " % code: code for code in range(200, 600)}  # how the last line of a reply begins
 _READ_AT_ONCE = 4096  # bytes
+# Yes to MAIL, to one RCPT and to DATA, in a line each: what nearly every email is answered with.
+_GO_ON = re.compile(rb"2\d\d [^\n]*\n2\d\d [^\n]*\n3\d\d [^\n]*\n")
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -114,6 +117,13 @@ class _Dialogue(smtplib.SMTP):
         self._came, self._read = b"", 0
         self.esmtp_features, self.does_esmtp = {}, False
 
+    def says_go_on(self) -> bool:
+        """Whether it has said yes up to DATA already; that is read then, and nothing else."""
+        found = _GO_ON.match(self._came, self._read)
+        if found is not None:
+            self._read = found.end()
+        return found is not None
+
     @property
     def unread(self) -> bool:
         """Whether more has come than was read."""
@@ -141,6 +151,7 @@ class Parcel:
     sender: str
     recipients: Sequence[str]
     data: bytes
+    message_id: str = ""
 
 
 class Stopped(Failure):
@@ -170,8 +181,7 @@ class Session:
     @property
     def size_limit(self) -> int | None:
         """The most bytes that the server takes (SIZE, RFC 1870), where it says so."""
-        limit = self._dialogue.esmtp_features.get("size", "")
-        return int(limit[:18]) or None if limit.isascii() and limit.isdigit() else None
+        return _size(self._dialogue.esmtp_features.get("size", ""))
 
     def ask(self, stage: Stage, command: str, yes: int = 2) -> None:
         """Send a command and read its reply. `yes`: the first digit of the wished one."""
@@ -254,6 +264,8 @@ class Session:
             except OSError as error:
                 raise Dropped(Stage.MAIL, error) from error
         self._told = None
+        if len(parcel.recipients) == 1 and self._dialogue.says_go_on():
+            return
         stages = [Stage.MAIL, *[Stage.RCPT] * len(parcel.recipients)]
         refusals = [refusal for stage in stages if (refusal := self._refusal(stage)) is not None]
         if len(parcel.recipients) == 1:
@@ -344,6 +356,11 @@ def open_session(account: Account, deadline: Deadline, connect: float) -> Sessio
         session.drop()
         raise
     return session
+
+
+@lru_cache(maxsize=64)  # servers have few limits, and are asked for each email
+def _size(limit: str) -> int | None:
+    return int(limit[:18]) or None if limit.isascii() and limit.isdigit() else None
 
 
 def _encrypt(sock: PlainSocket, account: Account, deadline: Deadline, connect: float) -> TLSSocket:

@@ -23,20 +23,22 @@ class Deadline:
     """The end of one exchange with a provider, and how long any single wait in it may be."""
 
     def __init__(self, clock: Clock, timeouts: Timeouts) -> None:
-        self._clock = clock
-        self._end = clock.monotonic() + timeouts.total
+        self._now = clock.monotonic
+        self._end = self._now() + timeouts.total
         self.step = timeouts.read
 
     def left(self) -> float:
         """Seconds until the end. Raises TimeoutError when there are none."""
-        left = self._end - self._clock.monotonic()
+        left = self._end - self._now()
         if left <= 0:
             raise TimeoutError("the time for the whole exchange is over")
         return left
 
     def wait(self, step: float | None = None) -> float:
         """Seconds that the next wait may take."""
-        return min(self.step if step is None else step, self.left())
+        left = self.left()
+        most = self.step if step is None else step
+        return min(left, most)
 
 
 _NEARLY = 0.9  # of the wait that is allowed: a timeout that is at least so long stays

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import field, replace
 from datetime import datetime
 from decimal import Decimal
 from json.encoder import encode_basestring_ascii as quoted
@@ -46,7 +46,8 @@ class Decision:
 
     `fleet`: those that were looked at, and `scores` their indexes, where enough was learned to tell; else they come
     the best first. `seen`: what was compared, as the ledger keeps it. `move`: where a sender's steady emails are to go
-    from now on. `at_budget`: what becomes of emails of its type where a budget is spent.
+    from now on. `at_budget`: what becomes of emails of its type where a budget is spent. `known`: what the ledger keeps
+    of emails that are alike, by who was chosen and why.
     """
 
     chosen: Candidate | None
@@ -59,6 +60,7 @@ class Decision:
     seen: str | None = None
     move: HomeMove | None = None
     at_budget: AtBudget = AtBudget.DEFER
+    known: dict[tuple[str, str], str] | None = field(default=None, compare=False, repr=False)
 
     @property
     def candidates(self) -> tuple[Candidate, ...]:
@@ -100,6 +102,15 @@ class Decision:
 
     def kept(self) -> str:
         """What the ledger keeps, as JSON text (routing.explanation.tell makes words of it)."""
+        if self.known is None or self.chosen is None:
+            return self._written()
+        alike = self.chosen.provider, self.reason
+        text = self.known.get(alike)
+        if text is None:
+            text = self.known[alike] = self._written()
+        return text
+
+    def _written(self) -> str:
         chosen = "null" if self.chosen is None else quoted(self.chosen.provider)
         rule = "null" if self.rule is None else f'"{self.rule.id}"'
         excluded = "[]"
@@ -279,6 +290,7 @@ def _weigh(
         choice.scores,
         seen,
         move,
+        known=None if alike is None or exclusions is not settled.exclusions else alike.kept,
     )
 
 

@@ -45,10 +45,13 @@ class Moment:
 
 @dataclass(slots=True)
 class Alike:
-    """How the candidates compare, and the same as the ledger keeps it."""
+    """How the candidates compare, and the same as the ledger keeps it. `kept`: whole texts for it, by who was
+    chosen and why.
+    """
 
     weighing: Weighing
     seen: str
+    kept: dict[tuple[str, str], str] = field(default_factory=dict)
 
 
 @dataclass(slots=True)

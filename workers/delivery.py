@@ -197,6 +197,8 @@ class Delivery:
             self._deps.log.warning("budget_told", told=notice.type.value, **notice.data())
         if not openings:
             return [], [route.parcel for _, route in routes]
+        if len(opened.attempts) == len(routes):
+            return list(routes), []
         going = [(i, route) for i, route in routes if i in opened.attempts]
         back = [
             r.parcel
@@ -223,6 +225,8 @@ class Delivery:
         report_ended(self._deps.newsroom, flight.opened, replies, self._now())
         again = self._note(flight.opened, replies)
         signals: list[Signal] = []
+        if board.at_ease and all(reply.sent is not None for reply in replies):
+            return again  # it would teach the breakers nothing
         for (_, route), reply in zip(flight.opened, replies, strict=True):
             if reply.sent is None and reply.error is None:
                 continue  # the lease had passed

@@ -112,6 +112,11 @@ class Board:
             )
         return self._snapshot
 
+    @property
+    def at_ease(self) -> bool:
+        """Whether no provider's breaker has anything to learn of an answer."""
+        return all(p.test or p.breaker == CLOSED for p in self._providers.values())
+
     def learn(self, signals: Sequence[Signal], now: datetime) -> None:
         """Fold how calls ended into the breakers. Answers from providers whose breaker is at rest tell nothing, and
         test providers have no health.
@@ -129,7 +134,8 @@ class Board:
 
     def warms(self, candidate: Candidate, submission: Submission) -> bool:
         """Whether the email's sender domain warms up at the provider."""
-        return submission.envelope.sender.domain in self._providers[candidate.provider_id].warming
+        warming = self._providers[candidate.provider_id].warming
+        return bool(warming) and submission.envelope.sender.domain in warming
 
     def heeds_budgets(self, submission: Submission) -> bool:
         known = self.snapshot().at_budget_of(submission.user_id, submission.email_type)
@@ -157,6 +163,8 @@ class Board:
 
     def reserve(self, routes: Sequence[Route], now: datetime) -> list[Route]:
         """Take of the providers' rates what these routes need, in one round trip; returns those that got nothing."""
+        if all(provider.rate_per_second is None for provider in self._providers.values()):
+            return []
         wanted: dict[UUID, list[Route]] = {}
         for route in routes:
             if self._providers[route.candidate.provider_id].rate_per_second is not None:
@@ -177,15 +185,19 @@ class Board:
         return left
 
     def _count(self, provider_id: UUID, submission: Submission, *, back: bool = False) -> None:
+        provider = self._providers[provider_id]
+        warming, quota = provider.warming, provider.quota
+        endless = quota.today is None and quota.this_month is None and quota.rolling is None
+        if endless and not warming and not self._budgets:
+            return
         recipients = -submission.recipient_count if back else submission.recipient_count
-        warming, domain = self._providers[provider_id].warming, submission.envelope.sender.domain
+        domain = submission.envelope.sender.domain
         if domain in warming:
             left = replace(warming[domain], left=warming[domain].left - recipients)
             self._change(provider_id, warming={**warming, domain: left})
         if self._budgets:
             self._spend(provider_id, submission, recipients)
-        quota = self._providers[provider_id].quota
-        if quota.today is None and quota.this_month is None and quota.rolling is None:
+        if endless:
             return
         self._change(
             provider_id,
@@ -233,6 +245,8 @@ def plan(parcels: Iterable[Parcel], board: Board, now: datetime, patience: Patie
                 heeds = not board.has_budgets or board.heeds_budgets(parcel.submission)
                 routes.append(Route(parcel, candidate, decision, warming, heeds))
         left = board.reserve(routes, now)
+        if not left and not found:
+            return Plan(routes, others)
         refused = {r.parcel.submission.id for r in left}
         found.update((r.parcel.submission.id, r) for r in routes if r.parcel.submission.id not in refused)
         waiting = [r.parcel for r in left]

@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
+from typing import TypeVar
 from uuid import UUID
 
 from routing.mailbox_groups import group_number
-from routing.news import Began, Ended, News, Newsroom, end_of, number_of
+from routing.news import Began, Ended, Newsroom, end_of, number_of
 from routing.signs import End
 from workers.planning import Route
 from workers.sending import Reply
 
+T = TypeVar("T")
 Opened = Sequence[tuple[UUID, Route]]
 
 
 def report_begun(newsroom: Newsroom, opened: Opened, now: datetime) -> None:
     """Before the wire: who hangs can only be noticed if it is known to have begun."""
-    by_provider: dict[UUID, list[tuple[UUID, Route]]] = defaultdict(list)
-    for attempt_id, route in opened:
-        by_provider[route.candidate.provider_id].append((attempt_id, route))
-    newsroom.tell([_began(provider, own, now.timestamp()) for provider, own in by_provider.items()])
+    begun = by_provider(_providers(opened), opened)
+    newsroom.tell([_began(provider, own, now.timestamp()) for provider, own in begun.items()])
 
 
 def _began(provider: UUID, opened: Opened, at: float) -> Began:
@@ -37,11 +36,28 @@ def _began(provider: UUID, opened: Opened, at: float) -> Began:
 
 def report_ended(newsroom: Newsroom, opened: Opened, replies: Sequence[Reply], now: datetime) -> None:
     """How the calls of a window ended. One that was not made is told as refused for a rate: it says nothing."""
-    ends: dict[UUID, list[tuple[int, End, float]]] = defaultdict(list)
-    for (attempt_id, route), reply in zip(opened, replies, strict=True):
-        made = reply.sent is not None or reply.error is not None
-        end = end_of(reply.error) if made else End.QUOTA_SPENT
-        seconds = (reply.latency_ms or 0.0) / 1000
-        ends[route.candidate.provider_id].append((number_of(attempt_id), end, seconds))
-    news: list[News] = [Ended(provider, now.timestamp(), tuple(own)) for provider, own in ends.items()]
-    newsroom.tell(news)
+    ends = [_ended(attempt_id, reply) for (attempt_id, _), reply in zip(opened, replies, strict=True)]
+    told = by_provider(_providers(opened), ends)
+    newsroom.tell([Ended(provider, now.timestamp(), tuple(own)) for provider, own in told.items()])
+
+
+def _ended(attempt_id: UUID, reply: Reply) -> tuple[int, End, float]:
+    made = reply.sent is not None or reply.error is not None
+    end = end_of(reply.error) if made else End.QUOTA_SPENT
+    return number_of(attempt_id), end, (reply.latency_ms or 0.0) / 1000
+
+
+def _providers(opened: Opened) -> list[UUID]:
+    return [route.candidate.provider_id for _, route in opened]
+
+
+def by_provider(providers: Iterable[UUID], ones: Iterable[T]) -> dict[UUID, list[T]]:
+    """Some things, each with its provider, by provider. Those of a window mostly have the same."""
+    found: dict[UUID, list[T]] = {}
+    last: UUID | None = None
+    own: list[T] = []
+    for provider, one in zip(providers, ones, strict=True):
+        if provider is not last:  # looked up once for all in a row: an id is slow to hash
+            last, own = provider, found.setdefault(provider, [])
+        own.append(one)
+    return found

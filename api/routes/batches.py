@@ -150,7 +150,7 @@ def _results(body: BatchCreate, receipt: Receipt, wrong: Wrong) -> BatchAccepted
     for index in range(len(body.emails)):
         if (email := accepted.get(index)) is not None:
             results.append(
-                BatchResult(index=index, status=email.status, id=email.id, replayed=email.replayed)
+                BatchResult(index=index, status=email.status, id=email.id, replayed=email.replayed, errors=[])
             )
             continue
         results.append(BatchResult(index=index, status="rejected", errors=_refusal(index, wrong)))

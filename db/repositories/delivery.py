@@ -264,6 +264,8 @@ class Delivery:
         room = self._quotas.lock({o.provider_id for o in openings}) if self._has_quotas else {}
         warming = self._warm_ups.lock({(o.provider_id, o.warming) for o in openings if o.warming is not None})
         till = self._budgets.lock(openings) if self._budgeted else None
+        if not room and not warming and till is None:
+            return Opened(self._insert(run, token, openings), frozenset())
         fitting: list[Opening] = []
         spent: set[UUID] = set()
         for opening in openings:

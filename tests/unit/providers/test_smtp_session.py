@@ -58,6 +58,9 @@ class PipeliningDialogue:
     def has_extn(self, name: str) -> bool:
         return name == "pipelining"
 
+    def says_go_on(self) -> bool:
+        return False  # nothing has come yet
+
     def getreply(self) -> tuple[int, bytes]:
         for reply in self.replies:
             return reply

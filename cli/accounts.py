@@ -10,15 +10,12 @@ import click
 from mailmux_client import Mailmux
 
 from cli.providers import providers
-from cli.remote import over_http, pairs, print_fields, show, show_list
+from cli.remote import over_http, pairs, print_fields, provider_named, show, show_list
 
 
 def _id_of(mailmux: Mailmux, provider: str) -> str:
     """The id of an account that is named by it, or by its name. Raises ClickException."""
-    for one in mailmux.providers.list():
-        if provider in (one["id"], one["name"]):
-            return str(one["id"])
-    raise click.ClickException(f"There is no provider {provider}.")
+    return str(provider_named(mailmux, provider)["id"])
 
 
 @providers.command()

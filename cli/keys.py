@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 import click
 from mailmux_client import Mailmux
 from pydantic import ValidationError
 
-from api.keys import KEY, SCOPES, TEST, TEST_SCOPES, mint
+from api.keys import KEY, SCOPES, TEST, TEST_SCOPES, mint, parse
 from api.schemas.accounts import KeyCreate
-from api.testing import test_account_of
-from cli.database import note, open_unit, read_settings
-from cli.remote import as_json_option, over_http, print_fields, show
+from cli.remote import either_way, moment, over_http, print_fields, show, show_list
 from cli.tables import print_table
 from domain.keys import KeyLimits
-from wiring.bootstrap import build_sealer, new_id
-from wiring.seed import FIRST_EMAIL
 
 _SPAN = re.compile(r"(?P<number>[1-9][0-9]{0,5})(?P<unit>[hdwy])")
 _SECONDS = {"h": 3_600, "d": 86_400, "w": 604_800, "y": 31_536_000}
@@ -61,14 +58,19 @@ def keys() -> None:
     mailmux keys rotate kdMAS1NDANlt --overlap-hours 24 --expires 90d
     mailmux keys revoke kdMAS1NDANlt
 
-    All but rotate work on the machine itself, with the service's settings.
+    With a key (MAILMUX_KEY) these are your own keys, over the API, and no key makes one that may do more than itself.
+    Without one, or with --local, they are everybody's, on the machine itself, with the service's settings.
     """
 
 
 @keys.command()
-@click.option("--user", default=FIRST_EMAIL, show_default=True, help="The e-mail address of the key's user.")
+@click.option("--user", help="The e-mail address of the key's user, with --local. Left out: the first user.")
 @click.option(
-    "--scopes", callback=_read_scopes, default="all", show_default=True, help="Separated by commas, or all."
+    "--scopes",
+    callback=_read_scopes,
+    default="all",
+    show_default=True,
+    help="Separated by commas, or all that there are to give.",
 )
 @click.option(
     "--expires", callback=_read_span, help="When it ends: 12h, 90d, 4w, 1y. Left out: when it is revoked."
@@ -84,8 +86,11 @@ def keys() -> None:
 @click.option(
     "--test", is_flag=True, help="A test key: its emails go to nobody, and it sees what test keys did only."
 )
+@either_way
 def create(
-    user: str,
+    mailmux: Mailmux | None,
+    as_json: bool,
+    user: str | None,
     scopes: tuple[str, ...],
     expires: float | None,
     name: str,
@@ -98,6 +103,28 @@ def create(
     if len(name) > 100:
         raise click.BadParameter("at most 100 characters", param_hint="--name")
     limits = _read_limits(senders, networks, per_minute)
+    if mailmux is not None:
+        if user is not None:
+            raise click.UsageError("over the API a key is your own: leave --user out, or add --local")
+        given = {
+            "senders": [*senders],
+            "networks": [*networks],
+            "per_minute": per_minute,
+            "test": test or None,
+        }
+        wanted = _may_give(mailmux, test) if scopes == SCOPES else scopes
+        until = None if expires is None else _from_now(expires)
+        made = mailmux.keys.create(name=name, scopes=[*wanted], expires_at=until, **given)
+        show(made, as_json, lambda key: click.echo(key["key"]))
+        click.echo("Keep it now: it is not shown again.", err=True)
+        return
+    # What the machine itself needs takes seconds to load, which commands over HTTP do not want.
+    from api.testing import test_account_of
+    from cli.database import note, open_unit, read_settings
+    from wiring.bootstrap import build_sealer, new_id
+    from wiring.seed import FIRST_EMAIL
+
+    user = user or FIRST_EMAIL
     if test and scopes == SCOPES:
         scopes = TEST_SCOPES
     if test and (live_only := sorted(set(scopes) - set(TEST_SCOPES))):
@@ -115,7 +142,8 @@ def create(
         )  # fmt: skip
         note(unit, "keys create", key_id)
         unit.commit()
-    click.echo(key.reveal())
+    shown = {"id": str(key_id), "public_id": key.public_id, "key": key.reveal(), "scopes": [*scopes]}
+    show(shown, as_json, lambda made: click.echo(made["key"]))
     click.echo(
         f"{'Test key' if test else 'Key'} {key.public_id} of {user}, {_until(ends)}: {', '.join(scopes)}",
         err=True,
@@ -124,14 +152,30 @@ def create(
 
 
 @keys.command("list")
-@click.option("--user", help="Only the keys of this user.")
-@as_json_option
-def list_keys(user: str | None, as_json: bool) -> None:
+@click.option("--user", help="Only the keys of this user, with --local.")
+@click.option("--limit", type=click.IntRange(1), default=200, show_default=True, help="How many at most.")
+@either_way
+def list_keys(mailmux: Mailmux | None, as_json: bool, user: str | None, limit: int) -> None:
     """Show what is known of the keys; never the keys themselves."""
+    if mailmux is not None:
+        if user is not None:
+            raise click.UsageError("over the API the keys are your own: leave --user out, or add --local")
+        columns = (
+            ("id", lambda k: k["public_id"]),
+            ("kind", lambda k: "test" if k["test"] else "live"),
+            ("name", lambda k: k["name"]),
+            ("scopes", lambda k: k["scopes"]),
+            ("made", lambda k: moment(k["created_at"])),
+            ("ends", lambda k: moment(k["revoked_at"] or k["expires_at"])),
+        )
+        show_list(mailmux.keys.list(), limit, as_json, columns)
+        return
+    from cli.database import open_unit
+
     with open_unit() as unit:
         found = unit.accounts.list_keys(user)
     rows = []
-    for key in found:
+    for key in found[:limit]:
         scopes = (
             "all" if set(key.scopes) == set(TEST_SCOPES if key.test else SCOPES) else ", ".join(key.scopes)
         )
@@ -143,15 +187,25 @@ def list_keys(user: str | None, as_json: bool) -> None:
 
 @keys.command()
 @click.argument("key_id")
-def revoke(key_id: str) -> None:
+@either_way
+def revoke(mailmux: Mailmux | None, as_json: bool, key_id: str) -> None:
     """End a key at once. KEY_ID is what `mailmux keys list` shows."""
+    if mailmux is not None:
+        mailmux.keys.delete(_id_of(mailmux, key_id))
+        show({"id": key_id, "revoked": True}, as_json, lambda _: click.echo(f"Key {key_id} is revoked."))
+        return
+    from cli.database import note, open_unit
+
     with open_unit() as unit:
         revoked_at = unit.accounts.revoke_key(key_id)
         if revoked_at is None:
             raise click.ClickException(f"There is no key {key_id}.")
         note(unit, f"keys revoke {key_id}")
         unit.commit()
-    click.echo(f"Key {key_id} is revoked since {revoked_at:%Y-%m-%d %H:%M} UTC.")
+    done = {"id": key_id, "revoked": True}
+    show(
+        done, as_json, lambda _: click.echo(f"Key {key_id} is revoked since {revoked_at:%Y-%m-%d %H:%M} UTC.")
+    )
 
 
 @keys.command()
@@ -176,10 +230,21 @@ def rotate(mailmux: Mailmux, as_json: bool, key_id: str, overlap_hours: float, e
     ends: dict[str, str | None] = {}
     if expires is not None:
         ends["expires_at"] = None if expires == "never" else _from_now(_seconds_of(expires))
-    known = next((k["id"] for k in mailmux.keys.list() if key_id in (k["id"], k["public_id"])), key_id)
-    made = mailmux.keys.rotate(known, overlap_hours, **ends)
+    made = mailmux.keys.rotate(_id_of(mailmux, key_id), overlap_hours, **ends)
     show(made, as_json, print_fields)
     click.echo("Keep it now: it is not shown again.", err=True)
+
+
+def _id_of(mailmux: Mailmux, key_id: str) -> str:
+    """The id of one of the caller's keys that is named by it, or by the part of it that may be shown."""
+    return next((k["id"] for k in mailmux.keys.list() if key_id in (k["id"], k["public_id"])), key_id)
+
+
+def _may_give(mailmux: Mailmux, test: bool) -> Sequence[str]:
+    """All scopes that the key has which asks. It is found among the caller's keys by the part that may be shown."""
+    own = parse(click.get_current_context().params["key"])
+    mine = next((k["scopes"] for k in mailmux.keys.list() if own and k["public_id"] == own.public_id), SCOPES)
+    return [scope for scope in mine if not test or scope in TEST_SCOPES]
 
 
 def _read_limits(senders: tuple[str, ...], networks: tuple[str, ...], per_minute: int | None) -> KeyLimits:

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 from collections.abc import Iterable, Mapping
 from typing import Any, BinaryIO
 from urllib.parse import quote, urlsplit, urlunsplit
 
 import click
+from mailmux_client import Mailmux
 from pydantic import ValidationError
 from rich.console import Console
 from rich.table import Table
 from sqlalchemy import RowMapping
 
 from api.fields import show_cost
-from api.schemas.prices import PricesReplace, exact
-from cli.database import note, open_unit, read_settings
-from cli.remote import as_json_option
+from api.schemas.prices import PriceListOut, PricesOut, PricesReplace, exact
+from cli.remote import either_way, print_fields, provider_named, show, show_list
 from cli.tables import print_table
 from db.sealing import Hook, SealBroken, UnknownKey, open_hook, seal_hook
 from domain.checkup import Checkup
@@ -25,7 +26,6 @@ from providers import registry
 from providers.webhook_steps import STEPS
 from providers.webhooks import BasicAuthSecret
 from routing.pricing import UNLIMITED
-from wiring.bootstrap import Foundry, SystemClock, build_sealer
 
 
 @click.group()
@@ -39,14 +39,30 @@ def providers() -> None:
     mailmux providers webhook ses-main
     mailmux providers pause ses-main
 
-    list, test, webhook and prices work on the machine itself, with the service's settings; the others over the API.
+    With a key (MAILMUX_KEY) they speak to the service. Without one, or with --local, list, test, webhook and prices
+    work on the machine itself, with the service's settings, on everybody's accounts.
     """
 
 
 @providers.command("list")
-@as_json_option
-def list_providers(as_json: bool) -> None:
-    """Show the accounts, whoever they belong to; never their credentials."""
+@click.option("--limit", type=click.IntRange(1), default=200, show_default=True, help="How many at most.")
+@either_way
+def list_providers(mailmux: Mailmux | None, as_json: bool, limit: int) -> None:
+    """Show the accounts, never their credentials: your own and the shared ones; on the machine itself everybody's."""
+    if mailmux is not None:
+        columns = (
+            ("id", lambda p: p["id"]),
+            ("name", lambda p: p["name"]),
+            ("kind", lambda p: p["kind"]),
+            ("owner", lambda p: "shared" if p["shared"] else "you"),
+            ("state", lambda p: "active" if p["status"] else "paused"),
+            ("costs", lambda p: f"{p['base_cost']} {p['currency']}"),
+        )
+        show_list(mailmux.providers.list(), limit, as_json, columns)
+        return
+    # What the machine itself needs takes seconds to load, which commands over HTTP do not want.
+    from cli.database import open_unit
+
     with open_unit() as unit:
         found = unit.providers.every()
     print_table(
@@ -60,7 +76,7 @@ def list_providers(as_json: bool) -> None:
                 "active" if row["status"] else "paused",
                 "–" if row["webhook"] is None else "set up",
             )
-            for row in found
+            for row in found[:limit]
         ),
         as_json,
     )
@@ -68,12 +84,22 @@ def list_providers(as_json: bool) -> None:
 
 @providers.command()
 @click.argument("provider")
-def test(provider: str) -> None:
+@either_way
+def test(mailmux: Mailmux | None, as_json: bool, provider: str) -> None:
     """Connect and sign in, sending nothing. PROVIDER is a name or an id.
 
     Says whether the credentials are right, which senders the provider knows as verified, and what is left of its own
     quota, where it tells. Ends with 1 where sending would fail.
     """
+    if mailmux is not None:
+        found = mailmux.providers.test(provider_named(mailmux, provider)["id"])
+        show(found, as_json, print_fields)
+        if not found["ok"]:
+            raise click.exceptions.Exit(1)
+        return
+    from cli.database import open_unit, read_settings
+    from wiring.bootstrap import Foundry, SystemClock, build_sealer
+
     settings = read_settings()
     with open_unit() as unit:
         row = _find(unit.providers.every(), provider)
@@ -94,9 +120,10 @@ def test(provider: str) -> None:
         raise click.ClickException(f"{error.code}: {error.detail}") from error
     except (registry.InvalidSettings, registry.UnknownKind, SealBroken, UnknownKey) as error:
         raise click.ClickException(str(error)) from error
-    click.echo(f"{row['name']} ({row['kind']}): the credentials are right, {clock.monotonic() - began:.2f} s")
-    for line in _told(told):
-        click.echo(line)
+    took, lines = clock.monotonic() - began, [*_told(told)]
+    right = f"{row['name']} ({row['kind']}): the credentials are right, {took:.2f} s"
+    shown = {"ok": True, "latency_ms": round(took * 1000, 1), "told": lines}
+    show(shown, as_json, lambda _: click.echo("\n".join([right, *lines])))
 
 
 def _told(told: Checkup) -> Iterable[str]:
@@ -131,7 +158,16 @@ def _told(told: Checkup) -> Iterable[str]:
 @click.option(
     "--new-address", is_flag=True, help="Give it another address: the old one is refused from then on."
 )
-def webhook(provider: str, given: tuple[str, ...], rotate: bool, forget_old: bool, new_address: bool) -> None:
+@either_way
+def webhook(
+    mailmux: Mailmux | None,
+    as_json: bool,
+    provider: str,
+    given: tuple[str, ...],
+    rotate: bool,
+    forget_old: bool,
+    new_address: bool,
+) -> None:
     """Print where PROVIDER (a name or an id) is to send its events, what proves its calls, and the steps to set it up.
 
     Where the secret is ours to choose, one is made; else --secret takes what the provider shows. Until there is one,
@@ -139,6 +175,16 @@ def webhook(provider: str, given: tuple[str, ...], rotate: bool, forget_old: boo
     """
     if rotate and forget_old:
         raise click.UsageError("--rotate keeps an old secret, --forget-old none.")
+    if mailmux is not None:
+        if rotate or forget_old:
+            raise click.UsageError(
+                "secrets are not shown over the API: rotate on the machine itself, with --local"
+            )
+        _webhook_over_http(mailmux, as_json, provider_named(mailmux, provider), given, new_address)
+        return
+    from cli.database import note, open_unit, read_settings
+    from wiring.bootstrap import build_sealer
+
     settings = read_settings()
     sealer = build_sealer(settings)
     with open_unit() as unit:
@@ -162,7 +208,30 @@ def webhook(provider: str, given: tuple[str, ...], rotate: bool, forget_old: boo
             note(unit, "providers webhook", row["id"])
             unit.commit()
     base = str(settings.public_url or "").rstrip("/")
-    _print(row, base, hook, ours)
+    address = f"{base or 'https://YOUR-PUBLIC-ADDRESS'}/hooks/{row['kind']}/{row['id']}/{hook.token}"
+    secret = hook.secrets[0] if hook.secrets else {}
+    _show_webhook(dict(row), address, secret, len(hook.secrets), ours, as_json)
+    if not base:
+        click.echo(
+            "\nSet MAILMUX_PUBLIC_URL to the address under which providers reach this service.", err=True
+        )
+
+
+def _webhook_over_http(
+    mailmux: Mailmux, as_json: bool, row: Mapping[str, Any], given: tuple[str, ...], new_address: bool
+) -> None:
+    kind = registry.kind(row["kind"])
+    if kind.WebhookSecret is None:
+        raise click.ClickException(_without_webhook(row))
+    ours, there = issubclass(kind.WebhookSecret, BasicAuthSecret), mailmux.providers.webhook(row["id"])
+    fresh = _secret(row["kind"], given)
+    if fresh is None and not there["secrets"] and ours and row["kind"] != "sendgrid":
+        fresh = {"username": row["kind"], "password": secrets.token_urlsafe(24)}
+    if fresh is not None:
+        there = mailmux.providers.set_webhook(row["id"], [fresh], new_address)
+    elif new_address or there["url"] is None:
+        raise click.UsageError("give --secret: the API does not tell the one that there is")
+    _show_webhook(row, there["url"] or "", fresh or {}, there["secrets"], ours, as_json)
 
 
 @providers.command()
@@ -173,12 +242,22 @@ def webhook(provider: str, given: tuple[str, ...], rotate: bool, forget_old: boo
     type=click.File("rb"),
     help='Take a file\'s lists: JSON, as `PUT /v1/providers/{id}/prices` takes them; {"prices": []} takes all away.',
 )
-def prices(provider: str, file: BinaryIO | None) -> None:
+@either_way
+def prices(mailmux: Mailmux | None, as_json: bool, provider: str, file: BinaryIO | None) -> None:
     """Show what PROVIDER (a name or an id) charges, and what the next recipient costs; or set it.
 
     Amounts are in the account's currency, per recipient; `base_cost` holds where there is no list.
     """
-    wanted = None if file is None else _read_prices(file.read())
+    raw = None if file is None else file.read()
+    wanted = None if raw is None else _read_prices(raw)
+    if mailmux is not None:
+        account = provider_named(mailmux, provider)["id"]
+        if raw is not None:
+            mailmux.providers.set_prices(account, json.loads(raw)["prices"])
+        show(mailmux.providers.prices(account), as_json, print_fields)
+        return
+    from cli.database import note, open_unit
+
     with open_unit() as unit:
         row = _find(unit.providers.every(), provider)
         if wanted is not None:
@@ -186,6 +265,12 @@ def prices(provider: str, file: BinaryIO | None) -> None:
             note(unit, "providers prices", row["id"])
             unit.commit()
         lists, now, volume = unit.prices.of_one(row["id"])
+    if as_json:
+        told = {"provider_id": row["id"], "currency": row["currency"], "recipients_this_month": int(volume)}
+        cost = row["base_cost"] if now is None else exact(now.price_at(volume) / 1000)
+        shown = [PriceListOut.of(one, one is now) for one in lists]
+        click.echo(PricesOut(**told, per_recipient_now=cost, prices=shown).model_dump_json(indent=2))
+        return
     table = Table("from", "holds", "fee", "included", "recipients of a month", "each", box=None)
     for one in lists:
         head = [
@@ -240,10 +325,15 @@ def _secret(kind: str, given: tuple[str, ...]) -> dict[str, str] | None:
     return fields
 
 
-def _print(row: RowMapping, base: str, hook: Hook, ours: bool) -> None:
-    address = f"{base or 'https://YOUR-PUBLIC-ADDRESS'}/hooks/{row['kind']}/{row['id']}/{hook.token}"
-    secret = hook.secrets[0] if hook.secrets else {}
-    for number, step in enumerate(STEPS.get(row["kind"], ("Give the provider the address below.",)), start=1):
+def _show_webhook(
+    row: Mapping[str, Any], address: str, secret: Mapping[str, str], in_use: int, ours: bool, as_json: bool
+) -> None:
+    steps = STEPS.get(row["kind"], ("Give the provider the address below.",))
+    if as_json:
+        shown = {"address": address, "secret": secret or None, "secrets": in_use, "steps": [*steps]}
+        click.echo(json.dumps(shown, ensure_ascii=False, indent=2))
+        return
+    for number, step in enumerate(steps, start=1):
         click.echo(f"{number}. {step}")
     click.echo(f"\naddress: {address}")
     if ours and "username" in secret and "password" in secret:
@@ -251,17 +341,13 @@ def _print(row: RowMapping, base: str, hook: Hook, ours: bool) -> None:
         parts = urlsplit(address)
         both = f"{quote(secret['username'], safe='')}:{quote(secret['password'], safe='')}@{parts.netloc}"
         click.echo(f"both in one: {urlunsplit(parts._replace(netloc=both))}")
-    elif secret:
-        click.echo(f"secret: {', '.join(secret)}, {len(hook.secrets)} in use")
+    elif in_use:
+        click.echo(f"secret: {', '.join(secret) or 'not shown again'}, {in_use} in use")
     else:
         click.echo("secret: none yet; until you give it with --secret, all calls are refused")
-    if not base:
-        click.echo(
-            "\nSet MAILMUX_PUBLIC_URL to the address under which providers reach this service.", err=True
-        )
 
 
-def _without_webhook(row: RowMapping) -> str:
+def _without_webhook(row: Mapping[str, Any] | RowMapping) -> str:
     if "reports" in registry.kind(row["kind"]).Config.model_fields:
         return (
             f"{row['name']} ({row['kind']}) calls nobody back: it sends bounces as emails. Set config.reports to the "

@@ -43,6 +43,42 @@ def over_http(command: F) -> F:
     return wrapped  # type: ignore[return-value]  # click reads what a caller gives, and knows it by its own types
 
 
+def either_way(command: F) -> F:
+    """As `over_http` where there is a key. Without one, or with --local, `mailmux` is None: the command works on the
+    machine itself, with the service's settings, and on what is everybody's.
+    """
+
+    @click.option(
+        "--url",
+        envvar="MAILMUX_URL",
+        default="http://127.0.0.1:8025",
+        show_default=True,
+        help="Where the service is. Also MAILMUX_URL.",
+    )
+    @click.option(
+        "--key", envvar="MAILMUX_KEY", help="An API key. Better as MAILMUX_KEY. Without one: as with --local."
+    )
+    @click.option("--local", is_flag=True, help="On the machine itself, with the service's settings.")
+    @as_json_option
+    @wraps(command)
+    def wrapped(url: str, key: str | None, local: bool, as_json: bool, **given: Any) -> Any:
+        with clear_errors():
+            return command(None if local or key is None else Mailmux(url, key), as_json, **given)
+
+    return wrapped  # type: ignore[return-value]  # as above
+
+
+def provider_named(mailmux: Mailmux, wanted: str) -> Mapping[str, Any]:
+    """The account that has this name, or this id. Raises ClickException."""
+    found = [one for one in mailmux.providers.list() if wanted in (one["id"], one["name"])]
+    if not found:
+        raise click.ClickException(f"There is no provider {wanted}. `mailmux providers list` shows them all.")
+    if len(found) > 1:
+        ids = ", ".join(one["id"] for one in found)
+        raise click.ClickException(f"Several accounts have the name {wanted}: say which by its id: {ids}")
+    return found[0]
+
+
 @contextmanager
 def clear_errors() -> Iterator[None]:
     try:

@@ -295,3 +295,39 @@ def test_a_key_is_rotated_and_a_template_revised(service: Service):
     template = json.loads(mailmux(service, "templates", "create", body, "--json"))["id"]
     mailmux(service, "templates", "revise", template, '{"subject": "Hey {{name}}", "text": "y"}')
     assert "Hey {{name}}" in mailmux(service, "templates", "versions", template)
+
+
+def test_keys_are_made_listed_and_revoked_over_the_api(service: Service):
+    name = f"cli-{uuid4().hex[:8]}"
+    made = json.loads(
+        mailmux(
+            service, "keys", "create", "--scopes", "emails:read", "--name", name, "--expires", "1d", "--json"
+        )
+    )
+    assert (made["scopes"], made["name"], made["key"][:8]) == (["emails:read"], name, "mx_live_")
+    assert made["public_id"] in mailmux(service, "keys", "list")
+    assert "revoked" in mailmux(service, "keys", "revoke", made["public_id"])
+    assert service.get(f"/v1/keys/{made['id']}").json()["revoked_at"] is not None
+    all_of_it = json.loads(mailmux(service, "keys", "create", "--json"))
+    assert "emails:send" in all_of_it["scopes"]
+    mailmux(service, "keys", "revoke", all_of_it["id"])
+    assert "--local" in mailmux(service, "keys", "create", "--user", "ada@example.com", code=2)
+
+
+def test_accounts_are_listed_tested_and_priced_over_the_api(service: Service, tmp_path: Path):
+    name = f"cli-{uuid4().hex[:8]}"
+    mailmux(service, "providers", "add", name, "memory", "--cost", "0.1", "--json")
+    [one] = [
+        p
+        for p in map(json.loads, mailmux(service, "providers", "list", "--json").splitlines())
+        if p["name"] == name
+    ]
+    assert json.loads(mailmux(service, "providers", "test", name, "--json"))["ok"]
+    lists = tmp_path / "prices.json"
+    lists.write_text(
+        '{"prices": [{"valid_from": "2026-01-01T00:00:00Z", "tiers": [{"per_recipient": "0.2"}]}]}'
+    )
+    shown = json.loads(mailmux(service, "providers", "prices", name, "--set", str(lists), "--json"))
+    assert (shown["provider_id"], shown["per_recipient_now"]) == (one["id"], "0.2")
+    mailmux(service, "providers", "delete", name, "--yes")
+    assert "no provider" in mailmux(service, "providers", "test", name, code=1)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shlex
+import subprocess
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -73,3 +75,11 @@ def test_what_is_shown_is_a_command_that_there_is(
         context.info_name, words, parent=context.parent
     ):  # raises what a user would be told
         pass
+
+
+@pytest.mark.parametrize("module", ["keys", "accounts", "emails", "send", "stats"])
+def test_what_works_over_http_loads_nothing_of_the_service(module: str) -> None:
+    """Celery, migrations and the database's driver would take seconds."""
+    looks = f"import sys, cli.{module}; print(sorted({{'celery', 'alembic', 'psycopg2'}} & set(sys.modules)))"
+    run = subprocess.run([sys.executable, "-c", looks], capture_output=True, text=True, check=True)
+    assert run.stdout == "[]\n"

@@ -16,6 +16,7 @@ The rest is the same everywhere:
 from __future__ import annotations
 
 import json
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
@@ -48,6 +49,8 @@ from providers.world import World
 LONGEST_WAIT = 86_400.0  # seconds; a Retry-After beyond a day is an error of the provider's
 # What reading another form than the documented one raises.
 UNREADABLE = (ValueError, TypeError, LookupError, AttributeError)
+_NUMBER = re.compile(r"[0-9]+(?:\.[0-9]+)?")
+_LONGEST_ID = 255  # characters, as it is kept
 _NO_DATE = (ValueError, OverflowError)  # the latter of a year of twenty digits
 _NO_EMAIL_OF_OURS = frozenset({401, 402, 403, 404, 405, 406, 410, 415})
 _OF_THE_EMAIL = frozenset({400, 422})
@@ -61,6 +64,7 @@ class _MayNotAsk(Exception):
 class HTTPProvider(ABC):
     """One account at a provider with an HTTP API. Safe for several threads; never repeats a request."""
 
+    _fields: Mapping[str, str] = {}  # that go with each request
     # Statuses that the provider documents as "not accepted", with the error each means. Name the source beside.
     refusals: Mapping[int, Callable[[str, str], ProviderError]] = {}
 
@@ -145,7 +149,11 @@ class HTTPProvider(ABC):
         response = self._origin.perform(request)
         if self.may_only_send(response):
             return Checkup(notes=("the credentials may send, but not ask what the account may do",))
-        return self.recognise(self.passed(response))
+        response = self.passed(response)
+        try:
+            return self.recognise(response)
+        except UNREADABLE as error:
+            raise Misconfigured(self.name, "the address does not answer as this provider does") from error
 
     def sender_domain(self, name: str) -> SenderDomain | None:
         try:
@@ -205,7 +213,9 @@ class HTTPProvider(ABC):
         return 200 <= response.status < 300
 
     def recognise(self, response: Response) -> Checkup:  # noqa: ARG002
-        """Read the 2xx answer to the probe. Raises Misconfigured where it shows that sending would fail."""
+        """Read the 2xx answer to the probe. Raises Misconfigured where it shows that sending would fail, and one of
+        UNREADABLE where it is not the provider's.
+        """
         return Checkup()
 
     def may_only_send(self, response: Response) -> bool:  # noqa: ARG002
@@ -213,8 +223,17 @@ class HTTPProvider(ABC):
         return False
 
     def explain(self, response: Response) -> str | None:  # noqa: ARG002
-        """What the provider says went wrong, from its documented error form; None where it is not in that form."""
+        """What the provider says went wrong, from its documented error form. None, or one of UNREADABLE raised, where
+        it is not in that form.
+        """
         return None
+
+    def explained(self, response: Response) -> str | None:
+        """What the provider says went wrong; None where the answer is not in its form."""
+        try:
+            return self.explain(response)
+        except UNREADABLE:
+            return None
 
     def classify(self, response: Response, said: str) -> ProviderError | None:  # noqa: ARG002
         """A finer class than the status gives, or None."""
@@ -229,7 +248,7 @@ class HTTPProvider(ABC):
         status = response.status
         if self.took(response):
             return None
-        raw = self.explain(response)
+        raw = self.explained(response)
         said = clean(raw, self._secrets, submission) if raw is not None else None
         detail = f"{status}: {said}" if said else f"answered {self._shape(response)}"
         if (finer := self.classify(response, said or "")) is not None:
@@ -253,10 +272,8 @@ class HTTPProvider(ABC):
     def retry_after(self, response: Response) -> float | None:
         """Seconds from Retry-After (RFC 9110, 10.2.3: seconds or a date), else from the provider's own field."""
         value = response.headers.get("retry-after", "").strip()
-        seconds: float | None = None
-        if value.isascii() and value.isdigit():
-            seconds = float(value[:12])
-        elif value:
+        seconds = number_in(value, digits=99)
+        if seconds is None and value:
             try:
                 seconds = self.seconds_until(response, parsedate_to_datetime(value))
             except _NO_DATE:
@@ -282,10 +299,28 @@ class HTTPProvider(ABC):
         except RecursionError:
             raise ValueError("nested too deep") from None
 
+    def post(self, path: str, body: bytes, **fields: str) -> Request:
+        """A request with JSON. `fields`: more of them, by their names with _ for -."""
+        more = {name.replace("_", "-"): value for name, value in fields.items()}
+        return Request("POST", path, {**self._fields, "Content-Type": "application/json", **more}, body)
+
     @staticmethod
     def _shape(response: Response) -> str:
         kind = clean(response.media_type)[:60] or "untyped"
         return f"{response.status} with {len(response.body)} bytes ({kind})"
+
+
+def number_in(text: object, digits: int = 9) -> float | None:
+    """The number in a field of an answer; None where there is none, or a longer one: a time is no number of seconds."""
+    value = str(text or "").strip()
+    return float(value) if _NUMBER.fullmatch(value) and len(value.partition(".")[0]) <= digits else None
+
+
+def id_in(value: object) -> str:
+    """The provider's id of an email. Raises ValueError where this is none."""
+    if not isinstance(value, str) or not value:
+        raise ValueError("no id")
+    return value[:_LONGEST_ID]
 
 
 def _aware(moment: datetime) -> datetime:

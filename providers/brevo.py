@@ -23,7 +23,7 @@ from domain.attempt import SendResult
 from domain.capabilities import Capabilities, MetadataForm
 from domain.errors import Misconfigured, ProviderError, Rejected, SenderNotVerified, Unsupported
 from domain.message import Address, Attachment, Submission
-from providers.base import UNREADABLE
+from providers.base import UNREADABLE, id_in, number_in
 from providers.brevo_account import BrevoAccount
 from providers.brevo_webhook import WebhookSecret, webhook
 from providers.calls import RepeatableProvider
@@ -108,7 +108,7 @@ class BrevoProvider(BrevoAccount, RepeatableProvider):
 
     def build(self, submission: Submission, attempt_id: UUID) -> Request:
         body = compact(self._payload(submission, attempt_id)).encode("utf-8")
-        return Request("POST", "/v3/smtp/email", {**self._fields, "Content-Type": "application/json"}, body)
+        return self.post("/v3/smtp/email", body)
 
     def _payload(self, submission: Submission, attempt_id: UUID) -> dict[str, Any]:
         demand(self.name, submission)
@@ -160,17 +160,13 @@ class BrevoProvider(BrevoAccount, RepeatableProvider):
     def parse(self, response: Response) -> SendResult:
         if not super().took(response):
             return SendResult(None)  # taken before, under an id that is not told again
-        message_id = self.json(response)["messageId"]
-        if response.status not in (201, 202) or not isinstance(message_id, str) or not message_id:
+        if response.status not in (201, 202):
             raise ValueError("a success that Brevo does not document")
-        return SendResult(message_id[:255])
+        return SendResult(id_in(self.json(response)["messageId"]))
 
     def explain(self, response: Response) -> str | None:
-        try:
-            error = self.json(response)
-            return f"{error['code']}: {error['message']}"
-        except UNREADABLE:
-            return None
+        error = self.json(response)
+        return f"{error['code']}: {error['message']}"
 
     def classify(self, response: Response, said: str) -> ProviderError | None:
         code, detail = self._code(response), f"{response.status}: {said}"
@@ -187,8 +183,7 @@ class BrevoProvider(BrevoAccount, RepeatableProvider):
         return None
 
     def reset_after(self, response: Response) -> float | None:
-        value = response.headers.get("x-sib-ratelimit-reset", "").strip()
-        return float(value) if value.isascii() and value.isdigit() and len(value) <= 9 else None
+        return number_in(response.headers.get("x-sib-ratelimit-reset"))
 
     def _code(self, response: Response) -> str:
         try:

@@ -10,9 +10,8 @@ from collections.abc import Mapping
 from urllib.parse import quote
 
 from domain.checkup import Checkup, SenderIdentity
-from domain.errors import Misconfigured
 from domain.sender_domains import DomainRecord, RecordKind, SenderDomain, absolute
-from providers.base import UNREADABLE, HTTPProvider
+from providers.base import HTTPProvider
 from providers.exchange import Request, Response
 
 _PURPOSES = {
@@ -28,19 +27,13 @@ class BrevoAccount(HTTPProvider):
         return Request("GET", "/v3/account", self._fields)
 
     def recognise(self, response: Response) -> Checkup:
-        try:
-            plans = self.json(response)["plan"]
-            credit = [f"{p['type']}: {p['credits']:g} {p.get('creditsType', '')}".strip() for p in plans]
-        except UNREADABLE as error:
-            raise Misconfigured(self.name, "the address does not answer as Brevo does") from error
+        plans = self.json(response)["plan"]
+        credit = [f"{p['type']}: {p['credits']:g} {p.get('creditsType', '')}".strip() for p in plans]
         domains = self._origin.perform(Request("GET", "/v3/senders/domains", self._fields))
         if domains.status in (401, 403, 404):
             return Checkup(notes=(f"credits: {'; '.join(credit)}",))
-        try:
-            found = self.json(self.passed(domains))["domains"]
-            identities = tuple(SenderIdentity(str(d["domain_name"]), bool(d["authenticated"])) for d in found)
-        except UNREADABLE as error:
-            raise Misconfigured(self.name, "the address does not answer as Brevo does") from error
+        found = self.json(self.passed(domains))["domains"]
+        identities = tuple(SenderIdentity(str(d["domain_name"]), bool(d["authenticated"])) for d in found)
         return Checkup(identities, notes=(f"credits: {'; '.join(credit)}",))
 
     def find_domain(self, name: str) -> SenderDomain | None:

@@ -12,7 +12,6 @@ It has no metadata: our ids travel as two of an email's five tags, which every e
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -20,9 +19,7 @@ from pydantic import BaseModel, ConfigDict
 
 from domain.attempt import SendResult
 from domain.capabilities import Capabilities, MetadataForm, TextForm
-from domain.checkup import Checkup, SenderIdentity
 from domain.errors import (
-    Misconfigured,
     OutcomeUnknown,
     ProviderError,
     RateLimited,
@@ -30,16 +27,17 @@ from domain.errors import (
     SenderNotVerified,
     Unsupported,
 )
-from domain.events import RejectReason
 from domain.message import Attachment, Disposition, RecipientKind, Submission
-from providers.base import UNREADABLE, HTTPProvider
+from providers.base import UNREADABLE
 from providers.exchange import Request, Response
 from providers.fields import ATTEMPT, EMAIL, OURS, SecretToken
 from providers.filetypes import demand_agreement
-from providers.mailersend_webhook import REASONS, WebhookSecret, webhook
+from providers.mailersend_account import MailerSendAccount
+from providers.mailersend_warnings import reasons_of, suppressed
+from providers.mailersend_webhook import WebhookSecret, webhook
 from providers.mime import encoded_value
 from providers.origins import BaseURL
-from providers.partial import LISTED, taken_but_for
+from providers.partial import taken_but_for
 from providers.payloads import (
     bodies,
     compact,
@@ -49,7 +47,7 @@ from providers.payloads import (
     person,
     tracking_wishes,
 )
-from providers.webhooks import instant, word, words
+from providers.webhooks import instant
 from providers.world import World
 
 __all__ = ["Config", "Credentials", "WebhookSecret", "build", "capabilities", "webhook"]
@@ -89,7 +87,7 @@ def capabilities(config: Config) -> Capabilities:
     )
 
 
-class MailerSendProvider(HTTPProvider):
+class MailerSendProvider(MailerSendAccount):
     def __init__(self, name: str, config: Config, credentials: Credentials, world: World) -> None:
         token = credentials.api_token.get_secret_value()
         super().__init__(name, config.base_url, capabilities(config), world, secrets=(token,))
@@ -98,7 +96,7 @@ class MailerSendProvider(HTTPProvider):
 
     def build(self, submission: Submission, attempt_id: UUID) -> Request:
         body = compact(self._payload(submission, attempt_id)).encode("utf-8")
-        return Request("POST", "/v1/email", {**self._fields, "Content-Type": "application/json"}, body)
+        return self.post("/v1/email", body)
 
     def _payload(self, submission: Submission, attempt_id: UUID) -> dict[str, Any]:
         demand(self.name, submission)
@@ -164,39 +162,23 @@ class MailerSendProvider(HTTPProvider):
         warnings = self.json(response)["warnings"]
         kinds = {str(w["type"]) for w in warnings}
         if "ALL_SUPPRESSED" in kinds:
-            raise RecipientSuppressed(self.name, f"every recipient is suppressed: {_reasons(warnings)}")
+            raise RecipientSuppressed(self.name, f"every recipient is suppressed: {reasons_of(warnings)}")
         if "SOME_SUPPRESSED" in kinds:  # so the others are not: it was taken, whatever else it warns of
             more = "".join(f"; {kind}" for kind in sorted(kinds - {"SOME_SUPPRESSED"}))
-            said = f"some recipients are suppressed: {_reasons(warnings)}{more}"
-            named, others = _suppressed(w for w in warnings if w["type"] == "SOME_SUPPRESSED")
+            said = f"some recipients are suppressed: {reasons_of(warnings)}{more}"
+            named, others = suppressed(w for w in warnings if w["type"] == "SOME_SUPPRESSED")
             return taken_but_for(message_id, named, said, listed=True, others=others)
         if kinds:
             raise OutcomeUnknown(
-                self.name, f"taken with warnings ({', '.join(sorted(kinds))}): {_reasons(warnings)}"
+                self.name, f"taken with warnings ({', '.join(sorted(kinds))}): {reasons_of(warnings)}"
             )
         return SendResult(message_id)
 
-    def probe(self) -> Request:
-        return Request("GET", "/v1/domains?limit=100", self._fields)
-
-    def may_only_send(self, response: Response) -> bool:
-        return response.status == 403 and self.explain(response) is not None
-
-    def recognise(self, response: Response) -> Checkup:
-        try:
-            found = self.json(response)["data"]
-            return Checkup(tuple(SenderIdentity(str(d["name"]), d["is_verified"] is True) for d in found))
-        except UNREADABLE as error:
-            raise Misconfigured(self.name, "the address does not answer as MailerSend does") from error
-
     def explain(self, response: Response) -> str | None:
-        try:
-            error = self.json(response)
-            fields = error.get("errors") or {}
-            found = [f"{field}: {texts_[0]}" for field, texts_ in list(fields.items())[:5]]
-            return "; ".join(found) or str(error["message"])
-        except UNREADABLE:
-            return None
+        error = self.json(response)
+        fields = error.get("errors") or {}
+        found = [f"{field}: {texts_[0]}" for field, texts_ in list(fields.items())[:5]]
+        return "; ".join(found) or str(error["message"])
 
     def classify(self, response: Response, said: str) -> ProviderError | None:
         detail = f"{response.status}: {said}"
@@ -225,29 +207,6 @@ class MailerSendProvider(HTTPProvider):
             return {field.partition(".")[0] for field in self.json(response)["errors"]} or {""}
         except UNREADABLE:
             return {""}
-
-
-def _suppressed(warnings: Iterable[Mapping[str, Any]]) -> tuple[list[tuple[str, RejectReason]], bool]:
-    """Who is suppressed and why, and whether there are more, who are not named."""
-    named: list[tuple[str, RejectReason]] = []
-    unnamed = False
-    for warning in warnings:
-        people: Sequence[Mapping[str, Any]] = warning.get("recipients") or ({},)
-        for person_ in people:
-            address = word(person_.get("email"))
-            reasons = [REASONS[r] for r in words(person_.get("reasons")) if r in REASONS]
-            if address is None:
-                unnamed = True
-            else:
-                named.append((address, reasons[0] if reasons else LISTED))
-    return named, unnamed
-
-
-def _reasons(warnings: Sequence[Mapping[str, Any]]) -> str:
-    """Why, without whom."""
-    people = (p for w in warnings for p in w.get("recipients") or ())
-    found = {str(r) for p in people for r in words(p.get("reasons"))}
-    return ", ".join(sorted(found))[:200] or "no reason is told"
 
 
 def build(name: str, config: Config, credentials: Credentials, world: World) -> MailerSendProvider:

@@ -5,7 +5,6 @@ options (parameters starting with o:, h:, v:, or t:) are limited to 16KB total",
 words of a 429; the user manual, "Sending messages": 25 MB and 1,000 recipients a call. The 403s "… is not allowed to
 send" are quoted in many projects' issues (leemunroe/grunt-email-workflow#81 is one), and tell of the domain.
 
-The form names an inline file by its content id, so its name would be lost; and it drops an attachment without a name.
 No idempotency: our ids travel as variables, which every event repeats.
 """
 
@@ -25,13 +24,15 @@ from pydantic import BaseModel, ConfigDict, Field
 from domain.attempt import SendResult
 from domain.capabilities import Capabilities, MetadataForm, Search, TextForm
 from domain.errors import Misconfigured, ProviderError, RateLimited, SenderNotVerified, Unsupported
-from domain.message import Attachment, Disposition, RecipientKind, Submission
+from domain.message import RecipientKind, Submission
 from providers import mime
+from providers.base import id_in
 from providers.calls import BatchProvider, Part
 from providers.exchange import Request, Response
 from providers.fields import ASCII_TEXT, ATTEMPT, EMAIL, OURS, SecretKey
 from providers.forms import File, multipart
 from providers.mailboxes import written
+from providers.mailgun_form import HEADERS_BYTES, fits_the_form, form_of
 from providers.mailgun_search import MailgunSearch
 from providers.mailgun_webhook import WebhookSecret, webhook
 from providers.origins import BaseURL
@@ -43,12 +44,9 @@ __all__ = ["Config", "Credentials", "WebhookSecret", "build", "capabilities", "w
 _REGIONS = {"us": "https://api.mailgun.net", "eu": "https://api.eu.mailgun.net"}
 # Of the 16 KB that all options may have: headers beyond their share travel in MIME, and what is left is for our ids,
 # tags and the rest. An entry of metadata is longer as JSON than as an option.
-_HEADERS_BYTES, _METADATA_BYTES = 4_000, 11_000
+_METADATA_BYTES = 16_000 - HEADERS_BYTES - 1_000
 _MOST_TAGS, _LONGEST_TAG = 3, 128
 _WAIT = re.compile(r"try again (?:after|in) (\d{1,6}) second", re.IGNORECASE)
-_AMBIGUOUS = re.compile(
-    r'["\\%]'
-)  # in a form's file name: what escapes what is not agreed on (RFC 7578, 4.2)
 _DOMAIN = r"^[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?(?:\.[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?)+$"
 
 
@@ -100,10 +98,10 @@ class MailgunProvider(MailgunSearch, BatchProvider):
 
     def build(self, submission: Submission, attempt_id: UUID) -> Request:
         envelope = submission.envelope
-        plain = bool(envelope.of(RecipientKind.TO) and submission.message.subject) and _fits_the_form(
+        plain = bool(envelope.of(RecipientKind.TO) and submission.message.subject) and fits_the_form(
             submission
         )
-        parts = list(self._form(submission) if plain else self._mime(submission, attempt_id))
+        parts = list(form_of(self.name, submission) if plain else self._mime(submission, attempt_id))
         parts += self._options(submission, attempt_id)
         kind, body = multipart(parts, f"form-{attempt_id.hex}")
         domain = quote(self._domain or envelope.sender.domain, safe="")
@@ -114,10 +112,10 @@ class MailgunProvider(MailgunSearch, BatchProvider):
         """Mailgun fills in what is of each recipient (recipient-variables), who sees no other."""
         recipients = submission.envelope.recipients
         alone = len(recipients) == 1 and recipients[0].kind is RecipientKind.TO
-        if not (alone and submission.message.subject and _fits_the_form(submission)):
+        if not (alone and submission.message.subject and fits_the_form(submission)):
             return None
         own = {f"v:{ATTEMPT}": str(attempt_id), f"v:{EMAIL}": str(submission.id)}
-        parts = [p for p in self._form(submission) if p[0] != RecipientKind.TO.value]
+        parts = [p for p in form_of(self.name, submission) if p[0] != RecipientKind.TO.value]
         parts += self._options(submission, attempt_id)
         parts = [p for p in parts if p[0] not in own]
         if any(isinstance(value, str) and "%recipient" in value for _, value in parts):
@@ -146,32 +144,11 @@ class MailgunProvider(MailgunSearch, BatchProvider):
     def answers(self, response: Response, count: int) -> Sequence[Response]:
         return [response] * count
 
-    def _form(self, submission: Submission) -> Iterator[tuple[str, str | File]]:
-        message, envelope = submission.message, submission.envelope
-        yield "from", written(envelope.sender)
-        for kind in RecipientKind:
-            yield from ((kind.value, written(a)) for a in envelope.of(kind))
-        yield "subject", message.subject
-        if envelope.reply_to:
-            yield "h:Reply-To", ", ".join(written(a) for a in envelope.reply_to)
-        if message.text is not None:
-            yield "text", message.text
-        if message.html is not None:
-            yield "html", message.html
-        yield from ((f"h:{name}", value) for name, value in message.headers)
-        for a in message.attachments:
-            yield ("inline" if a.disposition is Disposition.INLINE else "attachment"), self._file(a)
-
     def _mime(self, submission: Submission, attempt_id: UUID) -> Iterator[tuple[str, str | File]]:
         addresses = dict.fromkeys(r.address.email for r in submission.envelope.recipients)
         yield from (("to", address) for address in addresses)
         data = mime.compose(submission, attempt_id, self._world.wall_time())
         yield "message", File("message.eml", "message/rfc822", data)
-
-    def _file(self, attachment: Attachment) -> File:
-        if not attachment.filename:
-            raise Unsupported(self.name, "cannot carry an attachment without a name")
-        return File(attachment.filename, attachment.content_type, attachment.content)
 
     def _options(self, submission: Submission, attempt_id: UUID) -> list[tuple[str, str | File]]:
         """What is not content."""
@@ -192,18 +169,15 @@ class MailgunProvider(MailgunSearch, BatchProvider):
     def parse(self, response: Response) -> SendResult:
         if response.body.strip() == b"Mailgun Magnificent API":  # what it says at an address that is none
             raise Misconfigured(self.name, "the address is Mailgun's, but not that of its API")
-        message_id = self.json(response)["id"]
-        if not isinstance(message_id, str) or not message_id:
-            raise ValueError("no id")
-        return SendResult(message_id)
+        return SendResult(id_in(self.json(response)["id"]))
 
     def explain(self, response: Response) -> str | None:
         try:
             said = self.json(response)
-            return str(said["message"]) if isinstance(said, dict) else str(said)
-        except (ValueError, LookupError):
+        except ValueError:
             plain = response.media_type in ("text/plain", "") and len(response.body) <= 1000
             return response.body.decode("utf-8", "replace") or None if plain else None
+        return str(said["message"]) if isinstance(said, dict) else str(said)
 
     def classify(self, response: Response, said: str) -> ProviderError | None:
         words, detail = said.lower(), f"{response.status}: {said}"
@@ -225,22 +199,6 @@ class MailgunProvider(MailgunSearch, BatchProvider):
         if response.status == 400 and ("too large" in words or "limited to 16kb" in words):
             return Unsupported(self.name, detail)
         return None
-
-
-def _fits_the_form(submission: Submission) -> bool:
-    message = submission.message
-    names = [name.lower() for name, _ in message.headers]
-    head = [*message.headers, *(("Reply-To", written(a)) for a in submission.envelope.reply_to)]
-    inline = (a for a in message.attachments if a.disposition is Disposition.INLINE)
-    others = (a for a in message.attachments if a.disposition is not Disposition.INLINE)
-    return (
-        len(set(names)) == len(names)
-        and sum(len(name) + len(value.encode()) + len("h:") for name, value in head) <= _HEADERS_BYTES
-        and all(a.filename == a.content_id for a in inline)
-        and not any(a.content_id for a in others)
-        and not any(_AMBIGUOUS.search(a.filename) for a in message.attachments)
-        and bool(message.text or message.html)
-    )
 
 
 def build(name: str, config: Config, credentials: Credentials, world: World) -> MailgunProvider:

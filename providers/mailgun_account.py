@@ -13,7 +13,7 @@ from domain.checkup import Checkup, SenderIdentity
 from domain.errors import Misconfigured
 from domain.sender_domains import DomainRecord, RecordKind, SenderDomain, absolute
 from domain.suppression import ListPage
-from providers.base import UNREADABLE, HTTPProvider
+from providers.base import HTTPProvider
 from providers.exchange import Request, Response
 from providers.mailgun_lists import page
 
@@ -27,12 +27,9 @@ class MailgunAccount(HTTPProvider):
         return Request("GET", path, self._fields)
 
     def recognise(self, response: Response) -> Checkup:
-        try:
-            found = self.json(response)
-            domains = [found["domain"]] if self._domain else found["items"]
-            states = {str(d["name"]): str(d["state"]) for d in domains}
-        except UNREADABLE as error:
-            raise Misconfigured(self.name, "the address does not answer as Mailgun does") from error
+        found = self.json(response)
+        domains = [found["domain"]] if self._domain else found["items"]
+        states = {str(d["name"]): str(d["state"]) for d in domains}
         if self._domain and states.get(self._domain) == "disabled":
             raise Misconfigured(self.name, "Mailgun has disabled the domain")
         return Checkup(tuple(SenderIdentity(name, state == "active") for name, state in states.items()))

@@ -12,37 +12,28 @@ Our ids travel as EventPayload, which every event repeats, and the attempt's as 
 
 from __future__ import annotations
 
-import re
 from base64 import b64encode
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict
 
-from domain.attempt import SendResult
 from domain.capabilities import Capabilities, MetadataForm, Search
-from domain.checkup import Checkup, SenderIdentity
 from domain.errors import (
-    Misconfigured,
-    OutcomeUnknown,
-    ProviderError,
-    Rejected,
-    SenderNotVerified,
     Unsupported,
 )
-from domain.events import RejectReason
 from domain.message import Address, Disposition, Submission
-from providers.base import UNREADABLE
 from providers.calls import BatchProvider, Part, each
 from providers.exchange import Request, Response
 from providers.fields import OURS, SecretKey, short
 from providers.filetypes import demand_unicode, without_charset
+from providers.mailjet_account import MailjetAccount
+from providers.mailjet_answers import MailjetAnswers
 from providers.mailjet_search import MailjetSearch
 from providers.mailjet_webhook import WebhookSecret, webhook
 from providers.mime import encoded_value
 from providers.origins import BaseURL
-from providers.partial import taken_but_for
 from providers.payloads import (
     bodies,
     compact,
@@ -55,8 +46,6 @@ from providers.payloads import (
     tracking_wishes,
     with_metadata,
 )
-from providers.webhooks import word
-from providers.words import clean
 from providers.world import World
 
 __all__ = ["Config", "Credentials", "WebhookSecret", "build", "capabilities", "webhook"]
@@ -64,7 +53,6 @@ __all__ = ["Config", "Credentials", "WebhookSecret", "build", "capabilities", "w
 _MOST = 50  # recipients, files, headers
 _PAYLOAD_BYTES = 2_000
 _LONGEST_TAG = 255
-_INVALID = re.compile(r'"([^"\s]{1,320})" is an invalid email')
 _FORBIDDEN_HEADERS = frozenset(
     {
         "delivered-to", "domainkey-status", "received-spf", "user-agent", "x-mailer", "x-feedback-id", "list-id",
@@ -74,18 +62,6 @@ _FORBIDDEN_HEADERS = frozenset(
         "x-mj-workflowid", "x-mj-mid", "x-mj-errormessage", "x-mj-statisticscontactslistid",
     }
 )  # fmt: skip
-_CODES: dict[str, type[ProviderError]] = {
-    "send-0006": Misconfigured,
-    "send-0007": SenderNotVerified,
-    "send-0008": SenderNotVerified,
-    "send-0011": Unsupported,
-    "send-0015": Unsupported,
-    "mj-0001": Misconfigured,
-    "mj-0006": Unsupported,
-    "mj-0008": Unsupported,
-    "mj-0011": Unsupported,
-    "mj-0015": Misconfigured,
-}
 
 
 class Config(BaseModel):
@@ -119,7 +95,7 @@ def capabilities(_config: Config) -> Capabilities:
     )
 
 
-class MailjetProvider(MailjetSearch, BatchProvider):
+class MailjetProvider(MailjetAnswers, MailjetAccount, MailjetSearch, BatchProvider):
     # 500 comes with an identifier for Mailjet's own log and says nothing of the email: it stays OutcomeUnknown.
 
     def __init__(self, name: str, config: Config, credentials: Credentials, world: World) -> None:
@@ -137,20 +113,12 @@ class MailjetProvider(MailjetSearch, BatchProvider):
 
     def join(self, parts: Sequence[bytes], shared: bytes, key: str) -> Request:  # noqa: ARG002
         end = b'],"SandboxMode":true}' if self._config.sandbox_mode else b"]}"
-        fields = {**self._fields, "Content-Type": "application/json"}
-        return Request("POST", "/v3.1/send", fields, b'{"Messages":[' + b",".join(parts) + end)
+        return self.post("/v3.1/send", b'{"Messages":[' + b",".join(parts) + end)
 
     def answers(self, response: Response, count: int) -> Sequence[Response]:  # noqa: ARG002
         """The result of each message, as it would stand alone; each has a status of its own in its errors."""
         messages = self.json(response)["Messages"]
         return each(response, [{"Messages": [message]} for message in messages], status=200)
-
-    def tells_of_each(self, response: Response) -> bool:
-        """Also a refusal does, with the status of its first error."""
-        try:
-            return response.status < 500 and all("Status" in m for m in self.json(response)["Messages"])
-        except UNREADABLE:
-            return False
 
     def _message(self, submission: Submission, attempt_id: UUID) -> dict[str, Any]:
         demand(self.name, submission)
@@ -185,96 +153,6 @@ class MailjetProvider(MailjetSearch, BatchProvider):
         for name, wish in tracking_wishes(submission, "TrackOpens", "TrackClicks").items():
             found[name] = "enabled" if wish else "disabled"
         return found
-
-    def took(self, response: Response) -> bool:
-        """Also one that was taken for some recipients, with whatever status the errors of the others have."""
-        some_taken, errors = self._errors(response) if 400 <= response.status < 500 else (False, [])
-        return super().took(response) or (some_taken and bool(errors))
-
-    def parse(self, response: Response) -> SendResult:
-        """MessageID 0 stands for none, in sandbox mode. Where some recipients were refused it does not say which."""
-        some_taken, errors = self._errors(response)
-        if some_taken and errors:
-            taken = next(m for m in self.json(response)["Messages"] if m.get("Status") == "success")
-            people = [person_ for kind in ("To", "Cc", "Bcc") for person_ in taken.get(kind) or ()]
-            message_id = str(people[0].get("MessageID") or "")[:255] or None
-            said = f"taken for some recipients only: {clean(self.explain(response) or '', self._secrets)}"
-            refused = [(named[1], RejectReason.INVALID) for e in errors if (named := _blamed(e))]
-            return taken_but_for(
-                message_id,
-                refused,
-                said,
-                others=len(refused) < len(errors),
-                taken=[address for p in people if (address := word(p.get("Email")))],
-            )
-        if (failure := self._failure(response)) is not None:
-            raise failure
-        (message,) = self.json(response)["Messages"]
-        if message["Status"] != "success":
-            raise ValueError("neither a success nor an error")
-        return SendResult(str(message["To"][0].get("MessageID") or "")[:255] or None)
-
-    def probe(self) -> Request:
-        return Request("GET", "/v3/REST/sender?Limit=100", self._fields)
-
-    def recognise(self, response: Response) -> Checkup:
-        try:
-            found = self.json(response)["Data"]
-            return Checkup(
-                tuple(
-                    SenderIdentity(str(d["Email"]).removeprefix("*@"), d["Status"] == "Active")
-                    for d in found
-                    if d["Status"] != "Deleted"
-                )
-            )
-        except UNREADABLE as error:
-            raise Misconfigured(self.name, "the address does not answer as Mailjet does") from error
-
-    def explain(self, response: Response) -> str | None:
-        found = [f"{e.get('ErrorCode', '')} {e['ErrorMessage']}".strip() for e in self._errors(response)[1]]
-        return "; ".join(found[:5]) or None
-
-    def classify(self, response: Response, said: str) -> ProviderError | None:
-        return None if response.status == 429 or response.status >= 500 else self._failure(response, said)
-
-    def _failure(self, response: Response, said: str | None = None) -> ProviderError | None:
-        """What the errors in the answer mean, whatever its status; None where there is none."""
-        some_taken, errors = self._errors(response)
-        if not errors and response.status < 400:
-            return None
-        said = said if said is not None else clean(self.explain(response) or "", self._secrets)
-        detail = f"{response.status}: {said}"
-        if some_taken:
-            return OutcomeUnknown(self.name, f"{detail}; and taken")
-        meanings = [_CODES.get(str(e.get("ErrorCode"))) for e in errors]
-        if (known := next((m for m in meanings if m is not None), None)) is not None:
-            return known(self.name, detail)
-        if response.status >= 400:
-            return None
-        refused = all(_is_refusal(e) for e in errors)  # at 200 the status is the error's own
-        return (Rejected if refused else OutcomeUnknown)(self.name, detail)
-
-    def _errors(self, response: Response) -> tuple[bool, list[dict[str, Any]]]:
-        """Whether any message was taken, and the errors of the others; a global error has no message around it."""
-        try:
-            body = self.json(response)
-            messages = body.get("Messages", [])
-            errors = [e for m in messages for e in m.get("Errors", [])] or [body] * ("ErrorMessage" in body)
-            return any(m.get("Status") == "success" for m in messages), [
-                e for e in errors if "ErrorMessage" in e
-            ]
-        except UNREADABLE:
-            return False, []
-
-
-def _blamed(error: Mapping[str, Any]) -> re.Match[str] | None:
-    """Whose address is wrong, where the error is of that and quotes it."""
-    return _INVALID.match(str(error["ErrorMessage"])) if error.get("ErrorCode") == "mj-0013" else None
-
-
-def _is_refusal(error: Mapping[str, Any]) -> bool:
-    status = error.get("StatusCode")
-    return isinstance(status, int) and 400 <= status < 500
 
 
 def _person(address: Address) -> dict[str, str]:

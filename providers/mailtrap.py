@@ -23,7 +23,6 @@ from domain.attempt import SendResult
 from domain.capabilities import Capabilities, MetadataForm
 from domain.errors import OutcomeUnknown, ProviderError, Rejected, SenderNotVerified
 from domain.message import Attachment, Disposition, Submission
-from providers.base import UNREADABLE
 from providers.calls import BatchProvider, Part, each
 from providers.exchange import Request, Response
 from providers.fields import OURS, SecretKey, short
@@ -95,21 +94,17 @@ class MailtrapProvider(BatchProvider):
         super().__init__(name, config.base_url or host, capabilities(config), world, secrets=(token,))
         inbox = "" if config.inbox_id is None else f"/{config.inbox_id}"
         self._path, self._batch_path = f"/api/send{inbox}", f"/api/batch{inbox}"
-        self._fields = {
-            "Authorization": f"Bearer {token}",
-            "Accept": "application/json",
-            "Content-Type": "application/json",
-        }
+        self._fields = {"Authorization": f"Bearer {token}", "Accept": "application/json"}
 
     def build(self, submission: Submission, attempt_id: UUID) -> Request:
-        return Request("POST", self._path, self._fields, self.part(submission, attempt_id).own)
+        return self.post(self._path, self.part(submission, attempt_id).own)
 
     def part(self, submission: Submission, attempt_id: UUID) -> Part:
         return Part(compact(self._payload(submission, attempt_id)).encode("utf-8"))
 
     def join(self, parts: Sequence[bytes], shared: bytes, key: str) -> Request:  # noqa: ARG002
         body = b'{"requests":[' + b",".join(parts) + b"]}"
-        return Request("POST", self._batch_path, self._fields, body)
+        return self.post(self._batch_path, body)
 
     def answers(self, response: Response, count: int) -> Sequence[Response]:  # noqa: ARG002
         return each(response, self.json(response)["responses"])
@@ -154,7 +149,7 @@ class MailtrapProvider(BatchProvider):
         errors = answer.get("errors")
         if success is False and errors and not ids:
             raise Rejected(
-                self.name, f"{response.status}: {clean(self.explain(response) or '', self._secrets)}"
+                self.name, f"{response.status}: {clean(self.explained(response) or '', self._secrets)}"
             )
         if errors or success is not True:
             raise OutcomeUnknown(
@@ -163,21 +158,18 @@ class MailtrapProvider(BatchProvider):
         return SendResult(str(ids[0])[:255] or None)
 
     def probe(self) -> Request:
-        return Request("POST", self._path, self._fields, b"{}")
+        return self.post(self._path, b"{}")
 
     def passed(self, response: Response) -> Response:
         """Refused for what the empty email lacks is as good as a success: the token was looked at before."""
-        if response.status in (400, 422) and self.explain(response) is not None:
+        if response.status in (400, 422) and self.explained(response) is not None:
             return response
         return super().passed(response)
 
     def explain(self, response: Response) -> str | None:
-        try:
-            answer = self.json(response)
-            found = answer.get("errors") or answer["error"]
-            return "; ".join(map(str, found[:5])) if isinstance(found, list) else str(found)
-        except UNREADABLE:
-            return None
+        answer = self.json(response)
+        found = answer.get("errors") or answer["error"]
+        return "; ".join(map(str, found[:5])) if isinstance(found, list) else str(found)
 
     def classify(self, response: Response, said: str) -> ProviderError | None:
         if response.status in (400, 401, 403, 422) and _SENDER.search(said):

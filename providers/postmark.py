@@ -20,7 +20,6 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from domain.attempt import SendResult
 from domain.capabilities import Capabilities, MetadataForm, Search
-from domain.checkup import Checkup
 from domain.errors import (
     Misconfigured,
     ProviderError,
@@ -32,8 +31,7 @@ from domain.errors import (
     Unsupported,
 )
 from domain.message import Attachment, Lane, Submission
-from domain.suppression import ListPage
-from providers.base import UNREADABLE
+from providers.base import UNREADABLE, id_in
 from providers.calls import BatchProvider, Part, each
 from providers.exchange import Request, Response
 from providers.fields import OURS, SecretKey, short
@@ -41,7 +39,7 @@ from providers.mailboxes import written
 from providers.origins import BaseURL
 from providers.partial import LISTED, taken_but_for
 from providers.payloads import bodies, compact, content_of, recipients, with_metadata
-from providers.postmark_lists import page
+from providers.postmark_account import PostmarkAccount
 from providers.postmark_search import PostmarkSearch
 from providers.postmark_webhook import WebhookSecret, webhook
 from providers.webhooks import word
@@ -116,7 +114,7 @@ _CODES: Mapping[int, type[ProviderError]] = {
 }
 
 
-class PostmarkProvider(PostmarkSearch, BatchProvider):
+class PostmarkProvider(PostmarkAccount, PostmarkSearch, BatchProvider):
     # 500 is documented as "an issue with Postmark's servers" and says nothing of the email: it stays OutcomeUnknown.
 
     def __init__(self, name: str, config: Config, credentials: Credentials, world: World) -> None:
@@ -128,22 +126,16 @@ class PostmarkProvider(PostmarkSearch, BatchProvider):
         self._fields = {"Accept": "application/json", "X-Postmark-Server-Token": token}
 
     def build(self, submission: Submission, attempt_id: UUID) -> Request:
-        return self._post("/email", self._encoded(submission, attempt_id))
+        return self.post("/email", self.part(submission, attempt_id).own)
 
     def part(self, submission: Submission, attempt_id: UUID) -> Part:
-        return Part(self._encoded(submission, attempt_id))
+        return Part(compact(self._payload(submission, attempt_id)).encode("utf-8"))
 
     def join(self, parts: Sequence[bytes], shared: bytes, key: str) -> Request:  # noqa: ARG002
-        return self._post("/email/batch", b"[" + b",".join(parts) + b"]")
+        return self.post("/email/batch", b"[" + b",".join(parts) + b"]")
 
     def answers(self, response: Response, count: int) -> Sequence[Response]:  # noqa: ARG002
         return each(response, self.json(response))
-
-    def _post(self, path: str, body: bytes) -> Request:
-        return Request("POST", path, {**self._fields, "Content-Type": "application/json"}, body)
-
-    def _encoded(self, submission: Submission, attempt_id: UUID) -> bytes:
-        return compact(self._payload(submission, attempt_id)).encode("utf-8")
 
     def _payload(self, submission: Submission, attempt_id: UUID) -> dict[str, Any]:
         message, envelope = submission.message, submission.envelope
@@ -190,47 +182,21 @@ class PostmarkProvider(PostmarkSearch, BatchProvider):
         code = _code(answer.get("ErrorCode", 0))
         if code:
             raise self._meaning(code, f"{response.status}: ErrorCode {code}", response)
-        message_id = answer["MessageID"]
-        if code != 0 or not isinstance(message_id, str) or not message_id:
-            raise ValueError("no MessageID")
+        if code is None:
+            raise ValueError("an ErrorCode that is none")
+        message_id = id_in(answer["MessageID"])
         said = word(answer.get("Message")) or ""
         if (inactive := _INACTIVE.search(said)) is None:
-            return SendResult(message_id[:255])
+            return SendResult(message_id)
         named = [
             (found, LISTED) for part in _BETWEEN.split(inactive[1]) if "@" in (found := part.strip("<>."))
         ]
         why = "inactive: on the stream's suppression list"
-        return taken_but_for(message_id[:255], named, why, listed=True, others=not named)
-
-    def probe(self) -> Request:
-        return Request("GET", "/server", self._fields)
-
-    def recognise(self, response: Response) -> Checkup:
-        try:
-            server = self.json(response)
-            sandbox = server.get("DeliveryType") == "Sandbox"
-            if not isinstance(server["ID"], int):
-                raise TypeError("no id")
-            tracks = server.get("TrackOpens") is True
-        except UNREADABLE as error:
-            raise Misconfigured(self.name, "the address does not answer as Postmark does") from error
-        if tracks and not self._config.server_tracks_opens:
-            raise Misconfigured(
-                self.name, "the server tracks opens, and server_tracks_opens says that it does not"
-            )
-        return Checkup(
-            notes=("this server is a sandbox: Postmark delivers nothing from it",) if sandbox else ()
-        )
-
-    def suppressions(self, cursor: str | None) -> ListPage:
-        return page(lambda path: self.ask_list(Request("GET", path, self._fields)), cursor)
+        return taken_but_for(message_id, named, why, listed=True, others=not named)
 
     def explain(self, response: Response) -> str | None:
-        try:
-            error = self.json(response)
-            return f"ErrorCode {error['ErrorCode']}: {error['Message']}"
-        except UNREADABLE:
-            return None
+        error = self.json(response)
+        return f"ErrorCode {error['ErrorCode']}: {error['Message']}"
 
     def classify(self, response: Response, said: str) -> ProviderError | None:
         """422 for all that is wrong with a request, whosesoever fault it is: the ErrorCode says whose. Maintenance has

@@ -23,7 +23,7 @@ from domain.attempt import SendResult
 from domain.capabilities import Capabilities, MetadataForm
 from domain.errors import Misconfigured, ProviderError, RateLimited, Rejected, SenderNotVerified, Unsupported
 from domain.message import Attachment, Submission
-from providers.base import LONGEST_WAIT, UNREADABLE
+from providers.base import LONGEST_WAIT, id_in, number_in
 from providers.calls import BatchProvider, Part, each
 from providers.exchange import Request, Response
 from providers.fields import OURS, WORD, SecretKey, TagName, labels, word_beside
@@ -87,8 +87,7 @@ class ResendProvider(ResendAccount, BatchProvider):
 
     def build(self, submission: Submission, attempt_id: UUID) -> Request:
         body = compact(self._payload(submission, attempt_id)).encode("utf-8")
-        fields = {"Content-Type": "application/json", "Idempotency-Key": str(attempt_id)}
-        return Request("POST", "/emails", {**self._fields, **fields}, body)
+        return self.post("/emails", body, Idempotency_Key=str(attempt_id))
 
     def part(self, submission: Submission, attempt_id: UUID) -> Part | None:
         if submission.message.attachments:
@@ -96,12 +95,8 @@ class ResendProvider(ResendAccount, BatchProvider):
         return Part(compact(self._payload(submission, attempt_id)).encode("utf-8"))
 
     def join(self, parts: Sequence[bytes], shared: bytes, key: str) -> Request:  # noqa: ARG002
-        fields = {
-            "Content-Type": "application/json",
-            "Idempotency-Key": key,
-            "x-batch-validation": "permissive",
-        }
-        return Request("POST", "/emails/batch", {**self._fields, **fields}, b"[" + b",".join(parts) + b"]")
+        body = b"[" + b",".join(parts) + b"]"
+        return self.post("/emails/batch", body, Idempotency_Key=key, x_batch_validation="permissive")
 
     def answers(self, response: Response, count: int) -> Sequence[Response]:
         """`data` has the ids of those that were taken, in order; `errors` the places and faults of the others."""
@@ -145,17 +140,11 @@ class ResendProvider(ResendAccount, BatchProvider):
         return {**file, "content_id": attachment.content_id} if attachment.content_id else file
 
     def parse(self, response: Response) -> SendResult:
-        message_id = self.json(response)["id"]
-        if not isinstance(message_id, str) or not message_id:
-            raise ValueError("no id")
-        return SendResult(message_id)
+        return SendResult(id_in(self.json(response)["id"]))
 
     def explain(self, response: Response) -> str | None:
-        try:
-            error = self.json(response)
-            return f"{error['name']}: {error['message']}"
-        except UNREADABLE:
-            return None
+        error = self.json(response)
+        return f"{error['name']}: {error['message']}"
 
     def classify(self, response: Response, said: str) -> ProviderError | None:
         kind, detail = self._kind(response), f"{response.status}: {said}"
@@ -176,8 +165,7 @@ class ResendProvider(ResendAccount, BatchProvider):
         return None
 
     def reset_after(self, response: Response) -> float | None:
-        value = response.headers.get("ratelimit-reset", "").strip()
-        return float(value) if value.isascii() and value.isdigit() and len(value) <= 9 else None
+        return number_in(response.headers.get("ratelimit-reset"))
 
 
 def _agrees(attachment: Attachment) -> bool:

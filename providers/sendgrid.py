@@ -20,7 +20,7 @@ from domain.attempt import SendResult
 from domain.capabilities import Capabilities, MetadataForm, Search, TextForm
 from domain.errors import ProviderError, SenderNotVerified
 from domain.message import Attachment, Disposition, Submission
-from providers.base import UNREADABLE
+from providers.base import number_in
 from providers.calls import BatchProvider, Part
 from providers.exchange import Request, Response
 from providers.fields import SecretKey
@@ -97,15 +97,11 @@ class SendGridProvider(SendGridSearch, BatchProvider):
         key = credentials.api_key.get_secret_value()
         super().__init__(name, config.base_url, capabilities(config), world, secrets=(key,))
         self._config = config
-        self._fields = {
-            "Authorization": f"Bearer {key}",
-            "Accept": "application/json",
-            "Content-Type": "application/json",
-        }
+        self._fields = {"Authorization": f"Bearer {key}", "Accept": "application/json"}
 
     def build(self, submission: Submission, attempt_id: UUID) -> Request:
         body = compact(self._payload(submission, attempt_id)).encode("utf-8")
-        return Request("POST", "/v3/mail/send", self._fields, body)
+        return self.post("/v3/mail/send", body)
 
     def part(self, submission: Submission, attempt_id: UUID) -> Part:
         """What is of the recipients and of the attempt is apart from what all must have in common."""
@@ -116,7 +112,7 @@ class SendGridProvider(SendGridSearch, BatchProvider):
 
     def join(self, parts: Sequence[bytes], shared: bytes, key: str) -> Request:  # noqa: ARG002
         body = b'{"personalizations":[' + b",".join(parts) + b"]," + shared[1:]
-        return Request("POST", "/v3/mail/send", self._fields, body)
+        return self.post("/v3/mail/send", body)
 
     def answers(self, response: Response, count: int) -> Sequence[Response]:
         return [response] * count
@@ -172,11 +168,7 @@ class SendGridProvider(SendGridSearch, BatchProvider):
         return SendResult(response.headers.get("x-message-id", "").strip()[:255] or None)
 
     def explain(self, response: Response) -> str | None:
-        try:
-            errors = self.json(response)["errors"]
-            return "; ".join(_words(e) for e in errors[:5]) or None
-        except UNREADABLE:
-            return None
+        return "; ".join(_words(e) for e in self.json(response)["errors"][:5]) or None
 
     def classify(self, response: Response, said: str) -> ProviderError | None:
         if response.status in (400, 403) and "verified sender" in said.lower():
@@ -184,10 +176,8 @@ class SendGridProvider(SendGridSearch, BatchProvider):
         return None
 
     def reset_after(self, response: Response) -> float | None:
-        value = response.headers.get("x-ratelimit-reset", "").strip()
-        if not (value.isascii() and value.isdigit() and len(value) <= 11):
-            return None
-        return self.seconds_until(response, datetime.fromtimestamp(int(value), UTC))
+        moment = number_in(response.headers.get("x-ratelimit-reset"), digits=11)
+        return None if moment is None else self.seconds_until(response, datetime.fromtimestamp(moment, UTC))
 
 
 def _words(error: Any) -> str:

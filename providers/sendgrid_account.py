@@ -12,7 +12,7 @@ from domain.checkup import Checkup
 from domain.errors import Misconfigured
 from domain.sender_domains import DomainRecord, RecordKind, SenderDomain, absolute
 from domain.suppression import ListPage
-from providers.base import UNREADABLE, HTTPProvider
+from providers.base import HTTPProvider
 from providers.exchange import Request, Response
 from providers.sendgrid_lists import page
 
@@ -29,11 +29,8 @@ class SendGridAccount(HTTPProvider):
         return Request("GET", "/v3/scopes", {k: v for k, v in self._fields.items() if k != "Content-Type"})
 
     def recognise(self, response: Response) -> Checkup:
-        try:
-            scopes = self.json(response)["scopes"]
-            may_send = "mail.send" in scopes
-        except UNREADABLE as error:
-            raise Misconfigured(self.name, "the address does not answer as SendGrid does") from error
+        scopes = self.json(response)["scopes"]
+        may_send = "mail.send" in scopes
         if not may_send:
             raise Misconfigured(self.name, "the API key may not send (it lacks the scope mail.send)")
         return Checkup()

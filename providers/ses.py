@@ -30,6 +30,7 @@ from domain.errors import (
 )
 from domain.message import Attachment, Disposition, RecipientKind, Submission
 from providers import mime
+from providers.base import id_in
 from providers.exchange import Request, Response
 from providers.fields import OURS, WORD, SecretKey, SecretToken, TagName, labels, word_beside
 from providers.mailboxes import in_ascii
@@ -148,17 +149,11 @@ class SESProvider(SESAccount):
         return asked
 
     def parse(self, response: Response) -> SendResult:
-        message_id = self.json(response)["MessageId"]
-        if not isinstance(message_id, str) or not message_id:
-            raise ValueError("no id")
-        return SendResult(message_id)
+        return SendResult(id_in(self.json(response)["MessageId"]))
 
     def explain(self, response: Response) -> str | None:
-        try:
-            body = self.json(response)
-            said = body.get("message") or body.get("Message") or ""
-        except (ValueError, AttributeError):
-            return None
+        body = self.json(response)
+        said = body.get("message") or body.get("Message") or ""
         code = self._code(response)
         return f"{code}: {said}" if code and said else code or (str(said) or None)
 

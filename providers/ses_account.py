@@ -14,7 +14,7 @@ from domain.checkup import Allowance, Checkup, SenderIdentity
 from domain.errors import Misconfigured
 from domain.sender_domains import DomainRecord, RecordKind, SenderDomain
 from domain.suppression import ListPage
-from providers.base import UNREADABLE, HTTPProvider
+from providers.base import HTTPProvider
 from providers.exchange import Request, Response
 from providers.ses_lists import page
 from providers.ses_signing import Signer
@@ -35,13 +35,10 @@ class SESAccount(HTTPProvider):
         )
 
     def recognise(self, response: Response) -> Checkup:
-        try:
-            account = self.json(response)
-            quota = account["SendQuota"]
-            limit, used = float(quota["Max24HourSend"]), float(quota["SentLast24Hours"])
-            rate = float(quota["MaxSendRate"])
-        except UNREADABLE as error:
-            raise Misconfigured(self.name, "the address does not answer as Amazon SES does") from error
+        account = self.json(response)
+        quota = account["SendQuota"]
+        limit, used = float(quota["Max24HourSend"]), float(quota["SentLast24Hours"])
+        rate = float(quota["MaxSendRate"])
         if account.get("SendingEnabled") is False or account.get("EnforcementStatus") == "SHUTDOWN":
             raise Misconfigured(self.name, "Amazon SES has stopped or paused the account's sending")
         notes = ("the account is in the SES sandbox: it reaches only verified recipients",)

@@ -20,7 +20,6 @@ from domain.events import InboundEvent
 from domain.message import Submission
 from domain.ports import Letter
 from providers import guard, mime, wire
-from providers.oauth import Client, Tokens
 from providers.report_mailbox import collect
 from providers.smtp_line import Line, TooLarge
 from providers.smtp_replies import Stage, meaning
@@ -37,7 +36,7 @@ from providers.smtp_session import (
     in_base64,
     open_session,
 )
-from providers.smtp_settings import Config, Credentials, disagreements
+from providers.smtp_settings import Config, Credentials, disagreements, tokens_of
 from providers.sockets import Deadline, Kept
 from providers.words import clean
 from providers.world import World
@@ -77,7 +76,7 @@ class SMTPProvider:
             credentials.password.get_secret_value() if credentials.password else "",
             world.may_reach,
         )
-        self._tokens = _tokens(name, config, credentials, world)
+        self._tokens = tokens_of(name, config, credentials, world)
         password = credentials.reports_password
         self._reports_password = password.get_secret_value() if password is not None else ""
         self._kept: Kept[Session] = Kept(world.clock, MAX_IDLE, config.max_connections, Session.end)
@@ -231,19 +230,6 @@ def stuff_dots(data: bytes) -> bytes:
     if stuffed.startswith(b"."):
         stuffed = b"." + stuffed
     return stuffed if stuffed.endswith(b"\r\n") else stuffed + b"\r\n"
-
-
-def _tokens(name: str, config: Config, credentials: Credentials, world: World) -> Tokens | None:
-    token_url = config.tokens_from()
-    if credentials.client_id is None or token_url is None:
-        return None
-    client_id, client_secret, refresh_token = (
-        secret.get_secret_value() if secret is not None else ""
-        for secret in (credentials.client_id, credentials.client_secret, credentials.refresh_token)
-    )
-    reads = config.reports is not None and credentials.reports_password is None
-    scope = config.scope_for(credentials.app_only, reads)
-    return Tokens(name, Client(token_url, client_id, client_secret, refresh_token, scope), world)
 
 
 def build(name: str, config: Config, credentials: Credentials, world: World) -> SMTPProvider:

@@ -9,8 +9,10 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
 from providers.fields import SecretKey, SecretToken
+from providers.oauth import Client, Tokens
 from providers.origins import BaseURL
 from providers.report_mailbox import RETURN_PATH, ReportMailbox
+from providers.world import World
 
 _HOST = r"^[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,251}[A-Za-z0-9_])?$|^[0-9A-Fa-f:.]{3,45}$"
 
@@ -105,3 +107,17 @@ def disagreements(config: Config, credentials: Credentials) -> Iterator[tuple[st
         yield "credentials.reports_password", "required with config.reports, unless an OAuth client signs in"
     if len(password) > 4096 or any(c in password for c in "\r\n\x00"):
         yield "credentials.password", "at most 4096 characters, without line breaks"
+
+
+def tokens_of(name: str, config: Config, credentials: Credentials, world: World) -> Tokens | None:
+    """Where the account signs in with OAuth: what fetches its tokens."""
+    token_url = config.tokens_from()
+    if credentials.client_id is None or token_url is None:
+        return None
+    client_id, client_secret, refresh_token = (
+        secret.get_secret_value() if secret is not None else ""
+        for secret in (credentials.client_id, credentials.client_secret, credentials.refresh_token)
+    )
+    reads = config.reports is not None and credentials.reports_password is None
+    scope = config.scope_for(credentials.app_only, reads)
+    return Tokens(name, Client(token_url, client_id, client_secret, refresh_token, scope), world)

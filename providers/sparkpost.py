@@ -20,7 +20,6 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from domain.attempt import SendResult
 from domain.capabilities import Capabilities, MetadataForm, Search, TextForm
-from domain.checkup import Checkup, SenderIdentity
 from domain.errors import (
     Misconfigured,
     ProviderError,
@@ -48,6 +47,7 @@ from providers.payloads import (
     tracking_wishes,
     with_metadata,
 )
+from providers.sparkpost_account import SparkPostAccount
 from providers.sparkpost_search import SparkPostSearch
 from providers.sparkpost_webhook import WebhookSecret, webhook
 from providers.world import World
@@ -96,7 +96,7 @@ def capabilities(_config: Config) -> Capabilities:
     )
 
 
-class SparkPostProvider(SparkPostSearch):
+class SparkPostProvider(SparkPostAccount, SparkPostSearch):
     # "5xx … a transient error that will work on retry" does not say that nothing was taken: only 503 is, by RFC 9110.
 
     def __init__(self, name: str, config: Config, credentials: Credentials, world: World) -> None:
@@ -111,8 +111,7 @@ class SparkPostProvider(SparkPostSearch):
         body = compact(self._payload(submission, attempt_id)).encode("utf-8")
         if len(body) > _LARGEST:
             raise Unsupported(self.name, "cannot carry more than 20 MB")
-        fields = {**self._fields, "Content-Type": "application/json"}
-        return Request("POST", "/api/v1/transmissions", fields, body)
+        return self.post("/api/v1/transmissions", body)
 
     def _payload(self, submission: Submission, attempt_id: UUID) -> dict[str, Any]:
         demand(self.name, submission)
@@ -172,32 +171,8 @@ class SparkPostProvider(SparkPostSearch):
             return taken_for_some(message_id, f"taken for {taken} recipients, refused for {refused}")
         return SendResult(message_id or None)
 
-    def probe(self) -> Request:
-        return Request("GET", "/api/v1/sending-domains", self._fields)
-
-    def may_only_send(self, response: Response) -> bool:
-        return response.status == 403 and self.explain(response) is not None
-
-    def recognise(self, response: Response) -> Checkup:
-        try:
-            found = self.json(response)["results"]
-            return Checkup(
-                tuple(
-                    SenderIdentity(
-                        str(d["domain"]),
-                        d["status"]["ownership_verified"] is True and not d["status"].get("blocked"),
-                    )
-                    for d in found
-                )
-            )
-        except UNREADABLE as error:
-            raise Misconfigured(self.name, "the address does not answer as SparkPost does") from error
-
     def explain(self, response: Response) -> str | None:
-        try:
-            return "; ".join(_words(e) for e in self.json(response)["errors"][:5]) or None
-        except UNREADABLE:
-            return None
+        return "; ".join(_words(e) for e in self.json(response)["errors"][:5]) or None
 
     def classify(self, response: Response, said: str) -> ProviderError | None:
         codes, detail, words_ = self._codes(response), f"{response.status}: {said}", said.lower()

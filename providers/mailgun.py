@@ -29,7 +29,7 @@ from providers import mime
 from providers.base import id_in
 from providers.calls import BatchProvider, Part
 from providers.exchange import Request, Response
-from providers.fields import ASCII_TEXT, ATTEMPT, EMAIL, OURS, SecretKey
+from providers.fields import ATTEMPT, EMAIL, OURS, SecretKey
 from providers.forms import File, multipart
 from providers.mailboxes import written
 from providers.mailgun_form import HEADERS_BYTES, fits_the_form, form_of
@@ -46,6 +46,8 @@ _REGIONS = {"us": "https://api.mailgun.net", "eu": "https://api.eu.mailgun.net"}
 # tags and the rest. An entry of metadata is longer as JSON than as an option.
 _METADATA_BYTES = 16_000 - HEADERS_BYTES - 1_000
 _MOST_TAGS, _LONGEST_TAG = 3, 128
+# What the name of a form's field is written as where it has a quote or a percent sign is not agreed on (RFC 7578, 4.2).
+_VARIABLE = TextForm(r"[\x20\x21\x23\x24\x26-\x5b\x5d-\x7e]+", 'of printable ASCII without ", % and \\')
 _WAIT = re.compile(r"try again (?:after|in) (\d{1,6}) second", re.IGNORECASE)
 _DOMAIN = r"^[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?(?:\.[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?)+$"
 
@@ -78,7 +80,7 @@ def capabilities(config: Config) -> Capabilities:
         max_bytes=25_000_000,
         max_tags=_MOST_TAGS,
         tag=TextForm(rf"[\x00-\x7f]{{1,{_LONGEST_TAG}}}", f"1 to {_LONGEST_TAG} characters of ASCII"),
-        metadata=MetadataForm(name=ASCII_TEXT, most_bytes=_METADATA_BYTES, reserved=OURS),
+        metadata=MetadataForm(name=_VARIABLE, most_bytes=_METADATA_BYTES, reserved=OURS),
         batch=1000 if config.shared_calls else 1,
         batch_bytes=25_000_000 if config.shared_calls else None,
         search=Search.EMAIL,

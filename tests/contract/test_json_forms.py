@@ -47,7 +47,10 @@ CANNOT: list[tuple[str, str, Submission]] = [
     ("brevo", "of printable ASCII", an_email(metadata={"kund": "åäö"})),
     *((kind, "characters", an_email(tags=("x" * 256,))) for kind in ("mailjet", "mailtrap", "sparkpost")),
     ("sparkpost", "64 bytes", an_email(tags=("å" * 33,))),
-    *((kind, "open tracking", an_email(html="<p>x</p>", tracking=Tracking(opens=False))) for kind in ("brevo", "mailtrap")),
+    *(
+        (kind, "open tracking", an_email(html="<p>x</p>", tracking=Tracking(opens=False)))
+        for kind in ("brevo", "mailtrap")
+    ),
     ("brevo", "inline images", an_email(attachments=(LOGO,))),
     ("brevo", "beyond ASCII", an_email(headers=(("X-A", "å"),))),
     ("brevo", "reply-to name", an_email(reply_to=(Address("a@sender.example", "Åsa"),))),

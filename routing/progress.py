@@ -69,6 +69,15 @@ class Trial:
         return np.minimum(good * self.left, good * 0.9)
 
 
+_RATIOS = np.array(RATIOS)[:, None]
+_AGED = np.ones(1)  # of what was accepted long ago all has been heard
+
+
+def _with_all(gains: Floats) -> Floats:
+    """[ratio, group, bucket], and after the groups their sum."""
+    return np.concatenate([gains, gains.sum(axis=1, keepdims=True)], axis=1)
+
+
 class ProgressWatch:
     """Of one provider. Buckets of `WIDTH` seconds in a ring; what leaves the ring is folded into a carry."""
 
@@ -159,25 +168,24 @@ class ProgressWatch:
         first, last = self._head - BUCKETS + 1, min(bucket - BUCKETS, self._head)
         if last < first:
             return
-        good = self.usual()
-        for number in range(first, last + 1):
-            at = np.array([number % BUCKETS])
-            if self._sent[:, at].any():
-                self._carry_over(at, good, number * WIDTH)
-        self._head = bucket
         fresh = np.arange(first, last + 1) % BUCKETS
+        used = self._sent[:, fresh].any(axis=0)
+        if used.any():
+            good = self.usual()
+            for i in np.flatnonzero(used):
+                self._carry_over(fresh[i : i + 1], good, (first + int(i)) * WIDTH)
+        self._head = bucket
         for counts in (self._sent, self._delivered, self._bounced):
             counts[:, fresh] = 0
 
     def _carry_over(self, at: Ints, good: Floats, when: float) -> None:
-        for r, ratio in enumerate(RATIOS):
-            gain = self._ratios(good, good * ratio, np.ones(1), at)[:, 0]
-            self._carry[r] = np.maximum(0.0, self._carry[r] + np.append(gain, gain.sum()))
+        gains = _with_all(self._ratios(good, good * _RATIOS, _AGED, at))
+        self._carry = np.maximum(0.0, self._carry + gains[:, :, 0])
         tried: set[int] = set()
         for trial in self._trials:
             tried.update(trial.groups)
             if when >= trial.since:
-                trial.add(self._speaks(trial, np.ones(1), good, at)[0], when)
+                trial.add(self._speaks(trial, _AGED, good, at)[0], when)
         self._good = None
         for group, usual in enumerate(self._usual):
             if group not in tried and self._sent[group, at[0]]:
@@ -193,9 +201,10 @@ class ProgressWatch:
         return ages
 
     def _ratios(self, good: Floats, bad: Floats, heard: Floats, at: Ints) -> Floats:
-        """[group, bucket] log likelihood of `bad` against `good` (chances to be heard of as delivered)."""
+        """[…, group, bucket] log likelihood of `bad` […, group] against `good` [group] (chances to be heard of as
+        delivered)."""
         sent, delivered, bounced = self._sent[:, at], self._delivered[:, at], self._bounced[:, at]
-        good, bad = good[:, None], bad[:, None]
+        good, bad = good[:, None], bad[..., None]
         silence = np.log((1 - bad * heard) / (1 - good * heard))
         missing = sent - delivered - bounced
         told: Floats = delivered * np.log(bad / good) + bounced * np.log((1 - bad) / (1 - good))
@@ -210,13 +219,14 @@ class ProgressWatch:
         at = self._order()
         free = ~np.asarray(suspects)
         best: Finding | None = None
-        for r, ratio in enumerate(RATIOS):
-            gains = self._ratios(good, good * ratio, heard, at) * free[:, None]
-            gains = np.vstack([gains, gains.sum(axis=0)])
-            since = np.cumsum(gains[:, ::-1], axis=1)[:, ::-1]
-            since[:, 0] += self._carry[r]
-            starts = since.argmax(axis=1)
-            tops = since[np.arange(self.groups + 1), starts]
+        every = _with_all(self._ratios(good, good * _RATIOS, heard, at) * free[:, None])
+        since = np.cumsum(every[:, :, ::-1], axis=2)[:, :, ::-1]
+        since[:, :, 0] += self._carry
+        highest = since.max(axis=2)
+        if highest.max() < min(CELL_THRESHOLD, POOLED_THRESHOLD):
+            return None
+        for gains, tops, beginnings in zip(every, highest, since, strict=True):
+            starts = beginnings.argmax(axis=1)
             tops[:-1][~free] = 0.0
             found = self._judge(tops, starts, gains, free)
             if found is not None and (best is None or found[2] > best.evidence):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import Final
@@ -31,15 +33,38 @@ def guard(worker: str, command: tuple[str, ...]) -> None:
 
     A worker sees by itself that it stands still while one of its processes is well; this sees it where none is. It ends
     with the command's exit code, or with 70 where it killed it: whoever started it, such as a container's restart
-    policy, starts it again. Signals to stop are passed on.
+    policy, starts it again. Signals to stop are passed on. A second one of the same name and data directory ends with
+    75, and leaves the first alone.
     """
     settings = Settings.from_env(os.environ)
     folder = settings.data_dir / "run"
     folder.mkdir(parents=True, exist_ok=True)
+    with own(folder / f"{worker}.guard") as mine:
+        if not mine:
+            click.echo(
+                f"Another guard keeps {worker} already, in {folder}: give this one another name", err=True
+            )
+            sys.exit(os.EX_TEMPFAIL)
+        sys.exit(_guard(settings, folder, worker, command))
+
+
+@contextmanager
+def own(file: Path) -> Iterator[bool]:
+    """Whether nobody else has this file; then it is ours until the end, however that comes."""
+    with file.open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
+
+
+def _guard(settings: Settings, folder: Path, worker: str, command: tuple[str, ...]) -> int:
     proof = proof_file(settings.data_dir, worker)
     proof.unlink(missing_ok=True)
     silent = Silent(Silence(proof), settings.delivery.silence_seconds, settings.redis_url)
-    sys.exit(keep(Program(worker, command, stuck=silent), folder / f"{worker}.guarded"))
+    return keep(Program(worker, command, stuck=silent), folder / f"{worker}.guarded")
 
 
 def keep(program: Program, pid_file: Path) -> int:

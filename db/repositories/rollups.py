@@ -76,7 +76,7 @@ _ADD_UP = text(f"""
 """)  # noqa: S608  # constants of these modules only
 _CHANGES: Final = 5000  # of campaigns, in one transaction
 _PACE = "interval '10 minutes'"  # that it is kept how many were sent in each second
-# Emails may outlive their campaign.
+# Emails may outlive their campaign: whoever deletes one waits for what is added to it, and takes that away too.
 _COUNT_CAMPAIGNS = text(f"""
     WITH due AS (
         DELETE FROM campaign_changes WHERE (campaign_id, id) IN (
@@ -84,13 +84,15 @@ _COUNT_CAMPAIGNS = text(f"""
         RETURNING campaign_id, status, slot, change
     ), sums AS (
         SELECT campaign_id, status, slot, sum(change) AS emails FROM due GROUP BY 1, 2, 3
+    ), alive AS (
+        SELECT id FROM campaigns WHERE id IN (SELECT campaign_id FROM sums) ORDER BY id FOR KEY SHARE
     ), past AS (
-        DELETE FROM campaign_counts c WHERE c.campaign_id IN (SELECT campaign_id FROM sums) AND c.status = 'sent'
+        DELETE FROM campaign_counts c WHERE c.campaign_id IN (SELECT id FROM alive) AND c.status = 'sent'
             AND c.slot > timestamptz 'epoch' AND c.slot < mm_now() - {_PACE}
     )
     INSERT INTO campaign_counts AS c (campaign_id, status, slot, emails)
     SELECT campaign_id, status, slot, emails FROM sums
-    WHERE EXISTS (SELECT FROM campaigns g WHERE g.id = sums.campaign_id)
+    WHERE campaign_id IN (SELECT id FROM alive)
         AND (slot = timestamptz 'epoch' OR slot >= mm_now() - {_PACE})
     ORDER BY 1, 2, 3
     ON CONFLICT (campaign_id, status, slot) DO UPDATE SET emails = c.emails + excluded.emails

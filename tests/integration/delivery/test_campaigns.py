@@ -341,3 +341,27 @@ def test_what_was_spent_and_bounced_is_told_before_and_after_it_was_added_up(hou
             found = unit.campaigns.progress(spring)
         assert (found["spent"], found["hard_bounces"]) == (Decimal("1.5"), 1)
         add_up(house)
+
+
+def test_a_campaign_that_is_deleted_while_it_is_added_up_leaves_no_counts(house: House) -> None:
+    house.provider("one")
+    spring = campaign(house)
+    accept(house, spring)
+    house.drain()
+    with ThreadPoolExecutor(1) as pool:
+        with house.units() as adding:
+            adding.upkeep.add_up_stats()
+
+            def delete() -> int | None:
+                with house.units() as unit:
+                    waiting = unit.campaigns.delete(USER, spring, new_id())
+                    unit.commit()
+                return waiting
+
+            deleting = pool.submit(delete)
+            with pytest.raises(TimeoutError):
+                deleting.result(1)  # it waits for what is being added
+            adding.commit()
+        assert deleting.result(10) == 0
+    left = house.all("SELECT * FROM campaign_counts") + house.all("SELECT * FROM campaign_changes")
+    assert left == []

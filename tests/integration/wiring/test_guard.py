@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -56,7 +57,8 @@ def start(environ: dict[str, str]) -> Iterator[Callable[..., subprocess.Popen[st
     for process in started:
         if process.poll() is None:
             for member in psutil.Process(process.pid).children(recursive=True):
-                member.kill()
+                with suppress(psutil.NoSuchProcess):  # it ended by itself meanwhile
+                    member.kill()
             process.kill()
         process.communicate(timeout=10)
 
@@ -109,3 +111,23 @@ def test_while_redis_is_away_no_worker_is_blamed(
     assert blamed.wait(60) == os.EX_SOFTWARE
     time.sleep(3)
     assert away.poll() is None
+
+
+def test_a_second_guard_of_one_name_ends_and_leaves_the_first_alone(
+    start: Callable[..., subprocess.Popen[str]], tmp_path: Path
+) -> None:
+    child = tmp_path / "child"
+    worker = ("w", sys.executable, "-c", SCRIPT, str(tmp_path / "run" / "w.alive"), str(child))
+    first = start(*worker)
+    until(child.exists)
+    family = psutil.Process(first.pid).children(recursive=True)
+    second = start(*worker)
+    assert second.wait(20) == os.EX_TEMPFAIL
+    assert "Another guard keeps w already" in (second.stdout.read() if second.stdout else "")
+    assert first.poll() is None
+    assert not any(map(is_gone, family))
+    first.kill()  # what it held is free at once, and its worker is cleared away by the next
+    first.wait(10)
+    third = start(*worker)
+    until(lambda: all(map(is_gone, family)), 20)
+    assert third.poll() is None

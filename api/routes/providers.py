@@ -181,7 +181,9 @@ def delete(path: ProviderPath) -> Response:
 )
 @scoped("providers:write")
 def pause(path: ProviderPath) -> Response:
-    """Emails go through others until it is resumed. Those already on the wire are not called back."""
+    """Emails go through others until it is resumed. Those already on the wire are not called back, and their events are
+    taken; nothing else waits at an account, so that this drains it too.
+    """
     return _switch(path, active=False)
 
 

@@ -323,7 +323,7 @@ MUTATIONS = [
     ),
     Mutation(
         "a success of Mailjet's may carry a failure",
-        "providers/mailjet.py",
+        "providers/mailjet_answers.py",
         "if (failure := self._failure(response)) is not None:",
         "if (failure := None) is not None:",
         "tests/contract/test_json_answers.py",

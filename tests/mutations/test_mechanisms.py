@@ -65,6 +65,30 @@ MUTATIONS = [
         LOOKUPS + "test_looks_become_rarer_and_end_with_the_day",
     ),
     Mutation(
+        "files are fetched from the address that was looked at",
+        "providers/sockets.py",
+        "            sock.connect(address)\n            sock.setsockopt",
+        "            sock.connect(socket.getaddrinfo(host, port, family, kind)[0][4])\n            sock.setsockopt",
+        "tests/integration/wiring/test_rebinding.py"
+        "::test_a_name_that_leads_elsewhere_a_moment_later_leads_nowhere_inside",
+    ),
+    Mutation(
+        "an email that breaks its reading is put aside",
+        "providers/report_mailbox.py",
+        '            client.uid("STORE", uid, "+FLAGS.SILENT", r"(\\Seen \\Flagged)")\n',
+        "",
+        "tests/integration/delivery/test_reports.py"
+        "::test_an_email_that_breaks_its_reading_is_put_aside_and_the_others_count",
+    ),
+    Mutation(
+        "a dry run looks at the request's key",
+        "api/intake.py",
+        "    results = [_result(asked.sender, wrong, around)]\n    book.requests([asked], [answers], results)\n",
+        "    results = [_result(asked.sender, wrong, around)]\n",
+        "tests/integration/api/test_batches.py"
+        "::test_a_dry_run_says_what_the_key_would_bring_back_and_uses_none",
+    ),
+    Mutation(
         "a budget that an email comes under is locked until the email is in the ledger",
         "db/repositories/budgets.py",
         '    ORDER BY b.id FOR UPDATE\n    """,  # noqa: S608  # as above\n    users',

@@ -265,6 +265,8 @@ def test_what_was_taken_for_some_recipients_was_taken(
     [
         ("brevo", 429, {"x-sib-ratelimit-reset": "34"}, {}, 34),
         ("brevo", 429, {}, {}, None),
+        ("brevo", 429, {"retry-after": "2.5"}, {}, 2.5),
+        ("brevo", 429, {"x-sib-ratelimit-reset": "1796000000"}, {}, None),  # a time, and no number of seconds
         ("sparkpost", 420, {}, sparkpost("2101"), 3600),
         ("sparkpost", 420, {}, sparkpost("2102"), 86_400),
         ("sparkpost", 429, {}, sparkpost(None), None),

@@ -48,13 +48,16 @@ def drain(lane: Lane, run: Run, deps: Dispatcher) -> float | None:
     def enough() -> bool:
         return deps.stopping() or deps.clock.monotonic() >= end
 
+    size = deps.knobs.first_claim
     while run.alive() and not enough():
         with deps.units() as unit:
-            claim = unit.delivery.claim(lane, run.id, deps.knobs.batch, deps.clock.chance.shuffle)
+            claim = unit.delivery.claim(lane, run.id, size, deps.clock.chance.shuffle)
             unit.commit()
         if not claim.jobs:
             return claim.next_due
+        began = deps.clock.monotonic()
         Delivery(claim, run, deps, deps.knobs.flights_of(lane), enough).deliver()
+        size = deps.knobs.next_claim(lane, len(claim.jobs), deps.clock.monotonic() - began)
     with deps.units() as unit:
         return unit.delivery.next_due(lane)
 

@@ -20,6 +20,10 @@ from workers.files import NO_FILES, Reader
 from workers.sending import Sender
 
 
+_FIRST_CLAIM = 200  # emails
+_CLAIM_SECONDS = 0.5  # that a claim is to last
+
+
 class Run(Protocol):
     """The claim to life of this process: the lease that fences what it sends and writes."""
 
@@ -45,13 +49,13 @@ class Fleet(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Knobs:
-    """`batch`: emails per claim; `most_bytes`: of their bodies; `window` and `bulk_window`: attempts of a claim open
+    """`batch`: emails per claim, at most; `most_bytes`: of their bodies; `window` and `bulk_window`: attempts of a claim open
     at once, which is what a kill -9 leaves in doubt; `claim_cap`: claims that may die; seconds else.
 
     The bulk lane's window goes in two halves: one is on the wire while the other is recorded and the next opened.
     """
 
-    batch: int = 200
+    batch: int = 1000
     window: int = 25
     bulk_window: int = 100
     most_bytes: int = MOST_BYTES
@@ -62,6 +66,21 @@ class Knobs:
     def flights_of(self, lane: Lane) -> tuple[int, int]:
         """How many emails go out at once, and how many such flights may be under way."""
         return (-(-self.bulk_window // 2), 2) if lane is Lane.BULK else (self.window, 1)
+
+    @property
+    def first_claim(self) -> int:
+        """Emails to claim while it is not known how fast they go."""
+        return min(self.batch, _FIRST_CLAIM)
+
+    def next_claim(self, lane: Lane, carried: int, seconds: float) -> int:
+        """Emails to claim next, where a claim of so many took so long: about what goes within half a second.
+
+        Nothing is on the wire between two claims, so that larger ones are faster. But who pauses a campaign, halts a
+        user or has an OTP behind a campaign waits for a claim that was taken already.
+        """
+        seats, flights = self.flights_of(lane)
+        wanted = int(carried / max(seconds, _CLAIM_SECONDS / self.batch) * _CLAIM_SECONDS)
+        return min(self.batch, max(seats * flights, wanted))
 
 
 @dataclass(frozen=True, slots=True)

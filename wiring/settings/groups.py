@@ -36,7 +36,13 @@ class Delivery(Group):
         ge=1,
         le=1000,
     )
-    batch: int = env("MAILMUX_BATCH", "Emails claimed at once.", 200, ge=1, le=10_000)
+    batch: int = env(
+        "MAILMUX_BATCH",
+        "Emails claimed at once, at most: what goes within half a second.",
+        1000,
+        ge=1,
+        le=10_000,
+    )
     claim_cap: int = env(
         "MAILMUX_CLAIM_CAP",
         "Claims that may die with an email before it is failed and shown.",

@@ -19,7 +19,6 @@ from routing.snapshot import Snapshot
 from workers.files import NO_FILES, Reader
 from workers.sending import Sender
 
-
 _FIRST_CLAIM = 200  # emails
 _CLAIM_SECONDS = 0.5  # that a claim is to last
 

@@ -48,8 +48,8 @@ class Fleet(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Knobs:
-    """`batch`: emails per claim, at most; `most_bytes`: of their bodies; `window` and `bulk_window`: attempts of a claim open
-    at once, which is what a kill -9 leaves in doubt; `claim_cap`: claims that may die; seconds else.
+    """`batch`: emails per claim, at most; `most_bytes`: of their bodies; `window` and `bulk_window`: attempts of a
+    claim open at once, which is what a kill -9 leaves in doubt; `claim_cap`: claims that may die; seconds else.
 
     The bulk lane's window goes in two halves: one is on the wire while the other is recorded and the next opened.
     """

@@ -8,7 +8,7 @@ import pytest
 
 from domain.ports import Clock
 from providers.smtp_replies import Stage
-from providers.smtp_session import Dropped, InDoubt, Parcel, Session
+from providers.smtp_session import Dropped, InDoubt, Parcel, Session, _Dialogue
 from providers.sockets import Deadline
 from providers.world import Timeouts
 from tests.builders import chance
@@ -88,3 +88,23 @@ def test_a_loss_before_the_final_dot_proves_that_nothing_was_sent(
 def test_a_loss_from_the_final_dot_on_is_a_doubt(more: int, following: Parcel | None) -> None:
     with pytest.raises(InDoubt):
         transmit(len(CONTENT) + more, following)
+
+
+@pytest.mark.parametrize(
+    ("said", "go_on"),
+    [
+        (b"250 ok\r\n250 ok\r\n354 go\r\n", True),
+        (b"250 ok\n251 forwards\n354 go\n", True),
+        (b"250 ok\r\n550 no\r\n354 go\r\n", False),
+        (b"250 ok\r\n250 ok\r\n554 no\r\n", False),
+        (b"250 ok\r\n250-more\r\n250 ok\r\n354 go\r\n", False),  # in more lines: read one by one
+        (b"250 ok\r\n250 ok\r\n354 g", False),  # the rest is on its way
+        (b"", False),
+    ],
+)
+def test_go_aheads_are_read_at_once_only_where_all_three_have_come(said: bytes, go_on: bool) -> None:
+    dialogue = _Dialogue(local_hostname="here.example")
+    dialogue._came = b"250 read before\r\n" + said
+    dialogue._read = len(b"250 read before\r\n")
+    assert dialogue.says_go_on() is go_on
+    assert dialogue.unread is (bool(said) and not go_on)

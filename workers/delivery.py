@@ -56,8 +56,11 @@ def drain(lane: Lane, run: Run, deps: Dispatcher) -> float | None:
         if not claim.jobs:
             return claim.next_due
         began = deps.clock.monotonic()
-        Delivery(claim, run, deps, deps.knobs.flights_of(lane), enough).deliver()
-        size = deps.knobs.next_claim(lane, len(claim.jobs), deps.clock.monotonic() - began)
+        read = Delivery(claim, run, deps, deps.knobs.flights_of(lane), enough).deliver()
+        if read < len(claim.jobs):
+            size = max(1, read)  # so many are as much as is read at once
+        else:
+            size = deps.knobs.next_claim(lane, read, deps.clock.monotonic() - began)
     with deps.units() as unit:
         return unit.delivery.next_due(lane)
 
@@ -93,13 +96,17 @@ class Delivery:
         self._looked_again = False
         self._calls: list[Packed] = []  # written down with the window's attempts
 
-    def deliver(self) -> None:
-        """Carry every claimed email to its next rest: an end, a wait, a hold, or back when it is enough for now."""
+    def deliver(self) -> int:
+        """Carry every claimed email to its next rest: an end, a wait, a hold, or back when it is enough for now.
+
+        Returns how many were read; the others are too much at once.
+        """
         try:
             loading = Loading(self._claim, self._run.id, self._deps, self._now)
             parcels = loading.parcels()
             self._moves += loading.moves
             self._carry(deque(parcels))
+            return len(self._claim.jobs) - loading.unread
         except (LeaseLost, StorageUnavailable):
             raise
         except Exception:

@@ -23,13 +23,15 @@ HALTED = 600.0  # seconds until an email is looked at again that is halted; lift
 
 
 class Loading:
-    """Reads a claim's emails. `moves`: what becomes of those that do not go now.
+    """Reads a claim's emails. `moves`: what becomes of those that do not go now; `unread`: how many there was no room
+    for.
 
     Those whose claims keep dying are ended before their content is touched.
     """
 
     def __init__(self, claim: Claim, run: UUID, deps: Dispatcher, now: Callable[[], datetime]) -> None:
         self.moves: list[Move] = []
+        self.unread = 0
         self._claim = claim
         self._run = run
         self._deps = deps
@@ -51,6 +53,7 @@ class Loading:
         for job in jobs:
             email = emails.get(job.job_id)
             if email is None:  # too much at once: the next claim reads it
+                self.unread += 1
                 self.moves.append(Release(job.job_id, 0.0, job.round, job.held))
                 continue
             if email.bodiless:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import threading
 from dataclasses import replace
+from typing import Any
+from uuid import UUID
 
 import pytest
 
+from db.repositories import claims
 from domain.delivery import LeaseLost
 from domain.message import Lane, Message
 from providers.memory import Answer
@@ -116,3 +119,21 @@ def test_bodies_that_are_too_much_together_are_read_by_one_claim_after_the_other
         assert len(unit.delivery.load(jobs, 1500)) == 1, "never none"
         assert len(unit.delivery.load(jobs, 2500)) == 2
         assert len(unit.delivery.load(jobs)) == 3
+
+
+def test_after_a_claim_that_was_too_much_to_read_no_more_is_claimed_than_was_read(
+    house: House, monkeypatch: pytest.MonkeyPatch
+):
+    asked: list[int] = []
+    claim = claims.claim
+
+    def noted(connection: Any, lane: Lane, run: UUID, limit: int, shuffle: Any) -> Any:
+        asked.append(limit)
+        return claim(connection, lane, run, limit, shuffle)
+
+    monkeypatch.setattr(claims, "claim", noted)
+    provider = house.provider("one")
+    house.accept(*(a_submission(message=Message("s", text=letter * 1000)) for letter in "abcde"))
+    house.drain(most_bytes=2500, batch=5)
+    assert len(provider.sent) == 5
+    assert asked[:2] == [5, 2]

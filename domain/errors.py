@@ -87,3 +87,7 @@ class OutcomeUnknown(ProviderError):
 
 class StorageUnavailable(Exception):
     """The database did not answer. What was not committed did not happen; a commit's own answer may be lost."""
+
+
+class Unstorable(Exception):
+    """What was given is no data that the database can hold, however often it is tried."""

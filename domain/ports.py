@@ -143,8 +143,9 @@ class ReportingProvider(Provider, Protocol):
     def collect(self, keep: Callable[[Sequence[InboundEvent]], None], go_on: Callable[[], bool]) -> int:
         """Read what is new, and give it to `keep` before it counts as read; returns how many events there were.
 
-        What was given once may be given again after a failure, under the same keys. Raises ProviderError; and, when all
-        others are read, what broke the reading of one, which is not read again.
+        What was given once may be given again after a failure, under the same keys. Raises ProviderError; what `keep`
+        raises, at once; and, when all others are read, what broke the reading of one, or the Unstorable that `keep`
+        raised of it: that one is not read again.
         """
         ...
 

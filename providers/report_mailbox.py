@@ -1,8 +1,9 @@
 """The mailbox that an SMTP account's bounces and complaints come into, read over IMAP (RFC 3501).
 
 Unseen emails are read, and marked as seen once what they report is stored: what dies in between is read again, and
-stored once. One that breaks its reading is marked as flagged too, for somebody to look at, and holds up no other. The
-mailbox is best one of its own, since whatever lies in it is marked as seen.
+stored once. One that breaks its reading, or whose report cannot be stored as it is, is marked as flagged too, for
+somebody to look at, and holds up no other. The mailbox is best one of its own, since whatever lies in it is marked as
+seen.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Annotated, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from domain.errors import Misconfigured, ProviderUnavailable, StorageUnavailable
+from domain.errors import Misconfigured, ProviderUnavailable, Unstorable
 from domain.events import InboundEvent
 from providers.oauth import Tokens, bearer
 from providers.origins import is_loopback
@@ -94,8 +95,12 @@ def collect(
     world: World,
     keep: Callable[[Sequence[InboundEvent]], None],
     go_on: Callable[[], bool],
+    read: Callable[[bytes], Sequence[InboundEvent]] = read_report,
 ) -> int:
-    """domain.ports.ReportingProvider.collect, of an account called `name`. `key`: a password, or where tokens are."""
+    """domain.ports.ReportingProvider.collect, of an account called `name`. `key`: a password, or where tokens are.
+
+    `read`: what an email reports, of its bytes.
+    """
     if not key:
         raise Misconfigured(name, "its mailbox of reports needs a password or an OAuth client")
     try:
@@ -105,7 +110,7 @@ def collect(
     try:
         _sign_in(name, client, mailbox.username, key)
         _open(name, client, mailbox.folder)
-        return _read_all(client, keep, go_on)
+        return _read_all(client, read, keep, go_on)
     except (OSError, imaplib.IMAP4.error) as error:
         secrets = (key,) if isinstance(key, str) else key.secrets
         raise ProviderUnavailable(name, f"its mailbox of reports: {clean(str(error), secrets)}") from error
@@ -159,7 +164,10 @@ def _unseen(client: _Client) -> list[str]:
 
 
 def _read_all(
-    client: _Client, keep: Callable[[Sequence[InboundEvent]], None], go_on: Callable[[], bool]
+    client: _Client,
+    read: Callable[[bytes], Sequence[InboundEvent]],
+    keep: Callable[[Sequence[InboundEvent]], None],
+    go_on: Callable[[], bool],
 ) -> int:
     """What broke the reading of one email, nobody knows why, is raised when the others are read."""
     count, surprises = 0, list[Exception]()
@@ -167,23 +175,33 @@ def _read_all(
         if not go_on():
             break
         try:
-            count += _read(client, uid, keep)
-        except (OSError, imaplib.IMAP4.error, StorageUnavailable):
+            events = [event for part in _fetch(client, uid) for event in read(part)]
+        except (OSError, imaplib.IMAP4.error, MemoryError):
             raise
         except Exception as surprise:  # noqa: BLE001  # one email's, which would break every round
             surprises.append(surprise)
-            client.uid("STORE", uid, "+FLAGS.SILENT", r"(\Seen \Flagged)")
+            _mark(client, uid, r"(\Seen \Flagged)")
+            continue
+        try:
+            if events:
+                keep(events)  # what breaks is the storage's: the email stays unseen, and is read again
+        except Unstorable as surprise:
+            surprises.append(surprise)
+            _mark(client, uid, r"(\Seen \Flagged)")
+            continue
+        _mark(client, uid, r"(\Seen)")
+        count += len(events)
     if surprises:
         raise surprises[0]
     return count
 
 
-def _read(client: _Client, uid: str, keep: Callable[[Sequence[InboundEvent]], None]) -> int:
-    """Read one email without marking it; mark it once what it says is kept."""
+def _fetch(client: _Client, uid: str) -> list[bytes]:
+    """One email; it is not marked by that."""
     client.renew()
     _, answer = client.uid("FETCH", uid, f"(BODY.PEEK[]<0.{LARGEST}>)")
-    events = [event for part in answer if isinstance(part, tuple) for event in read_report(part[1])]
-    if events:
-        keep(events)
-    client.uid("STORE", uid, "+FLAGS.SILENT", "(\\Seen)")
-    return len(events)
+    return [part[1] for part in answer if isinstance(part, tuple)]
+
+
+def _mark(client: _Client, uid: str, flags: str) -> None:
+    client.uid("STORE", uid, "+FLAGS.SILENT", flags)

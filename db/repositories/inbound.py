@@ -14,6 +14,7 @@ from uuid import UUID
 
 import uuid_utils.compat as uuid_utils
 from sqlalchemy import Connection, RowMapping, text
+from sqlalchemy.exc import DataError
 
 from db.mapping import event_row, event_value
 from db.repositories.budgets import Budgets
@@ -21,6 +22,7 @@ from db.repositories.quotas import Quotas
 from db.repositories.suppressions import Suppressions
 from db.statements import Prepared
 from domain.attempt import Outcome
+from domain.errors import Unstorable
 from domain.events import DeliveryEvent, InboundEvent
 from domain.inbound import Change, Dossier, Match, Note, Waiting
 from domain.lifecycle import Status
@@ -310,8 +312,14 @@ class Inbound:
         self._connection.execute(_SET_WEBHOOK, {"id": id, "sealed": sealed})
 
     def keep(self, events: Sequence[tuple[UUID, InboundEvent]]) -> int:
-        """Store events of provider accounts; what is there already stays as it is. Returns how many are new."""
-        return keep_events(self._connection, events)
+        """Store events of provider accounts; what is there already stays as it is. Returns how many are new.
+
+        Raises Unstorable where the events themselves are the cause.
+        """
+        try:
+            return keep_events(self._connection, events)
+        except (DataError, ValueError) as error:
+            raise Unstorable(type(error).__name__) from error
 
     def use_nonce(self, provider_id: UUID, nonce: str, body_hash: bytes) -> None:
         """Raises NonceReused where it came before with another body."""

@@ -75,8 +75,10 @@ MUTATIONS = [
     Mutation(
         "an email that breaks its reading is put aside",
         "providers/report_mailbox.py",
-        '            client.uid("STORE", uid, "+FLAGS.SILENT", r"(\\Seen \\Flagged)")\n',
-        "",
+        "except Exception as surprise:  # noqa: BLE001  # one email's, which would break every round\n"
+        "            surprises.append(surprise)\n"
+        '            _mark(client, uid, r"(\\Seen \\Flagged)")\n',
+        "except ZeroDivisionError as surprise:\n            surprises.append(surprise)\n",
         "tests/integration/delivery/test_reports.py"
         "::test_an_email_that_breaks_its_reading_is_put_aside_and_the_others_count",
     ),

@@ -9,6 +9,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from email import message_from_bytes
 from email.message import Message
@@ -25,7 +27,9 @@ import structlog
 from domain.errors import Misconfigured, ProviderUnavailable, StorageUnavailable
 from domain.events import BounceClass
 from domain.lifecycle import fold
-from providers import memory, registry
+from providers import memory, registry, report_mailbox
+from providers.report_mailbox import ReportMailbox
+from providers.reports import read_report
 from providers.world import Timeouts, World
 from tests.builders import a_submission
 from tests.contract.certificates import Authority, make_authority
@@ -82,6 +86,13 @@ class ImapServer:
         client = self.open()
         client.select("INBOX", readonly=True)
         found = len(client.search(None, "UNSEEN")[1][0].split())
+        client.logout()
+        return found
+
+    def flagged(self) -> int:
+        client = self.open()
+        client.select("INBOX", readonly=True)
+        found = len(client.search(None, "FLAGGED")[1][0].split())
         client.logout()
         return found
 
@@ -280,8 +291,40 @@ def test_an_email_that_cannot_be_read_holds_up_no_other(
     assert house.job(job).status == "bounced"
 
 
+class Broken(memory.MemoryProvider):
+    """The relay's mailbox, with a surprise in the reading of an email, or in what is to be kept of it."""
+
+    def __init__(self, house: House, imap: ImapServer, read: Any = read_report, given: Any = None) -> None:
+        super().__init__("relay")
+        self._mailbox = ReportMailbox(host="127.0.0.1", port=imap.port, tls="none", username=USER)
+        self._world = World(house.clock, lambda: datetime.now(UTC), Timeouts(connect=2, read=2, total=4))
+        self._read, self._given = read, given or (lambda events: events)
+
+    def collect(self, keep: Any, go_on: Any) -> int:
+        def keep_others(events: Any) -> None:
+            keep(self._given(events))
+
+        return report_mailbox.collect(
+            self.name, self._mailbox, PASSWORD, self._world, keep_others, go_on, self._read
+        )
+
+
+def breaks(raw: bytes) -> Any:
+    if b"bob@x.example" in raw:
+        raise OverflowError("a year of twenty digits")
+    return read_report(raw)
+
+
+def with_nul(events: Any) -> Any:
+    """As a report of bob's would be that held what PostgreSQL does not."""
+    if events[0].event.recipient == "bob@x.example":
+        return [replace(events[0], raw="\0")]
+    return events
+
+
+@pytest.mark.parametrize("surprise", [{"read": breaks}, {"given": with_nul}])
 def test_an_email_that_breaks_its_reading_is_put_aside_and_the_others_count(
-    house: House, relay: SMTPServer, imap: ImapServer
+    house: House, relay: SMTPServer, imap: ImapServer, surprise: dict[str, Any]
 ) -> None:
     """In a way that nobody has thought of: it breaks once, and not every round before the same email."""
     job, content = sent_by(house, relay)
@@ -289,19 +332,8 @@ def test_an_email_that_breaks_its_reading_is_put_aside_and_the_others_count(
         a_bounce(content, "bob@x.example", "failed", "5.1.1"),
         a_bounce(content, "ada@x.example", "failed", "5.1.1"),
     )
-    account = house.adapters["relay"]
-
-    class Reading(memory.MemoryProvider):
-        def collect(self, keep: Any, go_on: Any) -> int:
-            def first_breaks(events: Any) -> None:
-                if events[0].event.recipient == "bob@x.example":
-                    raise OverflowError("a year of twenty digits")
-                keep(events)
-
-            return int(account.collect(first_breaks, go_on))  # type: ignore[attr-defined]
-
     (relay_id,) = [row.id for row in house.all("SELECT id FROM providers")]
-    reading = Reading("relay")
+    reading = Broken(house, imap, **surprise)
     with structlog.testing.capture_logs() as logs:
         assert (
             collect_reports(house.units, [relay_id], lambda _: reading, house.bell, house.clock, log) == 1
@@ -309,11 +341,35 @@ def test_an_email_that_breaks_its_reading_is_put_aside_and_the_others_count(
     assert [entry["event"] for entry in logs] == ["reports_broken", "reports_read"]
     apply_events(house.units, house.bell, house.clock, log)
     assert house.job(job).status == "bounced"
-    client = imap.open()
-    client.select("INBOX")
-    assert client.search(None, "UNSEEN")[1] == [b""]
-    assert client.search(None, "FLAGGED")[1] == [b"1"], "for somebody to look at"
-    client.logout()
+    assert imap.unseen() == 0
+    assert imap.flagged() == 1, "for somebody to look at"
+
+
+def test_a_database_that_takes_nothing_marks_no_email(
+    house: House, relay: SMTPServer, imap: ImapServer
+) -> None:
+    """As after a failover, where the connections lead to a standby: it is no email's fault."""
+    job, content = sent_by(house, relay)
+    imap.bring(*(a_bounce(content, f"{name}@x.example", "failed", "5.1.1") for name in ("ada", "bob")))
+    (relay_id,) = [row.id for row in house.all("SELECT id FROM providers")]
+    asked = 0
+
+    @contextmanager
+    def standby() -> Iterator[Any]:
+        nonlocal asked
+        asked += 1
+        with house.units() as unit:
+            unit.connection.exec_driver_sql("SET TRANSACTION READ ONLY")
+            yield unit
+
+    adapter_of = house.dispatcher.sender.adapter
+    with structlog.testing.capture_logs() as logs:
+        assert collect_reports(standby, [relay_id], adapter_of, house.bell, house.clock, log) == 0
+    assert [entry["event"] for entry in logs] == ["reports_broken"]
+    assert asked == 1, "what takes nothing is not asked again for each email"
+    assert (imap.unseen(), imap.flagged()) == (2, 0)
+    assert read(house) == 2
+    assert house.job(job).status == "bounced"
 
 
 class BrokenMailbox(memory.MemoryProvider):

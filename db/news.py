@@ -23,6 +23,7 @@ from routing.index import Coefficients, Worth
 from routing.news import NO_VIEW, Began, Ended, Healed, Heard, News, View
 from routing.outlook import Standing
 from routing.signs import End
+from routing.worths import URGENT_WAIT
 
 _EVERY = 0.1  # seconds that news may wait for company
 _MOST_WAITING = 50_000  # news, beyond which the oldest are dropped
@@ -199,22 +200,32 @@ def dump_view(view: View) -> str:
             "rates": {p.hex: rate for p, rate in view.rates.items()},
             "prices": {p.hex: price for p, price in view.prices.items()},
             "worths": [
-                [owner and owner.hex, name, worth.value, worth.wait, worth.steady, worth.urgent]
+                [owner and owner.hex, name, worth.value, worth.wait, worth.steady]
                 for (owner, name), worth in view.worths.items()
             ],
+            # By itself: workers of the version before read five values of each, and nothing that they do not know.
+            "urgent": [[owner and owner.hex, name] for (owner, name), w in view.worths.items() if w.urgent],
         }
     )
 
 
 def load_view(raw: bytes | str) -> View:
+    """Also what a learner of the version before wrote, which told the urgent by what a second is worth to them."""
     values = json.loads(raw)
+    told = values.get("urgent")
+    urgent = None if told is None else {(owner, name) for owner, name in told}
+
+    def worth(owner: str | None, name: str, value: float, wait: float, steady: bool) -> Worth:
+        hurried = wait >= URGENT_WAIT if urgent is None else (owner, name) in urgent
+        return Worth(value, wait, steady, urgent=hurried)
+
     return View(
         values["version"],
         values["at"],
         {UUID(hex=p): _standing(s) for p, s in values["standings"].items()},
         {UUID(hex=p): rate for p, rate in values["rates"].items()},
         {UUID(hex=p): price for p, price in values["prices"].items()},
-        {(owner and UUID(hex=owner), name): Worth(*worth) for owner, name, *worth in values["worths"]},
+        {(row[0] and UUID(hex=row[0]), row[1]): worth(*row) for row in values["worths"]},
     )
 
 

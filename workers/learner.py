@@ -172,7 +172,9 @@ class LearningProcess:
             if p in memory.learned:
                 mind.learner.recall(k, memory.learned[p])
         mind.learner.delay.recall(memory.notes.get("delay", ()))
-        mind.promises.recall(memory.notes.get("owed", {}))
+        # The version before noted only what is owed to shares, and as "promises".
+        before = {"shares": memory.notes.get("promises", ())}
+        mind.promises.recall(memory.notes.get("owed", before))
         mind.learner.outlook(self._now())
         self._mind, self._position = mind, memory.position
         self._due = {"note": self._clock.monotonic() + NOTE_EVERY}

@@ -12,9 +12,11 @@ from typing import Any
 import pytest
 import structlog
 import structlog.testing
+from sqlalchemy import text
 
 from db.live import RedisLiveState
 from db.news import RedisNewsroom
+from db.repositories.learning import Memory
 from domain.delivery import HomeMove
 from domain.events import DeliveryEvent, EventType, RejectReason
 from domain.inbound import Match
@@ -24,6 +26,7 @@ from routing.explanation import tell
 from routing.mailbox_groups import GROUPS
 from routing.news import Began, Ended, Healed, Heard
 from routing.signs import End
+from routing.worths import BALANCED
 from tests.builders import USER, a_submission, new_id
 from tests.integration.delivery.conftest import House
 from workers.inbound import hear
@@ -185,6 +188,27 @@ def test_a_restart_and_an_emptied_redis_start_warm(school: School):
     school.house.redis.flushall()
     assert school.study(learner=school.another())
     assert school.send()["chosen"] == "dear"
+
+
+def test_what_the_version_before_noted_as_owed_is_still_owed(school: School):
+    with school.house.engine.begin() as connection:
+        connection.execute(
+            text("UPDATE email_types SET deliver_at_least = 0.985 WHERE name = 'transactional'")
+        )
+    school.house.provider("cheap")
+    notes, holder = Memory("0-0", {"promises": [[None, "transactional", 60.0, 4.0]]}, {}), new_id()
+    with school.house.units() as unit:
+        held = unit.learning.lease(holder, 5.0)
+        assert held is not None
+        assert unit.learning.keep(held[0], notes)
+        unit.learning.release(holder)
+        unit.commit()
+    assert school.study()
+    assert school.room.view().worths[None, "transactional"].value > 2 * BALANCED
+    school.learner.close()
+    assert school.study(learner=school.another())
+    assert school.room.view().worths[None, "transactional"].value > 2 * BALANCED
+    assert "promises" not in school.house.one("SELECT notes FROM learner").notes
 
 
 def test_one_learns_and_a_standby_takes_over_when_its_lease_has_passed(school: School):

@@ -14,6 +14,7 @@ from uuid import UUID
 
 from domain.attempt import Outcome
 from domain.events import BounceClass, DeliveryEvent, EventType, RejectReason
+from domain.suppression import normalized
 
 
 class Status(StrEnum):
@@ -157,7 +158,7 @@ def fold(
     told: dict[UUID, list[DeliveryEvent]] = {i: [] for i in attempts}
     for attempt_id, event in events:
         told.setdefault(attempt_id, []).append(event)
-    places = {address.lower(): place for place, address in enumerate(recipients)}
+    places = {normalized(address): place for place, address in enumerate(recipients)}
 
     def place_of(event: DeliveryEvent) -> int | None:
         """Which recipient an event is of; None: it does not say, or names nobody that we know."""
@@ -165,7 +166,7 @@ def fold(
             return None
         if len(recipients) == 1:
             return 0
-        return places.get((event.recipient or "").lower())
+        return places.get(normalized(event.recipient or ""))
 
     outcomes = {i: _outcome(attempts.get(i), told[i], place_of, len(recipients)) for i in told}
     found: list[list[Fate]] = [[] for _ in recipients]

@@ -144,6 +144,13 @@ def test_a_refusal_of_somebody_unnamed_leaves_open_who_is_not_named_as_taken():
     assert fold([ADA], {FIRST: Outcome.UNKNOWN}, [some]).outcomes[FIRST] is Outcome.UNKNOWN
 
 
+def test_an_address_with_space_around_it_is_the_same():
+    """As a refusal's is compared with the recipients when it is stored."""
+    refused = (FIRST, DeliveryEvent(EventType.REJECTED, recipient=f" {BOB.upper()}\r\n"))
+    standing = fold([ADA, BOB], {FIRST: Outcome.ACCEPTED}, [refused])
+    assert standing.recipients == (Fate(Status.SENT), Fate(Status.FAILED))
+
+
 def test_the_email_is_what_somebody_should_look_at():
     delivered = (FIRST, DeliveryEvent(EventType.DELIVERED, recipient=ADA))
     bounced = (FIRST, DeliveryEvent(EventType.BOUNCED, recipient=BOB, bounce=HARD))

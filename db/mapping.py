@@ -190,9 +190,14 @@ def _address(address: Address) -> dict[str, str]:
 
 
 def event_row(event: DeliveryEvent) -> dict[str, Any]:
-    """An event as JSON; what is not said is left out."""
+    """An event as JSON; what is not said is left out.
+
+    A refusal of some only is kept as one that nobody acts on: a process of a version that knows no `partly`, and in a
+    rolling upgrade there are such, would take it for a refusal of all, and an email that was taken for failed.
+    """
+    type_ = EventType.UNKNOWN if event.type is EventType.REJECTED and event.partly else event.type
     row: dict[str, Any] = {
-        "type": event.type.value,
+        "type": type_.value,
         "event_id": event.event_id,
         "occurred_at": event.occurred_at and event.occurred_at.isoformat(),
         "recipient": event.recipient,
@@ -218,17 +223,19 @@ def event_row(event: DeliveryEvent) -> dict[str, Any]:
 def event_value(row: Mapping[str, Any]) -> DeliveryEvent:
     """The value of what `event_row` made."""
     given = {name: row.get(name) for name in _PLAIN}
+    partly = row.get("partly", False)
+    type_ = EventType(row["type"])
     names = ("occurred_at", "attempt_id", "email_id", "reject_reason", "bounce")
     at, attempt, email, reason, bounce = (row.get(name) for name in names)
     return DeliveryEvent(
-        type=EventType(row["type"]),
+        type=EventType.REJECTED if type_ is EventType.UNKNOWN and partly else type_,
         occurred_at=None if at is None else datetime.fromisoformat(at),
         attempt_id=None if attempt is None else UUID(attempt),
         email_id=None if email is None else UUID(email),
         reject_reason=None if reason is None else RejectReason(reason),
         bounce=None if bounce is None else BounceClass(bounce),
         listed=row.get("listed", False),
-        partly=row.get("partly", False),
+        partly=partly,
         tags=tuple(row.get("tags", ())),
         metadata=row.get("metadata", {}),
         **given,

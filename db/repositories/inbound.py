@@ -449,4 +449,4 @@ def _detail(event: DeliveryEvent) -> dict[str, Any]:
     kept = (
         "occurred_at", "recipient", "bounce", "reject_reason", "status_code", "click_url", "user_agent", "machine",
     )  # fmt: skip
-    return {"event": row["type"], **{name: row[name] for name in kept if name in row}}
+    return {"event": event.type.value, **{name: row[name] for name in kept if name in row}}

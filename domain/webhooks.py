@@ -70,6 +70,8 @@ class Telling:
 class Notice:
     """That an endpoint was disabled, for its owner at `email`. `operator_id`: who writes it; None: there is nobody."""
 
+    owner_id: UUID
+
     webhook_id: UUID
     url: str
     reason: str

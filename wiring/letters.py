@@ -21,6 +21,7 @@ from wiring.bootstrap import new_id
 from wiring.settings import Settings
 
 _KEEP: Final = timedelta(days=7)  # in which a notice is not written twice
+_MOST: Final = 5  # notices to one owner about one day, each about another webhook
 _TYPE: Final = "transactional"
 _WORDS: Final = """\
 Mailmux has disabled your webhook {id} at {host}
@@ -41,7 +42,10 @@ log = structlog.get_logger(__name__)
 def letters(
     settings: Settings, units: Callable[[], SqlUnitOfWork], queue: DeliveryQueue
 ) -> Callable[[Notice], None]:
-    """What writes to the owner of a disabled webhook; nothing where no address to write from is set."""
+    """What writes to the owner of a disabled webhook; nothing where no address to write from is set.
+
+    Once a day about a webhook, whenever it is disabled on it, and to one owner about few of them.
+    """
     gathering, sender = Gathering(units, queue, new_id), settings.notices_from
 
     def write(notice: Notice) -> None:
@@ -54,13 +58,20 @@ def letters(
             Envelope(sender, (Recipient(Address(notice.email)),)),
             _TYPE,
         )
-        key = f"webhook.disabled/{notice.webhook_id}/{notice.at.isoformat()}"
-        once = Once("letters", key, hashlib.sha256(text.encode()).digest(), _KEEP)
-        try:
-            gathering.accept(Sender(notice.operator_id), [draft], once)
-        except KeyInFlight as busy:
-            raise StorageUnavailable("another process is writing this notice") from busy
-        except (Refused, KeyTaken) as error:
-            log.warning("notice_not_written", webhook=str(notice.webhook_id), error=type(error).__name__)
+        # A user can have a webhook disabled as often as he likes: a day has few places, and a webhook has one of them.
+        same = hashlib.sha256(notice.webhook_id.bytes).digest()
+        for place in range(_MOST):
+            key = f"webhook.disabled/{notice.owner_id}/{notice.at:%Y-%m-%d}/{place}"
+            try:
+                gathering.accept(Sender(notice.operator_id), [draft], Once("letters", key, same, _KEEP))
+                return
+            except KeyTaken:
+                continue  # by another webhook
+            except KeyInFlight as busy:
+                raise StorageUnavailable("another process is writing this notice") from busy
+            except Refused as error:
+                log.warning("notice_not_written", webhook=str(notice.webhook_id), error=type(error).__name__)
+                return
+        log.warning("notice_not_written", webhook=str(notice.webhook_id), error="enough of that day")
 
     return write

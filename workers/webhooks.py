@@ -24,6 +24,7 @@ from domain.webhooks import Endpoint, Notice, Telling, Told, next_wait, sign
 
 POLL = 0.25  # seconds between looks for what is due
 NOTICES = 30.0  # seconds between looks for owners who are to be written to
+NOTICE_REST = 300.0  # seconds until a notice is tried again that broke
 PATIENCE = 3 * 86_400.0  # seconds without a single success, after which an endpoint is disabled
 _SERIES = 100  # messages
 _SERIES_SECONDS = 30.0  # after which the rest of a series is put back
@@ -67,6 +68,7 @@ class Courier:
         self._units, self._connect, self._secrets_of = units, connect, secrets_of
         self._pool, self._threads, self._clock, self._log, self._new_id = pool, threads, clock, log, new_id
         self._write_to, self._notices_at = write_to, clock.monotonic()
+        self._broken_notices: dict[UUID, float] = {}  # until when each rests
         self._under_way: dict[UUID, Future[bool]] = {}
         self._rests: dict[UUID, tuple[float, float]] = {}  # until when, and for how long
 
@@ -99,17 +101,28 @@ class Courier:
         """Now and then: what a process that died has left is found too."""
         if self._clock.monotonic() < self._notices_at:
             return
-        self._notices_at = self._clock.monotonic() + NOTICES
+        now = self._clock.monotonic()
+        self._notices_at = now + NOTICES
+        self._broken_notices = {id_: until for id_, until in self._broken_notices.items() if until > now}
         try:
             with self._units() as unit:
-                owed = unit.webhooks.owed()
+                owed = unit.webhooks.owed([*self._broken_notices])
             for notice in owed:
-                self._write_to(notice)
-                with self._units() as unit:
-                    unit.webhooks.paid(notice)
-                    unit.commit()
+                self._pay(notice)
         except StorageUnavailable:
             self._log.warning("webhook_notices_without_database")
+
+    def _pay(self, notice: Notice) -> None:
+        try:
+            self._write_to(notice)
+            with self._units() as unit:
+                unit.webhooks.paid(notice)
+                unit.commit()
+        except StorageUnavailable:
+            raise
+        except Exception:  # noqa: BLE001  # one notice must stop neither the others nor the webhooks
+            self._log.exception("webhook_notice_broken", webhook=str(notice.webhook_id))
+            self._broken_notices[notice.webhook_id] = self._clock.monotonic() + NOTICE_REST
 
     def _gather(self) -> None:
         for endpoint_id in [e for e, series in self._under_way.items() if series.done()]:

@@ -172,10 +172,14 @@ _DISABLE = Prepared(
 
 
 _OWED = text("""
-    SELECT e.id, e.url, e.disabled_reason AS reason, e.disabled_at AS at, owner.email,
+    SELECT e.id, e.url, e.disabled_reason AS reason, e.disabled_at AS at, owner.id AS owner_id, owner.email,
         (SELECT o.id FROM users o WHERE o.role = 'operator' ORDER BY o.id LIMIT 1) AS operator_id
     FROM webhook_endpoints e JOIN users u ON u.id = e.user_id JOIN users owner ON owner.id = coalesce(u.test_of, u.id)
-    WHERE e.notice_owed ORDER BY e.id LIMIT 100
+    WHERE e.notice_owed AND e.id <> ALL(CAST(:but AS uuid[])) ORDER BY e.id LIMIT 100
+""")
+_FAILED = text("""
+    SELECT e.id, u.email FROM webhook_endpoints e JOIN users u ON u.id = e.user_id
+    WHERE e.disabled_reason <> 'by its owner' AND NOT e.enabled ORDER BY e.disabled_at DESC, e.id LIMIT :limit
 """)
 _PAID = text("UPDATE webhook_endpoints SET notice_owed = false WHERE id = :id AND disabled_at = :at")
 
@@ -316,12 +320,19 @@ class Webhooks:
                 self.say(new_id(), row.other, DISABLED, said)
         return bool(rows)
 
-    def owed(self) -> Sequence[Notice]:
-        """Endpoints that were disabled for failing, whose owners are not written to of it yet; at most 100."""
+    def owed(self, but: Sequence[UUID] = ()) -> Sequence[Notice]:
+        """Endpoints that were disabled for failing, whose owners are not written to of it yet; at most 100.
+
+        Without those of `but`.
+        """
         return [
-            Notice(r.id, r.url, r.reason, r.at, r.email, r.operator_id)
-            for r in self._connection.execute(_OWED)
+            Notice(r.owner_id, r.id, r.url, r.reason, r.at, r.email, r.operator_id)
+            for r in self._connection.execute(_OWED, {"but": [str(id_) for id_ in but]})
         ]
+
+    def failed(self, limit: int) -> Sequence[tuple[UUID, str]]:
+        """Endpoints that are disabled because they failed, the latest first, with their owners' addresses."""
+        return [(r.id, r.email) for r in self._connection.execute(_FAILED, {"limit": limit})]
 
     def paid(self, notice: Notice) -> None:
         """Its owner is written to, or is not to be."""

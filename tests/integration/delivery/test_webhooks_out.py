@@ -11,13 +11,13 @@ from uuid import UUID
 
 import pytest
 import structlog
-from sqlalchemy import insert
+from sqlalchemy import insert, text
 from standardwebhooks.webhooks import Webhook
 
 from db import models
 from db.sealing import ENDPOINT, Sealer
 from domain.events import EventType
-from domain.webhooks import WAITS, new_secret
+from domain.webhooks import WAITS, Notice, new_secret
 from providers.world import Timeouts
 from tests.builders import USER, new_id
 from tests.integration.delivery.conftest import House
@@ -338,3 +338,66 @@ def test_a_webhook_that_is_enabled_again_before_is_no_news(house: House, writing
     house.clock.move(31)
     work(writing)
     assert letters_written(house) == []
+
+
+def test_an_owner_is_written_to_once_a_day_about_a_webhook_and_about_few_of_them(
+    house: House, writing: Courier
+) -> None:
+    at = "date_trunc('day', mm_now()) + interval '1 minute'"
+    gone = [
+        endpoint(house, "https://a.example/", enabled=False, disabled_reason="it answered 410 Gone")
+        for _ in range(8)
+    ]
+
+    def again(which: Sequence[UUID], later: str) -> int:
+        """Enabled, tested and disabled once more."""
+        with house.engine.begin() as connection:
+            connection.execute(
+                text(f"""UPDATE webhook_endpoints SET notice_owed = true, disabled_at = {at} + CAST(:later AS interval)
+                    WHERE id = ANY(CAST(:which AS uuid[]))"""),
+                {"later": later, "which": [str(id_) for id_ in which]},
+            )
+        house.clock.move(31)
+        work(writing)
+        assert house.all("SELECT FROM webhook_endpoints WHERE notice_owed") == []
+        return len(letters_written(house))
+
+    assert again(gone[:2], "0") == 2
+    assert again(gone[:2], "1 minute") == 2
+    assert again(gone, "2 minutes") == 5
+    assert again(gone[:1], "1 day") == 6
+
+
+def test_a_notice_that_breaks_stops_neither_the_others_nor_the_webhooks(
+    house: House, courier: Courier, receivers: list[Receiver]
+) -> None:
+    receivers.append(receiver := Receiver())
+    first, second = (
+        endpoint(house, "https://a.example/", enabled=False, disabled_reason="it failed", notice_owed=True,
+                 disabled_at=house.one("SELECT mm_now() AS now").now)
+        for _ in range(2)
+    )  # fmt: skip
+    tried: list[UUID] = []
+
+    def write(notice: Notice) -> None:
+        tried.append(notice.webhook_id)
+        if notice.webhook_id == first and tried.count(first) == 1:
+            raise OverflowError("nobody knows why")
+
+    with ThreadPoolExecutor(1) as pool:
+        connect = connector(house.clock, Timeouts(connect=1, read=0.3, total=0.3))
+        log = structlog.get_logger("test")
+        writing = Courier(
+            house.units, connect, opener(SEALER), pool, 1, house.clock, log, new_id, write
+        )  # fmt: skip
+        endpoint(house, receiver.url)
+        sent(house)
+        work(writing)
+        assert (tried, receiver.types) == ([first, second], ["email.sent"])
+        house.clock.move(31)
+        work(writing)
+        assert tried == [first, second], "it rests"
+        house.clock.move(300)
+        work(writing)
+    assert tried == [first, second, first]
+    assert house.all("SELECT FROM webhook_endpoints WHERE notice_owed") == []

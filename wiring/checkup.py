@@ -21,6 +21,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from db.repositories.census import take_census
 from db.repositories.routes import ProviderRow, Routes
 from db.repositories.sealed import SealedTexts
+from db.repositories.webhooks import Webhooks
 from db.sealing import SealBroken, UnknownKey
 from db.uow import open_engine
 from domain.errors import ProviderError
@@ -38,6 +39,7 @@ _OLDEST_POSTGRES: Final = 140_000
 _OLDEST_REDIS: Final = (6, 2)
 _CLOCKS_APART: Final = 2.0  # seconds
 _WAITED_LONG: Final = 60.0  # seconds that a due email may wait
+_NAMED: Final = 10  # disabled webhooks that are told by name
 _SHOWN: Final = 5  # secrets that cannot be opened, by name
 _DISK_LOW: Final = (0.10, 2 << 30)  # the share and the bytes that should be free
 _DISK_OUT: Final = (0.02, 256 << 20)
@@ -300,8 +302,12 @@ def _work(settings: Settings, connection: Connection) -> Iterator[Finding]:
         yield ok("events", detail)
     if census.webhooks_disabled:
         detail = f"{census.webhooks_disabled} webhooks of users were disabled, because they failed"
+        latest = Webhooks(connection).failed(_NAMED)
+        connection.rollback()
+        which = ", ".join(f"{id_} of {owner}" for id_, owner in latest)
+        more = ", and others" if census.webhooks_disabled > len(latest) else ""
         advice = (
-            "Let their owners mend and enable them: mailmux webhooks list, or GET /v1/webhooks, says why."
+            f"Let their owners mend and enable them; GET /v1/webhooks tells them why. They are {which}{more}."
         )
         yield warn("webhooks", detail, advice)
     else:

@@ -159,6 +159,24 @@ def test_without_workers_and_beat_it_says_what_to_start(installation: Installati
     assert "beat" in found["duties"].advice
 
 
+def test_of_disabled_webhooks_it_says_which_and_whose(installation: Installation):
+    owner, ids = new_id(), [new_id() for _ in range(11)]
+    installation.sql(
+        "INSERT INTO users (id, email, password_hash) VALUES (:id, 'o@x.example', '-')", id=owner
+    )
+    for minutes, id_ in enumerate(ids):
+        installation.sql(
+            """INSERT INTO webhook_endpoints (id, user_id, url, secret, enabled, disabled_reason, disabled_at)
+               VALUES (:id, :owner, 'https://a.example/', 'x', false, 'it failed',
+                   mm_now() - :ago * interval '1 min')""",
+            id=id_, owner=owner, ago=minutes,
+        )  # fmt: skip
+    found = installation.findings()["webhooks"]
+    assert (found.state, found.detail[:2]) == (State.WARN, "11")
+    assert [f"{id_} of o@x.example" in found.advice for id_ in ids] == [True] * 10 + [False]
+    assert "and others" in found.advice
+
+
 def test_a_shifted_clock_of_the_pipeline_and_a_worker_with_a_wrong_clock_are_found(
     installation: Installation, redis_url: str
 ):

@@ -36,7 +36,7 @@ _OF_NAME: Final[Mapping[str, Any]] = {
     "email": "ada@example.org", "address": "ada@example.org", "recipient": "ada@example.org", "recipients": 1,
     "senders": ["shop.example.com"], "networks": ["203.0.113.0/24"], "came_from": "203.0.113.7",
     "program": "Firefox/140.0", "user_agent": "Mozilla/5.0 (X11; Linux x86_64) Firefox/140.0",
-    "domain": "news.example.com",
+    "domain": "news.example.com", "recipient_domain": "gmail.com", "tag": "invoice",
     "sender_domain": "news.example.com", "mailbox_group": "google", "return_path": "bounce.news.example.com",
     # emails
     "subject": "Your order", "text": "It is on its way.", "html": "<p>It is on its way.</p>", "mjml": None,
@@ -83,6 +83,7 @@ _OF_NAME: Final[Mapping[str, Any]] = {
     "has_more": False, "ok": True, "required": True, "shared": False, "test": False, "urgent": False, "current": True,
     "enabled": True, "everybody": False, "imposed": False, "in_force": True, "in_use": True, "replayed": False,
     "sampled": False, "status": True, "verified": True, "within_quota": True, "alarm": False, "feed_down": False,
+    "catch_all": False,
 }  # fmt: skip
 
 # What it holds in one answer, where that is something else.
@@ -115,7 +116,8 @@ _OF_FIELD: Final[Mapping[tuple[str, str], Any]] = {
     ("CellOut", "unknown"): None, ("ProgressOut", "sent"): 5000, ("ProgressOut", "spent"): "2.5",
     ("CampaignOut", "per_minute"): 6000, ("CampaignShown", "per_minute"): 6000, ("CampaignMoved", "per_minute"): 6000,
     ("CampaignOut", "spend_cap"): "25", ("CampaignShown", "spend_cap"): "25", ("CampaignMoved", "spend_cap"): "25",
-    ("TypeOut", "policy"): "balanced",
+    ("TypeOut", "policy"): "balanced", ("RuleOut", "policy"): None, ("RuleOut", "user_id"): None,
+    ("RuleOut", "sender_domain"): None,
     # domains, lists, webhooks, people
     ("DomainOut", "status"): "verified", ("RecordOut", "kind"): "spf", ("RecordOut", "priority"): None,
     ("RecordOut", "found"): ["v=spf1 -all"], ("FindingOut", "found"): ["v=spf1 -all"], ("SuppressionOut",

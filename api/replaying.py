@@ -43,7 +43,7 @@ from routing.pricing import PriceList, flat
 from routing.reckoning import Comparison, Findings, Interval, reckon
 from routing.replay import Happened, PastEmail, Replay
 from routing.seats import Account
-from routing.snapshot import ProviderSnapshot, QuotaLeft, Worths
+from routing.snapshot import ProviderSnapshot, QuotaLeft, RuleSnapshot, Worths
 from routing.worths import worths_of
 
 SLICE, BREATH = 50, 0.001  # after so many emails others have their turn for so many seconds
@@ -86,7 +86,7 @@ class Replaying:
         ]
         self.fees = {a.provider.name: lists[a.provider.id] for a in accounts if a.provider.id in lists}
         self._exchange = {p.name: p.exchange for p in visible}
-        rules = [r for r in board.rules if r.owner in (None, user_id)] if asked.rules else []
+        rules = [_ruled(r, asked) for r in board.rules if r.owner in (None, user_id)] if asked.rules else []
         self.replay = Replay(
             past, accounts, rules, _worths(asked, types, accounts), random.Random(asked.seed), weight
         )
@@ -226,6 +226,12 @@ def _under(email: PastEmail, asked: ReplayRequest) -> PastEmail:
         return email
     wishes = replace(submission.wishes, policy=None)
     return replace(email, submission=replace(submission, wishes=wishes))
+
+
+def _ruled(rule: RuleSnapshot, asked: ReplayRequest) -> RuleSnapshot:
+    """Where another policy is asked about, a rule's own one does not hold."""
+    policy = asked.policies.get(rule.email_type or "") or asked.policy
+    return rule if rule.policy is None or policy is None else replace(rule, policy=policy.value)
 
 
 def _past(

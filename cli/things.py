@@ -69,12 +69,48 @@ def _group(kind: str, attribute: str, purpose: str, columns: Sequence[Column], e
     return group
 
 
+_CONDITIONS = {
+    "email_type": "type", "sender_domain": "from", "recipient_domain": "to", "tag": "tag", "user_id": "user",
+}  # fmt: skip
+
+
+def _emails_of(rule: Any) -> str:
+    said = [f"{short} {rule[name]}" for name, short in _CONDITIONS.items() if rule[name] is not None]
+    return ", ".join(said) or "all"
+
+
 rules = _group(
-    "rules", "rules", "Say which providers carry which type of email.",
-    (_field("id"), _field("email_type"), _field("default_provider"), _field("fallback_providers"),
-     _field("priority"), _field("shared")),
-    'mailmux rules create \'{"email_type": "receipt", "default_provider": "ses", "fallback_providers": ["postmark"]}\'',
+    "rules", "rules", "Say which providers carry which emails.",
+    (_field("id"), ("emails", _emails_of), ("providers", lambda r: " > ".join(
+        p["name"] for p in (r["default_provider"], *r["fallback_providers"]))),
+     _field("policy"), _field("priority"), _field("shared")),
+    'mailmux rules create \'{"tag": "invoice", "default_provider": "ses", "fallback_providers": ["postmark"]}\'\n'
+    "mailmux rules add ses postmark --tag invoice --to gmail.com",
 )  # fmt: skip
+
+
+@rules.command()
+@click.argument("providers", nargs=-1, required=True, metavar="PROVIDER [FALLBACK]...")
+@click.option("--type", "email_type", metavar="TYPE", help="For emails of this declared type.")
+@click.option("--from", "sender_domain", metavar="DOMAIN", help="For emails from this domain.")
+@click.option("--to", "recipient_domain", metavar="DOMAIN", help="For emails to this domain alone.")
+@click.option("--tag", metavar="TAG", help="For emails with this tag.")
+@click.option("--user", "user_id", metavar="ID", help="For a user's emails; operators may, with --shared.")
+@click.option("--all", "catch_all", is_flag=True, help="For all emails.")
+@click.option(
+    "--policy", metavar="POLICY", help="Weigh them by cheapest, balanced or most_reliable, not in order."
+)
+@click.option("--priority", type=click.IntRange(0), help="Of several rules the lowest number holds.")
+@click.option("--shared", is_flag=True, help="For all users; operators may.")
+@over_http
+def add(mailmux: Mailmux, as_json: bool, providers: tuple[str, ...], **said: Any) -> None:
+    """Make one from options. All conditions that are given hold together."""
+    default, *fallbacks = providers
+    given = {name: value for name, value in said.items() if value is not None and value is not False}
+    made = mailmux.rules.create(default_provider=default, fallback_providers=fallbacks, **given)
+    show(made, as_json, print_fields)
+
+
 types = _group(
     "types", "email_types", "Declare kinds of email.",
     (_field("id"), _field("name"), _field("category"), _field("lane"), _field("policy"), _field("on_unknown"),

@@ -71,15 +71,25 @@ class Exclusion:
 
 
 def matching_rule(rules: Iterable[RuleSnapshot], submission: Submission) -> RuleSnapshot | None:
-    """None also for test emails: there is one provider for them."""
+    """The one that holds of those that fit (`RuleSnapshot.rank`). None also for test emails: there is one provider for
+    them.
+    """
     if submission.test:
         return None
-    fitting = [
-        r
-        for r in rules
-        if r.email_type == submission.email_type and (r.owner is None or r.owner == submission.user_id)
-    ]
-    return min(fitting, key=lambda r: (r.owner is None, r.priority, r.id), default=None)
+    return min((r for r in rules if _fits(r, submission)), key=lambda r: r.rank, default=None)
+
+
+def _fits(rule: RuleSnapshot, submission: Submission) -> bool:
+    envelope = submission.envelope
+    return (
+        rule.is_for(submission.user_id, submission.email_type)
+        and rule.sender_domain in (None, envelope.sender.domain)
+        and (rule.tag is None or rule.tag in submission.tags)
+        and (
+            rule.recipient_domain is None
+            or all(r.address.domain == rule.recipient_domain for r in envelope.recipients)
+        )
+    )
 
 
 Reason = tuple[Because, str, datetime | None]

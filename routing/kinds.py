@@ -63,10 +63,9 @@ class Roster:
         ]
 
     def _allowed(self, owner: UUID | None, email_type: str) -> tuple[bool, ...]:
-        fitting = [
-            r for r in self.rules if r.email_type == email_type and (r.owner is None or r.owner == owner)
-        ]
-        rule = min(fitting, key=lambda r: (r.owner is None, r.priority, r.id), default=None)
+        # A rule for some emails of a type leaves the others where they are: those are what is planned.
+        fitting = [r for r in self.rules if r.whole and r.is_for(owner, email_type)]
+        rule = min(fitting, key=lambda r: r.rank, default=None)
         return tuple(
             p.active
             and p.fault is None

@@ -67,7 +67,7 @@ class Decision:
         """Those that could carry it, the best first."""
         ranked = self.fleet
         if self.scores is not None:
-            by_rule = self.rule is not None
+            by_rule = self.rule is not None and self.rule.in_order
             order = self.scores if by_rule else sorted(self.scores, key=lambda s: s[1])
             ranked = [self.fleet[k] for k, *_ in order]
         others = [p for p in ranked if self.chosen is None or p.id != self.chosen.provider_id]
@@ -144,10 +144,10 @@ def decide(
     """Find the provider that carries the email now.
 
     `history` is what rules providers out: the tries of this round, and earlier ones that could not be
-    expressed. Providers of a rule come in the rule's order. Without a rule the lowest expected cost comes first,
-    where the email's type has a worth and all that can carry it have been learned about; else the cheapest, then
-    the more reliable. Equals are shuffled by `chance`. What nobody waits for may wait until `patient_until` for a
-    provider that is cheaper, and has no room at this moment.
+    expressed. Providers of a rule come in the rule's order. Without a rule, and among those of a rule with a policy of
+    its own, the lowest expected cost comes first, where the email's type has a worth and all that can carry it have
+    been learned about; else the rule's order, or the cheapest, then the more reliable. Equals are shuffled by `chance`.
+    What nobody waits for may wait until `patient_until` for a provider that is cheaper, and has no room at this moment.
     """
     settled = settled_for(submission, snapshot)
     moment = settled.at(snapshot)
@@ -236,7 +236,8 @@ def _weigh(
         outlook = blended(outlook, [group_number(r.address.domain) for r in recipients])
 
     alike: Alike | None = None
-    if settled.rule is not None:
+    in_order = settled.rule is not None and settled.rule.in_order
+    if in_order:
         choice = _by_rule(outlook, worth, group, numbers, moment, chance)
     elif mixed:
         patient = not worth.urgent
@@ -256,12 +257,14 @@ def _weigh(
         shut = [Exclusion.while_down(fleet[k], now) for k in numbers]
         return Decision(None, (), [*exclusions, *shut], settled.rule, _first_of_all([*exclusions, *shut]))
     move: HomeMove | None = None
-    if worth.steady and settled.rule is None and not choice.probe:
+    if worth.steady and not in_order and not choice.probe:
         waiting = wait_for_cheaper(choice, fleet, exclusions, worth, group, patient_until, now, chance)
         if waiting is not None:
-            return Decision(None, (), [waiting], None, waiting.because.value)
+            return Decision(None, (), [waiting], settled.rule, waiting.because.value)
         if not mixed:
             choice, move = at_home(choice, fleet, numbers, submission, group, snapshot.homes, chance)
+            if settled.rule is not None:  # other emails of the sender may go by providers that it leaves out
+                move = None
     if alike is not None:
         seen = alike.seen
     else:
@@ -279,7 +282,7 @@ def _weigh(
     )
     reason = choice.reason.value
     if choice.reason is Reason.LOWEST_EXPECTED_COST:
-        reason = f"FAILOVER_{len(history)}" if history else "RULE" if settled.rule else reason
+        reason = f"FAILOVER_{len(history)}" if history else "RULE" if in_order else reason
     return Decision(
         candidate,
         fleet,

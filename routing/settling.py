@@ -1,8 +1,9 @@
 """What is settled about emails that are alike, so that a decision repeats only what the moment changes.
 
-Emails of a user and type without anything special may be carried by the same providers at the same figures. Who may,
-is kept as long as nothing that is configured or learned changes; what they were compared at, as long as the rates
-stand as they do. It is a memory, not a model: with it and without it decisions are the same.
+Emails of a user and type without anything special, which routing rules do not tell apart, may be carried by the same
+providers at the same figures. Who may, is kept as long as nothing that is configured or learned changes; what they were
+compared at, as long as the rates stand as they do. It is a memory, not a model: with and without it decisions are the
+same.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from routing.worths import in_place_of
 
 _SMALL = 100_000  # characters of content that every provider takes
 _LARGEST = 1_000_000  # bytes that a provider must take for that
+_NAMED = "named by rules"  # their place in what is settled
 _MOST_ALIKE = 1000  # weighings that are kept of one kind of emails
 
 
@@ -115,7 +117,9 @@ class Settled:
 
 
 def settled_for(submission: Submission, snapshot: Snapshot) -> Settled:
-    """Who may carry such an email as things are configured. Plain emails of a user and type are all alike."""
+    """Who may carry such an email as things are configured. Plain emails of a user and type are all alike,
+    but for what rules look at.
+    """
     message, tracking, own = submission.message, submission.tracking, submission.tracking.links
     plain = (
         len(submission.envelope.recipients) == 1
@@ -128,6 +132,7 @@ def settled_for(submission: Submission, snapshot: Snapshot) -> Settled:
         submission.user_id.int, submission.email_type, submission.wishes, len(submission.envelope.reply_to),
         submission.test, tracking.opens, tracking.clicks, own and (own.opens, own.clicks), bool(message.html),
         tuple([name for name, _ in message.headers]) if message.headers else (),
+        _marks(submission, snapshot) if snapshot.rules else (),
     )  # fmt: skip
     found: Settled | None = snapshot.settled.get(key)
     if found is None:
@@ -136,6 +141,30 @@ def settled_for(submission: Submission, snapshot: Snapshot) -> Settled:
         if all(size is None or size > _LARGEST for size in sizes):
             snapshot.settled[key] = found
     return found
+
+
+def _marks(submission: Submission, snapshot: Snapshot) -> Hashable:
+    """What rules look at of an email with one recipient, beyond its user and type.
+
+    What no rule names is left out, so that emails to a thousand domains are alike where rules name one of them.
+    """
+    named = snapshot.settled.get(_NAMED)
+    if named is None:
+        rules = snapshot.rules
+        senders = frozenset([r.sender_domain for r in rules if r.sender_domain is not None])
+        recipients = frozenset([r.recipient_domain for r in rules if r.recipient_domain is not None])
+        tags = frozenset([r.tag for r in rules if r.tag is not None])
+        named = (senders, recipients, tags) if senders or recipients or tags else ()
+        snapshot.settled[_NAMED] = named
+    if not named:
+        return ()
+    senders, recipients, tags = named
+    envelope = submission.envelope
+    return (
+        senders.intersection((envelope.sender.domain,)),
+        recipients.intersection((envelope.recipients[0].address.domain,)),
+        tags.intersection(submission.tags),
+    )
 
 
 def _settle(submission: Submission, snapshot: Snapshot) -> Settled:
@@ -154,9 +183,10 @@ def _settle(submission: Submission, snapshot: Snapshot) -> Settled:
     if rule is not None:
         eligible.sort(key=lambda i: rule.providers.index(fleet[i].id))
     worth = snapshot.worth(submission.user_id, submission.email_type)
-    if worth is not None and submission.wishes.policy is not None:
+    policy = submission.wishes.policy or (None if rule is None else rule.policy)
+    if worth is not None and policy is not None:
         prices = [float(p.price) * 1000 for p in fleet if p.owner in (None, submission.user_id)]
-        worth = in_place_of(worth, submission.wishes.policy, prices)
+        worth = in_place_of(worth, policy, prices)
     standings = [s for i in eligible if (s := fleet[i].standing) is not None]
     known = worth is not None and len(standings) == len(eligible)
     outlook = Outlook(snapshot.version, standings) if known else None

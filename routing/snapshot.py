@@ -134,17 +134,47 @@ class ProviderSnapshot:
 
 @dataclass(frozen=True, slots=True)
 class RuleSnapshot:
-    """For one email type: the providers that may carry it, the default first, then the fallbacks in order.
+    """The providers that may carry the emails that it is for: the default first, then the fallbacks in order.
 
-    Where several rules fit, a user's own go before shared ones, then the lowest `priority` number wins,
-    then the oldest (ids are in time order).
+    All conditions that are given hold together; None: any, and with none at all it is for every email. `tag`: one of
+    the email's is this. `recipient_domain`: all recipients are there. `user`: whose emails a shared rule (`owner` None)
+    is for. `policy`: what is weighed most among its providers, in place of their order and of what the email's type
+    says; None: their order holds.
     """
 
     id: UUID
-    email_type: str
+    email_type: str | None
     providers: tuple[UUID, ...]
     priority: int = 1
     owner: UUID | None = None
+    sender_domain: str | None = None
+    recipient_domain: str | None = None
+    tag: str | None = None
+    user: UUID | None = None
+    policy: str | None = None
+
+    @property
+    def in_order(self) -> bool:
+        return self.policy is None
+
+    @property
+    def whole(self) -> bool:
+        """Whether it is for all emails of a user and type, or for none of them."""
+        return self.sender_domain is None and self.recipient_domain is None and self.tag is None
+
+    @property
+    def rank(self) -> tuple[bool, int, int, UUID]:
+        """Of those that fit, the lowest holds: a user's own before shared ones, then the lowest `priority` number, then
+        the one with the most conditions, then the oldest (ids are in time order).
+        """
+        conditions = self.email_type, self.sender_domain, self.recipient_domain, self.tag, self.user
+        return self.owner is None, self.priority, conditions.count(None), self.id
+
+    def is_for(self, user: UUID | None, email_type: str) -> bool:
+        """Whether it may be for emails of this user and type; None: of everybody."""
+        return (
+            self.email_type in (None, email_type) and self.owner in (None, user) and self.user in (None, user)
+        )
 
 
 @dataclass(frozen=True, slots=True)

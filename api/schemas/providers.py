@@ -6,10 +6,11 @@ from decimal import Decimal
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, StrictInt
 
 from api.fields import Body, Cost, Out, Page, PageSize, Region, Text, Timestamp, TimeZone, example
-from api.schemas.posting import SingleLine
+from api.schemas.domains import domain_name
+from api.schemas.posting import Policy, SingleLine
 from db.repositories.providers import QuotaLimits
 
 _INT4 = 2_147_483_647
@@ -186,30 +187,73 @@ class KindList(Out):
 
 
 ProviderRef = Annotated[Text, Field(min_length=1, max_length=100, description="A provider's id or name.")]
+RuleDomain = Annotated[Text, Field(max_length=253), AfterValidator(domain_name)]
 Priority = Annotated[StrictInt, Field(ge=0, le=1_000_000, description="The lowest number wins.")]
-EmailType = Annotated[Text, Field(min_length=1, max_length=50, description="A declared email type.")]
 Fallbacks = Annotated[list[ProviderRef], Field(max_length=50, description="In the order they are tried.")]
+EmailType = Annotated[
+    Annotated[Text, Field(min_length=1, max_length=50)] | None,
+    Field(description="A declared email type; null: any."),
+]
+SenderDomain = Annotated[
+    RuleDomain | None,
+    Field(description="What stands behind the @ of the sender, not its subdomains; null: any."),
+]
+RecipientDomain = Annotated[
+    RuleDomain | None,
+    Field(
+        description="Where all recipients are, those of cc and bcc too, not its subdomains; null: anywhere."
+    ),
+]
+RuleTag = Annotated[
+    Annotated[SingleLine, Field(min_length=1, max_length=128)] | None,
+    Field(description="One of the email's tags; null: any, or none."),
+]
+RuleUser = Annotated[
+    UUID | None,
+    Field(
+        description="Whose emails a shared rule is for; null: everybody's. Your own rules are for your emails."
+    ),
+]
+CatchAll = Annotated[
+    StrictBool, Field(description="For all emails, whatever they are: needed where no condition is given.")
+]
+RulePolicy = Annotated[
+    Policy | None,
+    Field(
+        description="What is weighed most among these providers, in place of their order and of what the email's type "
+        "says; the email's own policy goes before. Null: in order."
+    ),
+]
 
 
 class RuleReplace(Body):
-    """For emails of one type: the provider to use, and those to try next."""
+    """For emails that all conditions fit: the provider to use, and those to try next."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "email_type": "transactional",
-                    "default_provider": "sendgrid-main",
-                    "fallback_providers": ["smtp-relay"],
-                    "priority": 1,
-                }
-            ]
-        }
+    model_config = example(
+        {
+            "email_type": "transactional",
+            "default_provider": "sendgrid-main",
+            "fallback_providers": ["smtp-relay"],
+            "priority": 1,
+        },
+        {
+            "tag": "invoice",
+            "recipient_domain": "gmail.com",
+            "default_provider": "smtp-relay",
+            "fallback_providers": ["sendgrid-main"],
+            "policy": "most_reliable",
+        },
     )
 
-    email_type: EmailType
+    email_type: EmailType = None
+    sender_domain: SenderDomain = None
+    recipient_domain: RecipientDomain = None
+    tag: RuleTag = None
+    user_id: RuleUser = None
+    catch_all: CatchAll = False
     default_provider: ProviderRef
     fallback_providers: Fallbacks = Field(default=[])
+    policy: RulePolicy = None
     priority: Priority = 1
 
 
@@ -220,12 +264,20 @@ class RuleCreate(RuleReplace):
 class RuleChange(Body):
     """What to change; what is left out stays."""
 
-    model_config = example({"fallback_providers": ["ses"], "priority": 10})
+    model_config = example(
+        {"fallback_providers": ["ses"], "priority": 10}, {"tag": None, "policy": "cheapest"}
+    )
 
     # As in ProviderChange, the defaults are never read.
-    email_type: EmailType = Field(default_factory=str)
+    email_type: EmailType = None
+    sender_domain: SenderDomain = None
+    recipient_domain: RecipientDomain = None
+    tag: RuleTag = None
+    user_id: RuleUser = None
+    catch_all: CatchAll = False
     default_provider: ProviderRef = Field(default_factory=str)
     fallback_providers: Fallbacks = Field(default_factory=list)
+    policy: RulePolicy = None
     priority: Priority = Field(default_factory=int)
 
 
@@ -240,9 +292,17 @@ class ProviderNamed(Out):
 
 class RuleOut(Out):
     id: UUID
-    email_type: str
+    email_type: str | None
+    sender_domain: str | None
+    recipient_domain: str | None
+    tag: str | None
+    user_id: UUID | None = Field(
+        description="Whose emails a shared rule is for; null: it is for no one alone."
+    )
+    catch_all: bool = Field(description="Whether it has no condition.")
     default_provider: ProviderNamed
     fallback_providers: list[ProviderNamed]
+    policy: Policy | None
     priority: int
     shared: bool
     created_at: Timestamp

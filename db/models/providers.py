@@ -166,18 +166,30 @@ class Learner(Base):
 
 
 class RoutingRule(Base):
-    """For one email type: a default provider and its fallbacks, in order; the lowest `priority` number wins."""
+    """A default provider and its fallbacks, in order, for the emails that all conditions fit; the lowest `priority`
+    number wins. `user_id` null: everybody's, or, with `for_user_id`, an operator's rule for that user. Conditions that
+    are null fit any email; a rule with none is for all.
+    """
 
     __tablename__ = "routing_rules"
 
     id: Mapped[Id]
     user_id: Mapped[UUID | None] = mapped_column(ForeignKey("users.id"))
-    email_type: Mapped[str] = mapped_column(String(50))
+    email_type: Mapped[str | None] = mapped_column(String(50))
     default_provider: Mapped[UUID] = mapped_column(ForeignKey("providers.id"))
     priority: Mapped[int] = mapped_column(server_default=text("1"))
     created_at: Mapped[Stamp]
+    sender_domain: Mapped[str | None] = mapped_column(String(255))
+    recipient_domain: Mapped[str | None] = mapped_column(String(255))
+    tag: Mapped[str | None] = mapped_column(String(128))
+    for_user_id: Mapped[UUID | None] = mapped_column(ForeignKey("users.id"))
+    policy: Mapped[str | None] = mapped_column(String(20))
 
-    __table_args__ = (Index("ix_routing_rules_user", "user_id", "email_type"),)
+    __table_args__ = (
+        Index("ix_routing_rules_user", "user_id", "email_type"),
+        CheckConstraint("policy IN ('cheapest', 'balanced', 'most_reliable')", name="policy"),
+        CheckConstraint("user_id IS NULL OR for_user_id IS NULL", name="for_user"),
+    )
 
 
 class RoutingRuleFallback(Base):

@@ -47,7 +47,8 @@ _TYPES = text("""
 """)
 
 _RULES = text("""
-    SELECT r.id, r.user_id, r.email_type, r.priority,
+    SELECT r.id, r.user_id, r.email_type, r.priority, r.sender_domain, r.recipient_domain, r.tag,
+           r.for_user_id, r.policy,
            array_prepend(r.default_provider, array_agg(f.provider_id ORDER BY f.position)
                FILTER (WHERE f.provider_id IS NOT NULL)) AS providers
     FROM routing_rules r LEFT JOIN routing_rule_fallbacks f ON f.rule_id = r.id
@@ -140,7 +141,18 @@ class Routes:
 
     def rules(self) -> Sequence[RuleSnapshot]:
         return [
-            RuleSnapshot(r.id, r.email_type, tuple(r.providers), r.priority, r.user_id)
+            RuleSnapshot(
+                r.id,
+                r.email_type,
+                tuple(r.providers),
+                r.priority,
+                r.user_id,
+                r.sender_domain,
+                r.recipient_domain,
+                r.tag,
+                r.for_user_id,
+                r.policy,
+            )
             for r in self._connection.execute(_RULES)
         ]
 

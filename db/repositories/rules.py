@@ -1,4 +1,6 @@
-"""Routing rules, as their owners see and change them. What a user sees: their own, and the shared ones."""
+"""Routing rules, as their owners see and change them. What a user sees: their own, and the shared ones
+that are for all or for them. Operators see all shared ones.
+"""
 
 from __future__ import annotations
 
@@ -9,13 +11,15 @@ from uuid import UUID
 from sqlalchemy import Connection, RowMapping, text
 
 _SEEN = """
-    SELECT r.id, r.user_id, r.email_type, r.priority, r.created_at,
+    SELECT r.id, r.user_id, r.email_type, r.sender_domain, r.recipient_domain, r.tag, r.for_user_id, r.policy,
+        r.priority, r.created_at,
         jsonb_build_object('id', p.id, 'name', p.name) AS default_provider,
         (SELECT coalesce(jsonb_agg(jsonb_build_object('id', fp.id, 'name', fp.name) ORDER BY f.position), '[]')
             FROM routing_rule_fallbacks f JOIN providers fp ON fp.id = f.provider_id
             WHERE f.rule_id = r.id) AS fallback_providers
     FROM routing_rules r JOIN providers p ON p.id = r.default_provider
-    WHERE (r.user_id = :user_id OR r.user_id IS NULL)
+    WHERE (r.user_id = :user_id
+        OR r.user_id IS NULL AND (:operator OR r.for_user_id IS NULL OR r.for_user_id = :user_id))
 """
 
 _LIST = text(f"{_SEEN} AND (CAST(:before AS uuid) IS NULL OR r.id < :before) ORDER BY r.id DESC LIMIT :limit")
@@ -35,10 +39,12 @@ _DECLARED = text("""
 """)
 
 _WRITE = text("""
-    INSERT INTO routing_rules (id, user_id, email_type, default_provider, priority)
-    VALUES (:id, :owner, :email_type, :default, :priority)
-    ON CONFLICT (id) DO UPDATE SET email_type = excluded.email_type,
-        default_provider = excluded.default_provider, priority = excluded.priority
+    INSERT INTO routing_rules (id, user_id, email_type, sender_domain, recipient_domain, tag, for_user_id, policy,
+        default_provider, priority)
+    VALUES (:id, :owner, :email_type, :sender_domain, :recipient_domain, :tag, :for_user, :policy, :default, :priority)
+    ON CONFLICT (id) DO UPDATE SET email_type = excluded.email_type, sender_domain = excluded.sender_domain,
+        recipient_domain = excluded.recipient_domain, tag = excluded.tag, for_user_id = excluded.for_user_id,
+        policy = excluded.policy, default_provider = excluded.default_provider, priority = excluded.priority
 """)
 
 _DROP_FALLBACKS = text("DELETE FROM routing_rule_fallbacks WHERE rule_id = :id")
@@ -52,10 +58,15 @@ _ADD_FALLBACKS = text("""
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """What an owner sets of a rule. `owner` None: for all users."""
+    """What an owner sets of a rule. `owner` None: for all users, or for `for_user`; conditions None: any."""
 
     owner: UUID | None
-    email_type: str
+    email_type: str | None
+    sender_domain: str | None
+    recipient_domain: str | None
+    tag: str | None
+    for_user: UUID | None
+    policy: str | None
     default_provider: UUID
     fallback_providers: tuple[UUID, ...]
     priority: int
@@ -65,17 +76,19 @@ class Rules:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    def list(self, user_id: UUID, before: UUID | None, limit: int) -> Sequence[RowMapping]:
+    def list(self, user_id: UUID, operator: bool, before: UUID | None, limit: int) -> Sequence[RowMapping]:
         """Up to `limit` of those that the user sees, newest first, below the id `before`."""
-        values = {"user_id": user_id, "before": before, "limit": limit}
+        values = {"user_id": user_id, "operator": operator, "before": before, "limit": limit}
         return self._connection.execute(_LIST, values).mappings().all()
 
-    def get(self, user_id: UUID, id: UUID) -> RowMapping | None:
-        return self._connection.execute(_GET, {"user_id": user_id, "id": id}).mappings().one_or_none()
+    def get(self, user_id: UUID, operator: bool, id: UUID) -> RowMapping | None:
+        values = {"user_id": user_id, "operator": operator, "id": id}
+        return self._connection.execute(_GET, values).mappings().one_or_none()
 
-    def lock(self, user_id: UUID, id: UUID) -> RowMapping | None:
+    def lock(self, user_id: UUID, operator: bool, id: UUID) -> RowMapping | None:
         """As `get`; others wait to change it until this transaction ends."""
-        return self._connection.execute(_LOCK, {"user_id": user_id, "id": id}).mappings().one_or_none()
+        values = {"user_id": user_id, "operator": operator, "id": id}
+        return self._connection.execute(_LOCK, values).mappings().one_or_none()
 
     def find_providers(self, owner: UUID | None, refs: Sequence[str]) -> dict[str, UUID]:
         """The providers that a rule of this owner may name, by what names them: an id or a name.
@@ -102,6 +115,11 @@ class Rules:
                 "id": id,
                 "owner": rule.owner,
                 "email_type": rule.email_type,
+                "sender_domain": rule.sender_domain,
+                "recipient_domain": rule.recipient_domain,
+                "tag": rule.tag,
+                "for_user": rule.for_user,
+                "policy": rule.policy,
                 "default": rule.default_provider,
                 "priority": rule.priority,
             },

@@ -141,6 +141,18 @@ def test_things_are_made_listed_changed_and_deleted(service: Service):
     mailmux(service, "webhooks", "delete", hook["id"])
 
 
+def test_a_rule_is_made_from_options_and_listed_in_words(service: Service):
+    tag = f"t-{uuid4().hex[:8]}"
+    said = ("--tag", tag, "--to", "Gmail.com", "--policy", "cheapest", "--priority", "7")
+    rule = json.loads(mailmux(service, "rules", "add", "sandbox-smtp", "sandbox-sendgrid", *said, "--json"))
+    assert (rule["tag"], rule["recipient_domain"], rule["policy"]) == (tag, "gmail.com", "cheapest")
+    assert (rule["priority"], rule["catch_all"], rule["shared"]) == (7, False, False)
+    listed = mailmux(service, "rules", "list")
+    assert f"to gmail.com, tag {tag}" in " ".join(listed.split())
+    assert "catch_all" in mailmux(service, "rules", "add", "sandbox-smtp", code=1)
+    mailmux(service, "rules", "delete", rule["id"])
+
+
 def test_a_campaign_is_paused_within_two_seconds_and_cancelled(service: Service, tmp_path: Path):
     made = json.loads(mailmux(service, "campaigns", "create", '{"name": "c", "per_minute": 600}', "--json"))
     body = {

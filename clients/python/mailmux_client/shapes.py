@@ -939,9 +939,15 @@ class ResentMany(TypedDict):
 
 class RuleOut(TypedDict):
     id: str
-    email_type: str
+    email_type: str | None
+    sender_domain: str | None
+    recipient_domain: str | None
+    tag: str | None
+    user_id: str | None
+    catch_all: bool
     default_provider: ProviderNamed
     fallback_providers: list[ProviderNamed]
+    policy: Literal["cheapest", "balanced", "most_reliable"] | None
     priority: int
     shared: bool
     created_at: str

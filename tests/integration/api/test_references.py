@@ -24,7 +24,7 @@ EMAIL_FIELDS = {
     "/routing/excluded": UNKNOWN,
 }  # fmt: skip
 FILTER = {"/campaign_id": NOTHING, "/provider": NOTHING}
-RULE = {"/default_provider": UNKNOWN, "/fallback_providers": UNKNOWN}
+RULE = {"/default_provider": UNKNOWN, "/fallback_providers": UNKNOWN, "/user_id": UNKNOWN}
 TABLE: dict[tuple[str, str], Mapping[str, int]] = {
     ("POST", "/v1/emails"): EMAIL_FIELDS,
     ("POST", "/v1/routing/preview"): EMAIL_FIELDS,

@@ -121,3 +121,103 @@ def test_a_shared_rule_names_only_shared_providers_and_is_the_operators(
     assert operator.patch(path, {"priority": 2}).get_json()["priority"] == 2
     assert operator.delete(path).status_code == 204
     assert member.get(path).status_code == 404
+
+
+CONDITIONS = {
+    "email_type": "transactional",
+    "sender_domain": "news.example.com",
+    "recipient_domain": "xn--bcher-kva.example",
+    "tag": "invoice",
+    "user_id": None,
+}
+
+
+def test_a_rule_says_whose_emails_it_is_for_and_what_is_weighed(member: Caller) -> None:
+    member.provider("a")
+    asked = CONDITIONS | {"sender_domain": "News.Example.COM", "recipient_domain": "B\u00fccher.example"}
+    rule = member.post(RULES, asked | {"default_provider": "a", "policy": "cheapest"}).get_json()
+    shown = {name: rule[name] for name in CONDITIONS}
+    assert (shown, rule["policy"], rule["catch_all"]) == (CONDITIONS, "cheapest", False)
+    assert member.get(RULES).get_json()["data"] == [rule]
+
+
+def test_patch_takes_conditions_away_and_leaves_the_others(member: Caller) -> None:
+    member.provider("a")
+    asked = CONDITIONS | {"default_provider": "a", "policy": "cheapest"}
+    path = f"{RULES}/{member.post(RULES, asked).get_json()['id']}"
+    patched = member.patch(path, {"email_type": None, "sender_domain": None, "policy": None}).get_json()
+    assert (patched["email_type"], patched["sender_domain"], patched["policy"]) == (None, None, None)
+    assert (patched["tag"], patched["recipient_domain"]) == ("invoice", CONDITIONS["recipient_domain"])
+    last = {"tag": None, "recipient_domain": None}
+    assert fields(member.patch(path, last)) == {"/catch_all"}
+    assert member.patch(path, last | {"catch_all": True}).get_json()["catch_all"] is True
+    assert member.patch(path, {"priority": 5}).get_json()["catch_all"] is True
+    again = member.patch(path, {"tag": "x"}).get_json()
+    assert (again["catch_all"], again["tag"], again["priority"]) == (False, "x", 5)
+    assert member.put(path, {"tag": "y", "default_provider": "a"}).get_json()["recipient_domain"] is None
+
+
+@pytest.mark.parametrize("more", [{}, {"email_type": None}, {"tag": "x", "catch_all": True}])
+def test_a_rule_for_all_emails_says_so_and_one_with_conditions_is_none(
+    member: Caller, more: dict[str, Any]
+) -> None:
+    member.provider("a")
+    answer = member.post(RULES, {"default_provider": "a", **more})
+    assert (answer.status_code, fields(answer)) == (422, {"/catch_all"})
+    made = member.post(RULES, {"default_provider": "a", "catch_all": True})
+    assert (made.status_code, made.get_json()["catch_all"]) == (201, True)
+
+
+def test_every_wrong_condition_is_named_at_once(member: Caller, operator: Caller) -> None:
+    wrong = {
+        "email_type": "undeclared",
+        "sender_domain": "not a domain",
+        "recipient_domain": "@gmail.com",
+        "tag": "two\nlines",
+        "user_id": "somebody",
+        "policy": "best",
+        "default_provider": "nobody",
+    }
+    assert fields(member.post(RULES, wrong)) == {f"/{name}" for name in wrong}
+    assert fields(member.post(RULES, {"priority": -1, "default_provider": "nobody"})) == {
+        "/priority",
+        "/default_provider",
+        "/catch_all",
+    }
+    unknown = {"user_id": str(uuid4()), "shared": True, "priority": -1, "default_provider": "nobody"}
+    assert fields(operator.post(RULES, unknown)) == {"/user_id", "/priority", "/default_provider"}
+
+
+def test_an_operators_rule_for_one_user_is_that_users_to_see_and_the_operators_to_change(
+    world: World, member: Caller, operator: Caller
+) -> None:
+    operator.provider("house", shared=True)
+    body = {"user_id": str(member.user_id), "default_provider": "house", "shared": True}
+    rule = operator.post(RULES, body).get_json()
+    assert (rule["user_id"], rule["shared"], rule["catch_all"]) == (str(member.user_id), True, False)
+    path, stranger = f"{RULES}/{rule['id']}", world.user()
+    assert member.get(path).get_json() == rule
+    assert rule in operator.get(RULES).get_json()["data"]
+    assert stranger.get(path).status_code == 404
+    assert rule not in stranger.get(RULES).get_json()["data"]
+    assert stranger.patch(path, {"priority": 2}).status_code == 404
+    assert member.patch(path, {"priority": 2}).status_code == 403
+    with world.deps.units() as unit:
+        routed = {str(r.id): (r.owner, r.user) for r in unit.routes.rules()}
+    assert routed[rule["id"]] == (None, member.user_id)
+    assert fields(operator.patch(path, {"user_id": str(uuid4())})) == {"/user_id"}
+
+
+def test_ones_own_rule_is_for_nobody_else_and_tells_nobody_who_there_is(
+    world: World, member: Caller, operator: Caller
+) -> None:
+    for asker in (member, operator):
+        asker.provider("own", shared=False)
+        for user in (world.user().user_id, uuid4()):
+            body = {"user_id": str(user), "default_provider": "own"}
+            answer = asker.post(RULES, body)
+            assert (answer.status_code, fields(answer)) == (422, {"/user_id"})
+            assert answer.get_json()["errors"][0]["code"] == "not_shared"
+    assert fields(
+        member.post(RULES, {"user_id": str(uuid4()), "default_provider": "own", "priority": -1})
+    ) == {"/priority"}

@@ -17,6 +17,7 @@ from api.sniffing import problem_of
 from domain.files import StoredFile, WantedFile, forbidden, safe_name
 from domain.intake import Draft, Objection
 from domain.message import Attachment, Lane, Submission
+from domain.tracking import resolved
 from providers.fetching import Fetched, FetchFailed
 from providers.guard import MEDIA_TYPE
 from routing.eligibility import encoded_bytes, most_bytes
@@ -120,14 +121,18 @@ class _Attaching:
         return None
 
     def _outlined(self, draft: Draft) -> Submission:
-        """The email as far as it says who may carry it; whom its tracking leaves out depends on the account's."""
+        """The email as far as it says who may carry it."""
         files = [
             Attachment(w.filename or "", w.content_type or "", b"", w.disposition, w.content_id)
             for w in draft.wanted
         ]
+        base, html = self.deps.gathering.rules.public_url, bool(draft.message.html)
+        # What proves our links says nothing of who may carry them.
+        tracking = resolved(draft.tracking, base, b"", _NOT_KEPT, html=html)
         return Submission(
             id=_NOT_KEPT,
             user_id=self.user_id,
+            tracking=tracking,
             message=replace(draft.message, attachments=tuple(files)),
             envelope=draft.envelope,
             email_type=draft.email_type,

@@ -24,11 +24,11 @@ from domain.intake import (
     Surroundings,
 )
 from domain.lifecycle import Status
-from domain.message import Lane, RecipientKind, Submission, Tracking
+from domain.message import Lane, RecipientKind, Submission
 from domain.ports import DeliveryQueue, IntakeWork
 from domain.sender_domains import lineage
 from domain.suppression import LeftOut, normalized, stopped_by, without
-from domain.tracking import links_for
+from domain.tracking import resolved
 from domain.unsubscribe import (
     HEADERS,
     PLACEHOLDER,
@@ -356,13 +356,7 @@ def _of_marketing(draft: Draft, around: Surroundings) -> Iterator[Objection]:
 def _submission(draft: Draft, id: UUID, sender: Sender, around: Surroundings) -> Submission:
     terms = around.terms(sender, draft.email_type)
     assert terms is not None  # or it would have been objected to
-    tracking, public_url = draft.tracking, around.rules.public_url
-    if public_url is not None and (tracking.opens or tracking.clicks):
-        if draft.message.html:
-            links = links_for(public_url, around.link_secrets[sender.user_id], id, tracking)
-            tracking = replace(tracking, links=links)
-        else:  # there is nothing that we could notice it by; it is no reason not to send the email
-            tracking = Tracking(tracking.opens and None, tracking.clicks and None)
+    base, secret = around.rules.public_url, around.link_secrets.get(sender.user_id)
     return Submission(
         id=id,
         user_id=sender.user_id,
@@ -373,7 +367,7 @@ def _submission(draft: Draft, id: UUID, sender: Sender, around: Surroundings) ->
         on_unknown=draft.on_unknown or terms.on_unknown,
         tags=draft.tags,
         metadata=draft.metadata,
-        tracking=tracking,
+        tracking=resolved(draft.tracking, base, secret, id, html=bool(draft.message.html)),
         wishes=draft.wishes,
         send_at=draft.send_at,
         expires_at=draft.expires_at,

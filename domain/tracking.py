@@ -118,6 +118,20 @@ def tracked(submission: Submission) -> Submission:
     return replace(submission, message=replace(message, html=html), tracking=told)
 
 
+def resolved(
+    tracking: Tracking, base: str | None, secret: bytes | None, email_id: UUID, *, html: bool
+) -> Tracking:
+    """What is asked of the provider, and what we do ourselves. `base`: under which address people reach us, if at all;
+    `html`: whether the email has any. The secret is needed where there is something to be noticed.
+    """
+    if base is None or not (tracking.opens or tracking.clicks):
+        return tracking
+    if not html:  # there is nothing that we could notice it by; it is no reason not to send the email
+        return Tracking(tracking.opens and None, tracking.clicks and None)
+    assert secret is not None
+    return replace(tracking, links=links_for(base, secret, email_id, tracking))
+
+
 def links_for(base: str, secret: bytes, email_id: UUID, tracking: Tracking) -> OwnLinks:
     """What an email needs to get its links when it is sent. `base`: under which address people reach us."""
     return OwnLinks(

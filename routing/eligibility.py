@@ -115,7 +115,8 @@ def most_bytes(snapshot: Snapshot, submission: Submission) -> int | None:
     """
     rule, message = matching_rule(snapshot.rules, submission), submission.message
     files = tuple(replace(file, content=b"") for file in message.attachments)
-    weightless = replace(submission, message=replace(message, text="", html=None, attachments=files))
+    html = message.html and " "  # whether there is any decides who may carry it
+    weightless = replace(submission, message=replace(message, text="", html=html, attachments=files))
     limits = [
         provider.capabilities.max_bytes
         for provider in snapshot.providers

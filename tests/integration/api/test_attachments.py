@@ -478,3 +478,26 @@ def test_what_no_provider_carries_that_is_left_by_type_rule_or_need_is_refused(w
     )
     assert member.post("/v1/routing-rules", rule).status_code == 201
     assert fields(send(caller, large, image)) == {"/attachments"}
+
+
+def test_an_email_that_is_not_to_be_tracked_is_no_larger_than_those_carry_who_can_leave_it_alone(
+    world: World, member: Caller
+):
+    can = {
+        "wide": Capabilities(max_bytes=200_000, tracking_opens_off=False),
+        "small": Capabilities(max_bytes=20_000),
+    }
+    for name in can:
+        member.provider(name)
+
+    def board() -> Snapshot:
+        found = world.deps.board()
+        providers = (replace(p, capabilities=can[p.name]) for p in found.providers if p.name in can)
+        return replace(found, providers=tuple(providers))
+
+    app = create_app(replace(world.deps, board=board))
+    caller = Caller(app, member.user_id, member.public_id, member.key)
+    large, html = an_attachment(content=b64(b"x" * 20_000)), {"html": "<p>Hello</p>"}
+    assert fields(send(caller, large, **html, track={"opens": False})) == {"/attachments"}
+    assert send(caller, large, track={"opens": False}).status_code == 202, "a text has nothing to be tracked"
+    assert send(caller, large, **html).status_code == 202

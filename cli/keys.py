@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from api.keys import KEY, SCOPES, TEST, TEST_SCOPES, mint, parse
 from api.schemas.accounts import KeyCreate
-from cli.remote import either_way, moment, over_http, print_fields, show, show_list
+from cli.remote import LIMIT, at_most, either_way, moment, over_http, print_fields, show, show_list
 from cli.tables import print_table
 from domain.keys import KeyLimits
 
@@ -153,9 +153,9 @@ def create(
 
 @keys.command("list")
 @click.option("--user", help="Only the keys of this user, with --local.")
-@click.option("--limit", type=click.IntRange(1), default=200, show_default=True, help="How many at most.")
+@at_most
 @either_way
-def list_keys(mailmux: Mailmux | None, as_json: bool, user: str | None, limit: int) -> None:
+def list_keys(mailmux: Mailmux | None, as_json: bool, user: str | None, limit: int | None) -> None:
     """Show what is known of the keys; never the keys themselves."""
     if mailmux is not None:
         if user is not None:
@@ -168,7 +168,7 @@ def list_keys(mailmux: Mailmux | None, as_json: bool, user: str | None, limit: i
             ("made", lambda k: moment(k["created_at"])),
             ("ends", lambda k: moment(k["revoked_at"] or k["expires_at"])),
         )
-        show_list(mailmux.keys.list(), limit, as_json, columns)
+        show_list(mailmux.keys.list(), limit or LIMIT, as_json, columns)
         return
     from cli.database import open_unit
 

@@ -17,7 +17,7 @@ from sqlalchemy import RowMapping
 
 from api.fields import show_cost
 from api.schemas.prices import PriceListOut, PricesOut, PricesReplace, exact
-from cli.remote import either_way, print_fields, provider_named, show, show_list
+from cli.remote import LIMIT, at_most, either_way, print_fields, provider_named, show, show_list
 from cli.tables import print_table
 from db.sealing import Hook, SealBroken, UnknownKey, open_hook, seal_hook
 from domain.checkup import Checkup
@@ -45,9 +45,9 @@ def providers() -> None:
 
 
 @providers.command("list")
-@click.option("--limit", type=click.IntRange(1), default=200, show_default=True, help="How many at most.")
+@at_most
 @either_way
-def list_providers(mailmux: Mailmux | None, as_json: bool, limit: int) -> None:
+def list_providers(mailmux: Mailmux | None, as_json: bool, limit: int | None) -> None:
     """Show the accounts, never their credentials: your own and the shared ones; on the machine itself everybody's."""
     if mailmux is not None:
         columns = (
@@ -58,7 +58,7 @@ def list_providers(mailmux: Mailmux | None, as_json: bool, limit: int) -> None:
             ("state", lambda p: "active" if p["status"] else "paused"),
             ("costs", lambda p: f"{p['base_cost']} {p['currency']}"),
         )
-        show_list(mailmux.providers.list(), limit, as_json, columns)
+        show_list(mailmux.providers.list(), limit or LIMIT, as_json, columns)
         return
     # What the machine itself needs takes seconds to load, which commands over HTTP do not want.
     from cli.database import open_unit

@@ -20,6 +20,12 @@ from cli.tables import print_table
 F = TypeVar("F", bound=Callable[..., Any])
 
 
+LIMIT = 200  # things of a list that is read over the API, unless somebody asks for more
+at_most = click.option(
+    "--limit",
+    type=click.IntRange(1),
+    help=f"How many at most. Left out: {LIMIT} over the API, all on the machine itself.",
+)
 as_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 
 

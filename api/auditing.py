@@ -1,4 +1,8 @@
-"""Writing down who changed what, in the transaction of the change: neither is ever there without the other."""
+"""Writing down who changed what, in the transaction of the change: neither is ever there without the other.
+
+But for what is not in the database: that a provider is well (`healed`) is told to Redis before the line is committed,
+so that it may be done without a line where the database goes away in between.
+"""
 
 from __future__ import annotations
 

@@ -51,6 +51,7 @@ from domain.attempt import Outcome
 from domain.events import DeliveryEvent
 from domain.intake import Accepted, Objection, Once
 from domain.lifecycle import Fate, Status, fold
+from domain.message import Message
 from routing.explanation import tell
 
 blueprint = APIBlueprint("emails", __name__, url_prefix="/v1/emails", abp_tags=[Tag(name="emails")])
@@ -115,18 +116,21 @@ def create(header: SendHeaders, query: SendQuery, body: EmailCreate) -> Response
 
 def _drawn(body: EmailCreate, asked: Once | None) -> Response:
     found = draw(body, asked)
+    shown: Message | None
     if isinstance(found, Accepted):
-        (draft,) = fill([body.draft()])
-        shown, decision, before = draft.message, None, found.id
+        # What it says was fixed when it was accepted, whatever its template has become.
+        with dependencies().units() as unit:
+            kept = unit.resends.one(caller().user_id, found.id)
+        shown, decision, before = None if kept is None else kept.email.message, None, found.id
     else:
         shown, decision, before = found.email.message, found.decision.as_json(), None
     drawn = EmailDrawn(
         status=found.status,
         id=before,
         replayed=before is not None,
-        subject=shown.subject,
-        text=shown.text,
-        html=shown.html,
+        subject=None if shown is None else shown.subject,
+        text=None if shown is None else shown.text,
+        html=None if shown is None else shown.html,
         decision=decision,
     )
     return answer(drawn, headers=repeated(drawn.replayed))

@@ -39,7 +39,9 @@ class EmailDrawn(Out):
     status: Status
     id: UUID | None = Field(default=None, description="Of the email that was accepted before.")
     replayed: bool = Field(default=False, description="Sending would only repeat an earlier answer.")
-    subject: str
+    subject: str | None = Field(
+        description="Of an email that was accepted before, as it is kept; null, as `text` and `html`, where it is not."
+    )
     text: str | None
     html: str | None
     decision: dict[str, Any] | None = Field(

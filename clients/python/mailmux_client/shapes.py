@@ -356,7 +356,7 @@ class EmailDrawn(TypedDict):
     status: Status
     id: NotRequired[str | None]
     replayed: NotRequired[bool]
-    subject: str
+    subject: str | None
     text: str | None
     html: str | None
     decision: dict[str, Any] | None

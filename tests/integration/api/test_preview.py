@@ -75,6 +75,20 @@ def test_a_dry_run_says_which_email_the_key_would_bring_back(world: World, membe
     )
 
 
+def test_a_dry_run_shows_what_the_email_says_that_was_accepted_and_not_what_its_template_has_become(
+    world: World, member: Caller
+) -> None:
+    key, dry = {"Idempotency-Key": "kept"}, {"dry_run": "true"}
+    template = member.post("/v1/templates", {"name": "dry", "subject": "Old", "text": "old"}).get_json()
+    body = {name: EMAIL[name] for name in ("from", "to")} | {"template": "dry"}
+    real = member.post("/v1/emails", body, headers=key).get_json()
+    changed = member.post(f"/v1/templates/{template['id']}/versions", {"subject": "New", "text": "new"})
+    assert changed.status_code == 201, changed.text
+    drawn = member.post("/v1/emails", body, query_string=dry, headers=key).get_json()
+    assert (drawn["id"], drawn["subject"], drawn["text"], drawn["html"]) == (real["id"], "Old", "old", None)
+    assert member.post("/v1/emails", body, query_string=dry).get_json()["subject"] == "New"
+
+
 def test_a_dry_run_says_that_nobody_would_be_written_to(member: Caller) -> None:
     member.post("/v1/suppressions", {"entries": [{"address": "gone@example.com"}]})
     email = {**EMAIL, "to": ["gone@example.com"]}

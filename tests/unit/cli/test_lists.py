@@ -32,7 +32,7 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> None:
     def open_unit() -> Iterator[Any]:
         yield SimpleNamespace(
             providers=SimpleNamespace(every=lambda: rows),
-            accounts=SimpleNamespace(list_keys=lambda user: known),
+            accounts=SimpleNamespace(list_keys=lambda _: known),
         )
 
     monkeypatch.setattr(cli.database, "open_unit", open_unit)

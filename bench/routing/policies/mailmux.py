@@ -15,6 +15,7 @@ from routing.outlook import choose
 from routing.pacing import Pace
 from routing.planner import Demand, Prices, Supply, Unsolved, plan
 from routing.signs import End
+from routing.worths import URGENT_WAIT
 
 NAME = "mailmux"
 PLAN_EVERY = 300.0
@@ -25,7 +26,9 @@ class Mailmux:
     def __init__(self, told: Briefing) -> None:
         self.told = told
         self.chance = random.Random(told.seed * 31 + 7)
-        self.worths = [Worth(v, w) for v, w in zip(told.value, told.wait, strict=True)]
+        self.worths = [
+            Worth(v, w, urgent=w >= URGENT_WAIT) for v, w in zip(told.value, told.wait, strict=True)
+        ]
         self.demands = [
             Demand(worth, kind % told.groups, allowed)
             for kind, (worth, allowed) in enumerate(zip(self.worths, told.allowed, strict=True))
@@ -54,9 +57,10 @@ class Mailmux:
             return -1.0 if self.spent[k] else self.paces[k].free(now)
 
         worth = self.worths[kind]
+        patient = not worth.urgent
         choice = choose(
             self.learner.outlook(now), worth, kind % len(GROUPS), candidates, free, self.chance,
-            explores=worth.wait < 0.5,
+            explores=patient, probes=patient,
         )  # fmt: skip
         if choice is None:
             return None

@@ -1,4 +1,6 @@
-"""One of several processes that race for a budget: it opens all that fits, and says how much did."""
+"""One of several processes that race for a budget: it says that it is ready, waits for a line, opens all that fits,
+and says how much did.
+"""
 
 from __future__ import annotations
 
@@ -22,6 +24,9 @@ def main(database_url: str) -> None:
         provider = unit.routes.providers()[0].id
         owner = unit.budgets.spending().budgets[0].user_id
         unit.commit()
+    sys.stdout.write("ready\n")
+    sys.stdout.flush()
+    sys.stdin.readline()
     while True:
         with SqlUnitOfWork(engine) as unit:
             claim = unit.delivery.claim(Lane.TRANSACTIONAL, run, BATCH, random.Random(1).shuffle)

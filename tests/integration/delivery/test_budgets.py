@@ -205,7 +205,17 @@ def test_eight_processes_racing_for_a_budget_open_exactly_what_it_has_room_for(
     set_budget(house, "0.25")
     house.accept(*(a_submission() for _ in range(EMAILS)))
     program = [sys.executable, "-m", "tests.integration.delivery.budget_racer", database_url]
-    racers = [subprocess.Popen(program, stdout=subprocess.PIPE, text=True) for _ in range(RACERS)]
+    racers = [
+        subprocess.Popen(program, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        for _ in range(RACERS)
+    ]
+    for racer in racers:  # all at once: whoever came first would take everything before the others are there
+        assert racer.stdout is not None
+        assert racer.stdout.readline() == "ready\n"
+    for racer in racers:
+        assert racer.stdin is not None
+        racer.stdin.write("go\n")
+        racer.stdin.flush()
     granted = [int(racer.communicate(timeout=60)[0]) for racer in racers]
     assert [racer.returncode for racer in racers] == [0] * RACERS
     assert (sum(granted), spent(house)) == (FITTING, Decimal("0.25"))

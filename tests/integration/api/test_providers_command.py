@@ -83,8 +83,8 @@ HOWTO = Path(__file__).parents[3] / "docs" / "howto"
 
 
 def documented(page: str, command: str) -> str:
-    """What the page shows that a command prints."""
-    _, _, after = (HOWTO / page).read_text().partition(f"$ mailmux {command}\n")
+    """What the page shows that a command prints on the machine itself."""
+    _, _, after = (HOWTO / page).read_text().partition(f"$ mailmux {command} --local\n")
     assert after, f"{page} does not show {command}"
     return after.partition("$ mailmux")[0].partition("```")[0].strip()
 

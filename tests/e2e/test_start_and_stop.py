@@ -40,9 +40,7 @@ def test_data_and_the_key_outlive_a_stop_and_a_kill(own_stack: Stack):
     assert first["api_key"] in own_stack.output.read_text()
     own_stack.output.write_text("")
 
-    began = time.monotonic()
     second = own_stack.start()
-    assert time.monotonic() - began < 30  # under 10 s on an idle machine
     assert second["email"] is None, "there is one first user"
     assert first["api_key"] not in own_stack.output.read_text()
     service.api_url = second["api_url"]
